@@ -1,0 +1,80 @@
+"""The minute: health check → fetch what is missing, mapped over symbols → one upsert."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from prefect import flow, get_run_logger, runtime
+from prefect.client.schemas.objects import State
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from klines import settings
+from klines.errors import KlinesError
+from klines.names import SYMBOL_PATTERN, check_symbol, check_symbols
+from klines.outcome import fail
+from klines.run import Job, Run
+from tasks.fetch import SINGLE, fetch_missing
+from tasks.health import health
+from tasks.report import report
+from tasks.upsert import upsert
+
+Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN), BeforeValidator(check_symbol)]
+Symbols = Annotated[list[Symbol] | None, AfterValidator(check_symbols)]
+Market = Literal["spot"]
+IntervalName = Literal[
+    "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w", "1M"
+]  # fmt: skip
+Lookback = Annotated[timedelta, Field(ge=timedelta(0))]
+
+
+def _name() -> str:
+    """`spot 1m 07:31`, by the minute the run was scheduled for."""
+    parameters = runtime.flow_run.parameters
+    minute = runtime.flow_run.scheduled_start_time
+    return f"{parameters['market']} {parameters['interval']} {minute:%H:%M}"
+
+
+@flow(
+    name="collect",
+    flow_run_name=_name,
+    task_runner=ThreadPoolTaskRunner(max_workers=SINGLE),  # type: ignore[arg-type]  # Prefect's own generics disagree
+    timeout_seconds=55,
+    validate_parameters=True,
+)
+def collect(
+    symbols: Symbols = None,
+    market: Market = "spot",
+    interval: IntervalName = "1m",
+    lookback: Lookback = timedelta(days=1),
+) -> State[Any]:
+    """Store every kline that closed and is not stored yet: the last minute's, and whatever was missed before.
+
+    Args:
+        symbols: Symbols to collect, as in BTCUSDT; none: those of the setting KLINES_SYMBOLS.
+        market: The market of Binance.
+        interval: The klines' interval, in Binance's names; 1M is a calendar month.
+        lookback: How far back holes are looked for, as an ISO 8601 duration (P1D, PT3H); a longer
+            time without a run is caught up whatever this is.
+    """
+    try:
+        loaded = settings.load()
+        job = Job.of(loaded, symbols, market, interval, lookback)
+        with Run(loaded, job) as run:
+            health(market, run)
+            missing = run.plan()
+            fetch_missing(run, missing)
+            if missing:
+                upsert(run.database.name, run)
+            outcome = run.outcome()
+    except KlinesError as error:
+        outcome = fail(error)
+    get_run_logger().info(outcome.message)
+    return report(outcome)
+
+
+if __name__ == "__main__":
+    from flows.shell import main
+
+    main(collect)

@@ -1,0 +1,77 @@
+"""A flow as a shell command: its parameters are the options, its final state is the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, NoReturn, cast, get_type_hints
+
+from prefect import Flow
+from prefect.client.schemas.objects import State
+from pydantic import TypeAdapter, ValidationError
+
+from klines import settings
+from klines.errors import BadParameter
+
+
+def main(flow: Flow[..., Any]) -> NoReturn:
+    """Run `flow` with the command line's parameters and exit: 0 when it Completed, 1 when not, 2 for bad parameters.
+
+    Parameters and settings are checked before Prefect starts.
+    """
+    try:
+        parameters = parse(flow, sys.argv[1:])
+        settings.load()
+    except BadParameter as error:
+        print(f"klines: {error}", file=sys.stderr)
+        sys.exit(2)
+    state: State[Any] = cast(Any, flow)(**parameters, return_state=True)
+    print(f"{state.name}: {state.message}")
+    sys.exit(0 if state.is_completed() else 1)
+
+
+def parse(flow: Flow[..., Any], arguments: list[str]) -> dict[str, Any]:
+    """The flow's parameters that the command line gives, validated; raises BadParameter in one line.
+
+    `--help` explains every parameter with the flow's docstring, and exits.
+    """
+    hints = get_type_hints(flow.fn, include_extras=True)
+    description = (flow.description or "").split("\nArgs:")[0]
+    parser = _Parser(prog=f"python -m flows.{flow.name}", description=description, allow_abbrev=False)
+    for name, schema in flow.parameters.properties.items():
+        is_list = "array" in str(schema)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            nargs="+" if is_list else None,
+            help=_help(schema).replace("%", "%%"),
+            metavar=name.upper().rstrip("S") if is_list else name.upper(),
+        )
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    return {name: _valid(name, hints[name], value) for name, value in given.items()}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises BadParameter where it would print its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadParameter(f"{message}; see {self.prog} --help")
+
+
+def _help(schema: dict[str, Any]) -> str:
+    """The parameter's description with its choices and default."""
+    parts = [" ".join(schema.get("description", "").split())]
+    if "enum" in schema:
+        parts.append(f"One of {', '.join(schema['enum'])}.")
+    if schema.get("default") is not None:
+        parts.append(f"Default: {schema['default']}.")
+    return " ".join(parts)
+
+
+def _valid(name: str, hint: Any, value: Any) -> Any:
+    try:
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadParameter(
+            f"{name}: {first['msg'].removeprefix('Value error, ')} (given: {first['input']!r})"
+        ) from None

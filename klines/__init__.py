@@ -1,0 +1,1 @@
+"""Binance klines, complete: every kline is stored as Binance published it, or named in a ledger that says why not."""

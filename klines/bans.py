@@ -1,0 +1,58 @@
+"""Silence that the exchange asked for, remembered per pool so that runs until then make no request at all."""
+
+from __future__ import annotations
+
+import duckdb
+
+from klines.errors import Blocked, RateLimited, Stop
+from klines.interval import HOUR, MINUTE
+
+_FIRST_BLOCK_MS, _LONGEST_BLOCK_MS = 5 * MINUTE, 6 * HOUR
+
+
+def active_ban(connection: duckdb.DuckDBPyConnection, pool: str, now_ms: int) -> Stop | None:
+    """The ban that holds at `now_ms` by this machine's clock, as the error it was; None when asking is allowed."""
+    row = connection.execute(
+        """SELECT state, message, epoch_ms(until) FROM bans
+           WHERE pool = ? AND until > epoch_ms(?::BIGINT) ORDER BY until DESC LIMIT 1""",
+        [pool, now_ms],
+    ).fetchone()
+    if row is None:
+        return None
+    state, message, until_ms = row
+    return Blocked(message, remember=False) if state == "Blocked" else RateLimited(message, until_ms, banned=True)
+
+
+def remember_ban(
+    connection: duckdb.DuckDBPyConnection, pool: str, error: Stop, *, now_ms: int, exchange_now_ms: int
+) -> None:
+    """Enter a 418, a long 429 or a 403; other errors are nothing to remember.
+
+    Times are this machine's: a run during the ban can't ask the exchange for its clock. A 403 has no end that the
+    exchange tells: 5 minutes, doubled each time it comes again right after, up to 6 hours.
+    """
+    if isinstance(error, RateLimited):
+        _enter(connection, pool, "RateLimited", str(error), now_ms, now_ms + error.until_ms - exchange_now_ms)
+    elif isinstance(error, Blocked) and error.remember:
+        _enter(connection, pool, "Blocked", str(error), now_ms, now_ms + _block_ms(connection, pool, now_ms))
+
+
+def _block_ms(connection: duckdb.DuckDBPyConnection, pool: str, now_ms: int) -> int:
+    row = connection.execute(
+        """SELECT epoch_ms(until) - epoch_ms(since), epoch_ms(until) FROM bans
+           WHERE pool = ? AND state = 'Blocked' ORDER BY until DESC LIMIT 1""",
+        [pool],
+    ).fetchone()
+    if row is None:
+        return _FIRST_BLOCK_MS
+    length_ms, until_ms = row
+    return min(2 * length_ms, _LONGEST_BLOCK_MS) if now_ms < until_ms + length_ms else _FIRST_BLOCK_MS
+
+
+def _enter(
+    connection: duckdb.DuckDBPyConnection, pool: str, state: str, message: str, now_ms: int, until_ms: int
+) -> None:
+    connection.execute(
+        "INSERT INTO bans VALUES (?, epoch_ms(?::BIGINT), ?, ?, epoch_ms(?::BIGINT))",
+        [pool, until_ms, message, state, now_ms],
+    )

@@ -1,0 +1,186 @@
+"""The DuckDB file: its schema, its migrations, and opening it while others may hold it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from klines.errors import BadDatabase, BadParameter, DatabaseBusy
+
+MIGRATIONS = (
+    """
+    CREATE TABLE klines (
+        market                 VARCHAR NOT NULL,   -- spot, usdm, coinm
+        symbol                 VARCHAR NOT NULL,
+        interval               VARCHAR NOT NULL,   -- Binance's name: 1m, 1h, 1M …
+        open_time              TIMESTAMP NOT NULL, -- UTC; on the interval's grid but for days of 2017 and 2018
+        open                   DOUBLE NOT NULL,    -- quote asset per base asset, as high, low and close
+        high                   DOUBLE NOT NULL,
+        low                    DOUBLE NOT NULL,
+        close                  DOUBLE NOT NULL,
+        volume                 DOUBLE NOT NULL,    -- base asset; coinm: contracts
+        close_time             TIMESTAMP NOT NULL, -- UTC, the last millisecond; an outage can cut it short
+        quote_volume           DOUBLE NOT NULL,    -- quote asset; coinm: base asset
+        trades                 BIGINT NOT NULL,
+        taker_buy_volume       DOUBLE NOT NULL,    -- as volume
+        taker_buy_quote_volume DOUBLE NOT NULL,    -- as quote_volume
+        source                 VARCHAR NOT NULL,   -- rest, daily, monthly: where the values came from
+        fetched_at             TIMESTAMP NOT NULL  -- UTC, when the kline was first stored
+    );
+    CREATE TABLE gaps (                            -- the ledger and work list; disjoint within a series
+        market       VARCHAR NOT NULL,
+        symbol       VARCHAR NOT NULL,
+        interval     VARCHAR NOT NULL,
+        start_time   TIMESTAMP NOT NULL,           -- UTC, the first slot
+        end_time     TIMESTAMP NOT NULL,           -- UTC, after the last slot
+        reason       VARCHAR NOT NULL,             -- due, rejected, unresolved, not_listed, …
+        first_seen   TIMESTAMP NOT NULL,
+        last_checked TIMESTAMP,                    -- the last check that the exchange answered
+        attempts     INTEGER NOT NULL,             -- checks that the exchange answered
+        next_check   TIMESTAMP                     -- NULL: settled, never asked for again
+    );
+    CREATE TABLE rejects (                         -- rows that Binance sent and the checks refused
+        market     VARCHAR NOT NULL,
+        symbol     VARCHAR NOT NULL,
+        interval   VARCHAR NOT NULL,
+        open_time  TIMESTAMP,                      -- NULL where the row's own is unreadable
+        source     VARCHAR NOT NULL,
+        reason     VARCHAR NOT NULL,
+        row        VARCHAR NOT NULL,               -- JSON as received
+        first_seen TIMESTAMP NOT NULL,
+        last_seen  TIMESTAMP NOT NULL,
+        seen       BIGINT NOT NULL
+    );
+    CREATE TABLE restatements (                    -- stored values that the exchange later gave differently
+        market    VARCHAR NOT NULL,
+        symbol    VARCHAR NOT NULL,
+        interval  VARCHAR NOT NULL,
+        open_time TIMESTAMP NOT NULL,
+        old       VARCHAR NOT NULL,                -- JSON
+        new       VARCHAR NOT NULL,                -- JSON
+        source    VARCHAR NOT NULL,                -- where the new values came from
+        seen_at   TIMESTAMP NOT NULL
+    );
+    CREATE TABLE archive_files (
+        path        VARCHAR NOT NULL,
+        sha256      VARCHAR NOT NULL,
+        rows        BIGINT NOT NULL,
+        loaded_at   TIMESTAMP NOT NULL,
+        verified_at TIMESTAMP
+    );
+    CREATE TABLE bans (                            -- the exchange asked for silence
+        pool    VARCHAR NOT NULL,                  -- spot, futures
+        until   TIMESTAMP NOT NULL,
+        message VARCHAR NOT NULL,
+        state   VARCHAR NOT NULL,                  -- RateLimited, Blocked: the state of runs until then
+        since   TIMESTAMP NOT NULL
+    );
+    CREATE TABLE symbols (                         -- what is known of a symbol itself
+        market            VARCHAR NOT NULL,
+        symbol            VARCHAR NOT NULL,
+        listed_at         TIMESTAMP,               -- open time of its first kline, where it was asked for
+        quarantined_until TIMESTAMP                -- the exchange did not know it: not asked before
+    );
+    """,
+)
+"""The schema, as the steps that lead to it; a file holds the number of steps it has taken."""
+
+_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
+
+
+@contextlib.contextmanager
+def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The database for writing, created and migrated if need be, closed at the end; times are UTC.
+
+    While another process holds the file this waits, until `deadline_s` of time.monotonic().
+    Raises DatabaseBusy, BadDatabase, BadParameter.
+    """
+    _check_place(path)
+    connection = _connect(path, deadline_s)
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        _migrate(connection, path)
+        yield connection
+    finally:
+        connection.close()
+
+
+def _check_place(path: Path) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        raise BadParameter(f"KLINES_DATABASE: the folder {folder} does not exist; create it, or name another file")
+    if path.is_dir():
+        raise BadParameter(f"KLINES_DATABASE: {path} is a folder; name a file")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise BadParameter(f"KLINES_DATABASE: {path} is not writable for this user")
+
+
+def _connect(path: Path, deadline_s: float) -> duckdb.DuckDBPyConnection:
+    wait_s = _FIRST_WAIT_S
+    while True:
+        try:
+            return duckdb.connect(str(path))
+        except duckdb.Error as error:
+            busy = _busy(error, path)
+            if busy is None:
+                raise _unusable(error, path) from error
+            if time.monotonic() + wait_s >= deadline_s:
+                raise busy from error
+        time.sleep(wait_s)
+        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+
+def _busy(error: duckdb.Error, path: Path) -> DatabaseBusy | None:
+    """The error as DatabaseBusy where it says that somebody has the file open."""
+    text = str(error)
+    if isinstance(error, duckdb.ConnectionException):
+        return DatabaseBusy(f"{path} is open in this process ({os.getpid()}) in another mode; close that connection")
+    if "Could not set lock" not in text and "being used by another process" not in text:
+        return None
+    holder = _HOLDER.search(text)
+    who = f"{Path(holder['program']).name}, pid {holder['pid']}," if holder else "another process"
+    return DatabaseBusy(f"{who} has {path} open; nothing is lost: close it there, the next run catches up")
+
+
+def _unusable(error: duckdb.Error, path: Path) -> BadDatabase | BadParameter | duckdb.Error:
+    text = str(error)
+    if "version number" in text:
+        return BadDatabase(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade klines' packages")
+    if "not a valid DuckDB database" in text or "Serialization Error" in text:
+        return BadDatabase(f"{path} is no DuckDB database; KLINES_DATABASE must name one, or a new file")
+    if isinstance(error, duckdb.IOException):
+        return BadParameter(f"KLINES_DATABASE: {path} can't be opened: {text.splitlines()[0]}")
+    return error
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Bring the schema to this version, in one transaction; refuses a newer one, and a foreign database."""
+    version = _version(connection, path)
+    if version > len(MIGRATIONS):
+        raise BadDatabase(f"{path} has schema {version}, this klines knows {len(MIGRATIONS)}: upgrade klines")
+    if version == len(MIGRATIONS):
+        return
+    connection.begin()
+    for step in MIGRATIONS[version:]:
+        connection.execute(step)
+    connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+    connection.execute("DELETE FROM schema_version")
+    connection.execute("INSERT INTO schema_version VALUES (?)", [len(MIGRATIONS)])
+    connection.commit()
+
+
+def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if "schema_version" in tables:
+        [(version,)] = connection.execute("SELECT version FROM schema_version").fetchall()
+        return int(version)
+    if tables & {"klines", "gaps"}:
+        raise BadDatabase(f"{path} has a table named klines that is not ours; KLINES_DATABASE must name another file")
+    return 0

@@ -1,0 +1,304 @@
+"""The exchange: python-binance lives here and nowhere else, and its answers become rows or our errors.
+
+One client, one pool of connections and one weight budget on one event loop. Only calls that make one request are used:
+`get_historical_klines` loses rows, and a sync client swaps answers between threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import warnings
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Self, cast
+from urllib.parse import quote
+
+import aiohttp
+
+from klines.errors import BadAnswer, ExchangeDown, KlinesError, RateLimited, Stop, Unreachable
+from klines.faults import translate
+from klines.interval import Interval
+from klines.market import Market
+from klines.plan import Want, overlapped, pages
+from klines.rows import Reject, Row, sift
+from klines.weight import Budget, Spent
+from klines.window import Window
+
+with warnings.catch_warnings():  # python-binance imports websockets.legacy, which nothing here uses
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from binance import AsyncClient
+
+LONGEST_BODY = 32 * 2**20
+"""Bytes of one answer; spot's whole exchangeInfo has about half."""
+LATE_PAUSES_S = (1.5, 2.5)
+"""How long to wait before a kline that is not published yet is asked for again."""
+FRESH_MS = 300_000
+"""A due kline is late up to this long after its close, then stale."""
+
+
+class Exchange:
+    """One market of Binance during one run; use as `async with`.
+
+    `deadline_s` is of time.monotonic(): no request is begun after it, and none lasts beyond it. `share` is the part of
+    the weight limit that this run may use.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        url: str,
+        *,
+        deadline_s: float,
+        share: float = 0.9,
+        connections: int = 20,
+        request_timeout_s: float = 6.0,
+    ) -> None:
+        self.market = market
+        self.budget = Budget(market.weight_per_minute, share, self.now_ms)
+        self.skew_ms = 0
+        self._url = url
+        self._deadline_s = deadline_s
+        self._timeout_s = request_timeout_s
+        self._clock = (time.time() * 1000, time.monotonic())
+        self._connections = connections
+
+    async def __aenter__(self) -> Self:
+        self._turns = asyncio.Semaphore(self._connections)
+        self._client = _Client(self._url, self._connections, self._observe, self.now_ms)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._client.session.close()
+
+    def now_ms(self) -> int:
+        """The exchange's clock, in epoch ms; this machine's until `health` was asked."""
+        at_ms, read_s = self._clock
+        return int(at_ms + (time.monotonic() - read_s) * 1000)
+
+    async def health(self) -> None:
+        """Take over the exchange's clock and weight limit; raises ExchangeDown under maintenance, any Retry or Stop."""
+        answers = await asyncio.gather(self._status(), self._read_clock(), self._read_limit(), return_exceptions=True)
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        for error in sorted(errors, key=lambda error: not isinstance(error, Stop)):
+            raise error
+
+    async def fetch(self, want: Want, interval: Interval) -> None:
+        """Ask for `want.gaps`, newest page first, and fill in `want`; an error ends up in `want.error`.
+
+        What was answered before the error stays, so calling again asks for the rest only.
+        """
+        try:
+            for page in islice(pages(want.left, interval, self.market.page_slots), want.most_pages):
+                if await self._is_before_listing(want, page, interval):
+                    break
+                await self._page(want, page, interval)
+            await self._is_before_listing(want, want.gaps[0], interval)
+            await self._late(want, interval)
+            want.error = None
+        except Spent:  # the rest stays for the next run
+            pass
+        except KlinesError as error:
+            want.error = error
+
+    async def fetch_all(self, wants: Sequence[Want], interval: Interval) -> None:
+        """`fetch` for every one of `wants`, at the same time."""
+        await asyncio.gather(*(self.fetch(want, interval) for want in wants))
+
+    async def trading(self, symbols: Sequence[str]) -> set[str]:
+        """Those of `symbols` that the exchange says are TRADING; all of them when it can't be asked."""
+        names = quote(json.dumps(list(symbols), separators=(",", ":"), ensure_ascii=False))
+        try:
+            info = await self._ask(lambda: self._client.exchange_info(symbols=names), weight=20)
+            return {entry["symbol"] for entry in info["symbols"] if entry["status"] == "TRADING"}
+        except (KlinesError, Spent, TypeError, KeyError):
+            return set(symbols)
+
+    async def _page(self, want: Want, page: Window, interval: Interval) -> None:
+        """One page and, where its answer ends early, what comes after the last row: advance by what was answered.
+
+        Only the newest page may end early: its last klines may not be published yet.
+        """
+        is_newest = page.end_ms == want.gaps[-1].end_ms
+        asked = overlapped(page, interval, self.market.page_slots) if is_newest and want.last_ms is not None else page
+        while True:
+            limit = interval.slots(asked.start_ms, asked.end_ms)
+            body = await self._klines(want.symbol, interval, asked, limit)
+            rows, rejects = sift(body, interval, asked)
+            want.rows += rows
+            want.rejects += rejects
+            done_ms = interval.step(max([asked.start_ms - 1, *_times(rows, rejects, asked)]), 1)
+            if not body or done_ms >= asked.end_ms or (is_newest and len(body) < limit):
+                break
+            asked = Window(done_ms, asked.end_ms)
+        want.answered.append(page)
+
+    async def _is_before_listing(self, want: Want, page: Window, interval: Interval) -> bool:
+        """Whether `page` is older than the symbol's first kline: asked once, of a symbol of which nothing is stored,
+        when its newest page is here and something older is missing."""
+        oldest_ms = min((row.open_time for row in want.rows), default=page.end_ms)
+        if want.last_ms is not None or not want.answered or oldest_ms <= page.start_ms:
+            return False
+        if want.listed_ms is None:
+            want.listed_ms = await self._first(want.symbol, interval)
+        return want.listed_ms is None or page.end_ms <= want.listed_ms
+
+    async def _late(self, want: Want, interval: Interval) -> None:
+        """Ask again, twice, for a newest kline that the exchange has not published yet."""
+        for pause_s in LATE_PAUSES_S:
+            due = self._due(want, interval)
+            if due is None or time.monotonic() + pause_s >= self._deadline_s:
+                return
+            await asyncio.sleep(pause_s)
+            await self._page(want, due, interval)
+
+    def _due(self, want: Want, interval: Interval) -> Window | None:
+        """The late slots of a symbol that has klines before them, while they are fresh."""
+        tail = want.tail(interval)
+        if tail is None or want.newest_ms < 0:
+            return None
+        return tail if self.now_ms() - interval.step(tail.start_ms, 1) <= FRESH_MS else None
+
+    async def _first(self, symbol: str, interval: Interval) -> int | None:
+        """The open time, in ms, of the symbol's first kline; None while it has none."""
+        parameters = {"symbol": symbol, "interval": interval.name, "startTime": 0, "limit": 1}
+        body = await self._ask(lambda: self._client.get_klines(**parameters), self.market.weight(1))
+        rows, _ = sift(body, interval, Window(0, self.now_ms()))
+        return rows[0].open_time if rows else None
+
+    async def _klines(self, symbol: str, interval: Interval, asked: Window, limit: int) -> list[Any]:
+        parameters = {
+            "symbol": symbol,
+            "interval": interval.name,
+            "startTime": asked.start_ms,
+            "endTime": asked.end_ms - 1,  # Binance's ends are inclusive
+            "limit": limit,
+        }
+        body = await self._ask(lambda: self._client.get_klines(**parameters), self.market.weight(limit))
+        return cast("list[Any]", body)
+
+    async def _ask(self, call: Callable[[], Awaitable[Any]], weight: int) -> Any:
+        """One request within the budget and the deadline; a short 429 is waited out, for everybody."""
+        while True:
+            async with self._turns:
+                await self.budget.spend(weight, self.now_ms() + int((self._deadline_s - time.monotonic()) * 1000))
+                try:
+                    return await self._once(call)
+                except RateLimited as error:
+                    self._silence(error)
+                except Stop as error:
+                    self.budget.stop(error)
+                    raise
+
+    def _silence(self, error: RateLimited) -> None:
+        """Everybody waits; where that takes longer than the run, everybody stops."""
+        left_ms = (self._deadline_s - time.monotonic()) * 1000
+        if error.banned or error.until_ms - self.now_ms() >= left_ms:
+            self.budget.stop(error)
+            raise error
+        self.budget.pause(error.until_ms)
+
+    async def _once(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """The whole request under one timeout, which one byte a second can't stretch."""
+        try:
+            async with asyncio.timeout(max(0.0, min(self._timeout_s, self._deadline_s - time.monotonic()))):
+                return await call()
+        except TimeoutError:
+            raise Unreachable(f"no whole answer within {self._timeout_s:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"no answer: {error or type(error).__name__}") from error
+
+    def _observe(self, headers: Mapping[str, str]) -> None:
+        used = headers.get("X-MBX-USED-WEIGHT-1M", "")
+        if used.isascii() and used.isdigit():
+            self.budget.learn(int(used))
+
+    async def _status(self) -> None:
+        """Raises ExchangeDown under maintenance; a base URL without /sapi, or a fault there, is pinged instead."""
+        try:
+            answer = await self._ask(self._client.get_system_status, weight=1)
+            in_maintenance = int(answer["status"]) == 1
+        except Stop:
+            raise
+        except (KlinesError, TypeError, KeyError, ValueError):
+            await self._ask(self._client.ping, weight=1)
+            return
+        if in_maintenance:
+            raise ExchangeDown("Binance's system status says maintenance")
+
+    async def _read_clock(self) -> None:
+        answer = await self._ask(self._client.get_server_time, weight=1)
+        try:
+            server_ms = int(answer["serverTime"])
+        except (TypeError, KeyError, ValueError):
+            raise BadAnswer(f"the answer is no server time: {answer!r:.200}") from None
+        self._clock = (server_ms, time.monotonic())
+        self.skew_ms = server_ms - int(time.time() * 1000)
+
+    async def _read_limit(self) -> None:
+        """The pool's weight a minute as the exchange states it now; the documented one where it can't be read."""
+        try:
+            info = await self._ask(lambda: self._client.exchange_info(symbolStatus="HALT"), weight=20)
+            for limit in info["rateLimits"]:
+                if limit["rateLimitType"] == "REQUEST_WEIGHT" and limit["interval"] == "MINUTE":
+                    self.budget.per_minute = int(limit["limit"]) // int(limit["intervalNum"])
+        except Stop:
+            raise
+        except (KlinesError, Spent, TypeError, KeyError, ValueError):
+            return
+
+
+def _times(rows: Sequence[Row], rejects: Sequence[Reject], within: Window) -> list[int]:
+    """The open times of both, as far as they are in the window."""
+    times = [row.open_time for row in rows] + [r.open_time_ms for r in rejects if r.open_time_ms is not None]
+    return [time for time in times if within.start_ms <= time < within.end_ms]
+
+
+class _Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
+    """python-binance's client, with our session, and every answer read within bounds and turned into ours."""
+
+    def __init__(
+        self,
+        url: str,
+        connections: int,
+        observe: Callable[[Mapping[str, str]], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._observe = observe
+        self._now_ms = now_ms
+        self._connections = connections
+        super().__init__(requests_params={"timeout": aiohttp.ClientTimeout(total=None), "allow_redirects": False})
+        self.API_URL = f"{url}/api"
+        self.MARGIN_API_URL = f"{url}/sapi"
+
+    def _init_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections),
+            headers={"Accept": "application/json", "User-Agent": "klines"},
+            trust_env=True,
+        )
+
+    async def exchange_info(self, **parameters: str) -> Any:
+        return await self._get("exchangeInfo", data={"showPermissionSets": "false", **parameters})
+
+    async def _handle_response(self, response: aiohttp.ClientResponse) -> Any:
+        self._observe(response.headers)
+        body = await _body(response)
+        if response.status != 200:
+            raise translate(response.status, body, response.headers, self._now_ms())
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            raise BadAnswer(f"the answer is no JSON: {body[:200]!r}") from None
+
+
+async def _body(response: aiohttp.ClientResponse) -> str:
+    """The text of the answer, at most LONGEST_BODY bytes of it after decompression."""
+    parts, size = [], 0
+    async for part in response.content.iter_chunked(2**16):
+        parts.append(part)
+        size += len(part)
+        if size > LONGEST_BODY:
+            raise BadAnswer(f"the answer is longer than {LONGEST_BODY >> 20} MiB")
+    return b"".join(parts).decode("utf-8", errors="replace")

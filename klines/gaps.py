@@ -1,0 +1,65 @@
+"""The ledger's table: rows of `gaps` to and from `Gap` values."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import polars as pl
+
+from klines.ledger import Gap
+from klines.window import Window
+
+_TIMES = ("start_time", "end_time", "first_seen", "last_checked", "next_check")
+
+
+def read_gaps(
+    connection: duckdb.DuckDBPyConnection, market: str, interval: str, symbols: Sequence[str]
+) -> dict[str, list[Gap]]:
+    """The ledger of some series, ordered; a symbol without gaps has an empty list."""
+    rows = connection.execute(
+        """
+        SELECT symbol, epoch_ms(start_time), epoch_ms(end_time), reason, epoch_ms(first_seen), epoch_ms(last_checked),
+               attempts, epoch_ms(next_check)
+        FROM gaps WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(?)) ORDER BY symbol, start_time
+        """,
+        [market, interval, list(symbols)],
+    ).fetchall()
+    ledger: dict[str, list[Gap]] = defaultdict(list)
+    for symbol, start_ms, end_ms, *rest in rows:
+        ledger[symbol].append(Gap(Window(start_ms, end_ms), *rest))
+    return ledger
+
+
+def write_gaps(
+    connection: duckdb.DuckDBPyConnection, market: str, interval: str, ledger: Mapping[str, Sequence[Gap]]
+) -> None:
+    """Replace the whole ledger of the series in `ledger`; part of the caller's transaction."""
+    if not ledger:
+        return
+    connection.execute(
+        "DELETE FROM gaps WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(?))",
+        [market, interval, list(ledger)],
+    )
+    staged = _frame(market, interval, ledger)
+    if staged.is_empty():
+        return
+    connection.register("staged_gaps", staged)
+    times = ", ".join(f"epoch_ms({name}) AS {name}" for name in _TIMES)
+    connection.execute(f"INSERT INTO gaps BY NAME SELECT * REPLACE ({times}) FROM staged_gaps")
+    connection.unregister("staged_gaps")
+
+
+def _frame(market: str, interval: str, ledger: Mapping[str, Sequence[Gap]]) -> pl.DataFrame:
+    columns = {
+        "symbol": pl.String, "start_time": pl.Int64, "end_time": pl.Int64, "reason": pl.String, "first_seen": pl.Int64,
+        "last_checked": pl.Int64, "attempts": pl.Int32, "next_check": pl.Int64,
+    }  # fmt: skip
+    rows = [
+        (symbol, gap.window.start_ms, gap.window.end_ms, gap.reason, gap.first_seen_ms, gap.last_checked_ms,
+         gap.attempts, gap.next_check_ms)
+        for symbol, gaps in ledger.items() for gap in gaps
+    ]  # fmt: skip
+    series = {"market": pl.lit(market), "interval": pl.lit(interval)}
+    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(**series)

@@ -1,0 +1,73 @@
+"""Binance's sixteen kline intervals: where the slot of a time begins, and where the next one does.
+
+A *slot* is the place on the interval's grid that at most one kline fills. Lengths and names are Binance's (REST docs,
+"Kline/Candlestick chart intervals"); all boundaries are UTC. `1w` opens on Mondays, `1M` is a calendar month.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
+MONDAY = 4 * DAY  # 1970-01-05: the epoch was a Thursday
+_EPOCH_MONTH = 1970 * 12
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One interval; `length_ms` is 0 for the calendar month, `phase_ms` shifts the grid against the epoch."""
+
+    name: str
+    length_ms: int
+    phase_ms: int = 0
+
+    def index(self, time_ms: int) -> int:
+        """The number of the slot that `time_ms` falls into; consecutive slots have consecutive numbers."""
+        if self.length_ms:
+            return (time_ms - self.phase_ms) // self.length_ms
+        day = datetime.fromtimestamp(time_ms / 1000, UTC)
+        return day.year * 12 + day.month - 1 - _EPOCH_MONTH
+
+    def sql_index(self, column: str) -> str:
+        """`index` as a SQL expression of a TIMESTAMP column."""
+        if self.length_ms:
+            return f"(epoch_ms({column}) - {self.phase_ms}) // {self.length_ms}"
+        return f"(year({column}) * 12 + month({column}) - {1 + _EPOCH_MONTH})"
+
+    def start(self, index: int) -> int:
+        """The open time, in ms, of slot `index`."""
+        if self.length_ms:
+            return index * self.length_ms + self.phase_ms
+        year, month = divmod(index + _EPOCH_MONTH, 12)
+        return int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp()) * 1000
+
+    def floor(self, time_ms: int) -> int:
+        """The open time, in ms, of the slot that holds `time_ms`."""
+        return self.start(self.index(time_ms))
+
+    def ceil(self, time_ms: int) -> int:
+        """The first slot start at or after `time_ms`."""
+        return self.start(self.index(time_ms - 1) + 1)
+
+    def step(self, time_ms: int, slots: int) -> int:
+        """The open time of the slot `slots` after (before, when negative) the one that holds `time_ms`."""
+        return self.start(self.index(time_ms) + slots)
+
+    def slots(self, start_ms: int, end_ms: int) -> int:
+        """How many slots begin in [start_ms, end_ms), both on the grid."""
+        return self.index(end_ms) - self.index(start_ms)
+
+
+INTERVALS: dict[str, Interval] = {
+    interval.name: interval
+    for interval in (
+        Interval("1s", SECOND),
+        *(Interval(f"{n}m", n * MINUTE) for n in (1, 3, 5, 15, 30)),
+        *(Interval(f"{n}h", n * HOUR) for n in (1, 2, 4, 6, 8, 12)),
+        Interval("1d", DAY),
+        Interval("3d", 3 * DAY),
+        Interval("1w", 7 * DAY, MONDAY),
+        Interval("1M", 0),
+    )
+}

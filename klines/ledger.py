@@ -1,0 +1,89 @@
+"""The ledger of gaps: every wanted slot that is not stored, why not, and when to look again. Pure; no clock.
+
+The ledger is also the work list: a gap whose `next_check_ms` has come is asked for again, one without is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from klines.interval import DAY, HOUR, MINUTE
+from klines.window import Window, intersect, subtract
+
+DUE, UNRESOLVED, REJECTED, NOT_LISTED = "due", "unresolved", "rejected", "not_listed"
+
+BACK_OFF_MS = {
+    UNRESOLVED: (HOUR, DAY, 7 * DAY),
+    REJECTED: (10 * MINUTE, HOUR, DAY),
+}
+"""How long to wait after the first, second, … answered check; the last value goes on."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Gap:
+    """Slots that are not stored, and why; `attempts` counts the checks that the exchange answered."""
+
+    window: Window
+    reason: str
+    first_seen_ms: int
+    last_checked_ms: int | None = None
+    attempts: int = 0
+    next_check_ms: int | None = None
+
+    def is_open(self, now_ms: int) -> bool:
+        """Whether it is time to ask the exchange for it."""
+        return self.next_check_ms is not None and self.next_check_ms <= now_ms
+
+
+def due(window: Window, now_ms: int) -> Gap:
+    """A gap of ours: to be collected as soon as there is room."""
+    return Gap(window, DUE, first_seen_ms=now_ms, next_check_ms=now_ms)
+
+
+def revise(
+    gaps: Sequence[Gap], stored: Iterable[Window], found: Iterable[tuple[Window, str]], now_ms: int
+) -> list[Gap]:
+    """The ledger of one series after an answer: `stored` windows leave it, `found` ones are in it with their reason.
+
+    Law: the result is disjoint, holds nothing of `stored`, all of `found`, and the rest of `gaps` unchanged. A found
+    slot keeps the history of the gap of its reason that it was in or that it touches, so an outage that grows by a
+    slot a minute stays one gap.
+    """
+    found = list(found)
+    taken = [*stored, *(window for window, _ in found)]
+    kept = [replace(gap, window=rest) for gap in gaps for rest in subtract([gap.window], taken)]
+    new = [gap for window, reason in found for gap in _find(gaps, window, reason, now_ms)]
+    return _join([*kept, *new])
+
+
+def _find(gaps: Sequence[Gap], window: Window, reason: str, now_ms: int) -> list[Gap]:
+    """`window` as gaps of `reason`: known parts are checked once more, the rest is new or joins its neighbour."""
+    same = [gap for gap in gaps if gap.reason == reason]
+    known = [_checked(replace(gap, window=part), now_ms) for gap in same for part in intersect([gap.window], [window])]
+    rest = subtract([window], [gap.window for gap in known])
+    return known + [_beside(same, part) or _checked(Gap(part, reason, now_ms), now_ms) for part in rest]
+
+
+def _beside(same: Sequence[Gap], part: Window) -> Gap | None:
+    """`part` with the history of the gap that ends where it starts."""
+    return next((replace(gap, window=part) for gap in same if gap.window.end_ms == part.start_ms), None)
+
+
+def _checked(gap: Gap, now_ms: int) -> Gap:
+    """The gap after one more answered check; reasons that can't change are settled."""
+    waits = BACK_OFF_MS.get(gap.reason)
+    next_check_ms = now_ms + waits[min(gap.attempts, len(waits) - 1)] if waits else None
+    return replace(gap, last_checked_ms=now_ms, attempts=gap.attempts + 1, next_check_ms=next_check_ms)
+
+
+def _join(gaps: Iterable[Gap]) -> list[Gap]:
+    """Neighbours that differ in nothing but their window, as one."""
+    joined: list[Gap] = []
+    for gap in sorted(gaps, key=lambda gap: gap.window):
+        last = joined[-1] if joined else None
+        if last and last.window.end_ms == gap.window.start_ms and replace(last, window=gap.window) == gap:
+            joined[-1] = replace(gap, window=Window(last.window.start_ms, gap.window.end_ms))
+        else:
+            joined.append(gap)
+    return joined

@@ -1,0 +1,138 @@
+"""The exchange's rows: what a good one is, and the sorting of an answer into good rows and rejects.
+
+A klines row has twelve fields (Binance REST docs, "Kline/Candlestick data"): open time, open, high, low, close, volume,
+close time, quote volume, trades, taker buy volume, taker buy quote volume, and one unused. Times and trades are JSON
+integers, the rest are decimal strings.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from klines.errors import BadAnswer
+from klines.interval import Interval
+from klines.window import Window
+
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_TEXTS = (1, 2, 3, 4, 5, 7, 9, 10)
+_INTEGERS = (0, 6, 8)
+_INT64 = 2**63
+
+OFF_GRID_ERA = (Window(1512345600000, 1513555200000), Window(1518048000000, 1518393600000))
+"""4–17 December 2017 and 8–11 February 2018: Binance's own klines of these days open off the grid and stay so."""
+
+
+class Row(NamedTuple):
+    """One good kline: times in epoch ms, values as the nearest double."""
+
+    open_time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    close_time: int
+    quote_volume: float
+    trades: int
+    taker_buy_volume: float
+    taker_buy_quote_volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that the exchange sent and the checks refused; `row` is its JSON as received."""
+
+    open_time_ms: int | None
+    reason: str
+    row: str
+
+
+def sift(body: Any, interval: Interval, asked: Window) -> tuple[list[Row], list[Reject]]:
+    """The good rows of a klines answer, ascending and at most one a slot, and the rejects.
+
+    `asked` is the window of open times that the request covered. Raises BadAnswer when `body` is no list of rows.
+    """
+    if not isinstance(body, list) or not all(isinstance(raw, list) for raw in body):
+        raise BadAnswer(f"the answer is no list of klines: {json.dumps(body)[:200]}")
+    rows: list[Row] = []
+    rejects: list[Reject] = []
+    for raw in body:
+        row = _read(raw)
+        reason = row if isinstance(row, str) else next(_broken(row, interval, asked), None)
+        if reason is None and not isinstance(row, str):
+            rows.append(row)
+        else:
+            rejects.append(_reject(raw, reason or ""))
+    return _one_a_slot(rows, interval, rejects), rejects
+
+
+def _read(raw: list[Any]) -> Row | str:
+    """The typed row, or why the fields are not those of a kline."""
+    if len(raw) != 12:
+        return f"{len(raw)} fields instead of 12"
+    if not all(type(raw[i]) is int and -_INT64 <= raw[i] < _INT64 for i in _INTEGERS):
+        return "a time or the number of trades is no integer"
+    if not all(type(raw[i]) is str and _DECIMAL.fullmatch(raw[i]) for i in _TEXTS):
+        return "a value is no decimal number"
+    numbers: list[Any] = [raw[i] if i in _INTEGERS else float(raw[i]) for i in range(11)]
+    return Row(*numbers) if all(map(math.isfinite, numbers)) else "a value is not finite"
+
+
+def _broken(row: Row, interval: Interval, asked: Window) -> Iterator[str]:
+    """Why this row can't be a kline of the window that was asked for: nothing for a good one."""
+    slot = interval.floor(row.open_time)
+    end = interval.step(slot, 1) + row.open_time - slot
+    if not asked.start_ms <= row.open_time < asked.end_ms:
+        yield "outside of what was asked"
+    if slot != row.open_time and not any(era.start_ms <= row.open_time < era.end_ms for era in OFF_GRID_ERA):
+        yield "off the interval's grid"
+    if not row.open_time <= row.close_time < end:
+        yield "close time outside of its interval"
+    if min(row.volume, row.quote_volume, row.trades, row.taker_buy_volume, row.taker_buy_quote_volume, row.low) < 0:
+        yield "a negative value"
+    if row.high < max(row.open, row.close):
+        yield "high below open or close"
+    if row.low > min(row.open, row.close):
+        yield "low above open or close"
+
+
+def _one_a_slot(rows: list[Row], interval: Interval, rejects: list[Reject]) -> list[Row]:
+    """Equal repetitions dropped, unequal ones refused, an on-grid row before an off-grid one; ascending."""
+    slots: dict[int, set[Row]] = defaultdict(set)
+    for row in rows:
+        slots[interval.index(row.open_time)].add(row)
+    good: list[Row] = []
+    for index in sorted(slots):
+        on_grid = {row for row in slots[index] if row.open_time == interval.start(index)}
+        candidates = on_grid or slots[index]
+        if len(candidates) == 1:
+            good += candidates
+        else:
+            rejects += [_reject(list(row), "two different rows of one time") for row in sorted(candidates)]
+    return good
+
+
+def _reject(raw: list[Any], reason: str) -> Reject:
+    time = raw[0] if raw and type(raw[0]) is int and 0 <= raw[0] < 2**53 else None
+    return Reject(time, reason, json.dumps(raw, ensure_ascii=False)[:2000])
+
+
+SCHEMA = {
+    name: pl.Int64 if name in ("open_time", "close_time", "trades") else pl.Float64() for name in Row._fields
+}  # fmt: skip
+
+
+def frame(rows: Sequence[Row]) -> pl.DataFrame:
+    """The rows as columns; times still in epoch ms."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(SCHEMA)
+    return pl.DataFrame(
+        [pl.Series(name, column, dtype) for (name, dtype), column in zip(SCHEMA.items(), columns, strict=True)]
+    )

@@ -1,0 +1,201 @@
+"""One run of collect: what it is to collect, what the exchange gave, and what became of it.
+
+The steps are called from outside, in order, so that a scheduler can show each of them; here is only what they do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+import duckdb
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from klines.bans import active_ban, remember_ban
+from klines.database import opened
+from klines.errors import KlinesError, Retry, Stop
+from klines.exchange import FRESH_MS, Exchange
+from klines.interval import INTERVALS, Interval
+from klines.market import MARKETS, Market
+from klines.outcome import Facts, Outcome, conclude
+from klines.plan import Want, share_out
+from klines.settings import Settings
+from klines.store import Stored, quarantined, store
+from klines.wanted import wants
+from klines.window import window
+
+DEADLINE_S, FETCH_S = 45.0, 30.0
+"""A run's whole time, and the part of it in which requests are made; what is left is for waiting for the file."""
+PAGES_A_RUN = 500
+"""Pages of a catch-up that one run asks for: half a million klines in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run is asked to do, already validated."""
+
+    symbols: list[str]
+    market: Market
+    interval: Interval
+    lookback: timedelta
+
+    @classmethod
+    def of(cls, settings: Settings, symbols: list[str] | None, market: str, interval: str, lookback: timedelta) -> Self:
+        """The job that the flow's parameters and the settings describe."""
+        chosen = list(dict.fromkeys(settings.symbols if symbols is None else symbols))
+        return cls(chosen, MARKETS[market], INTERVALS[interval], lookback)
+
+
+class Run:
+    """Use as `with`, then call health, plan, fetch, store and outcome in this order.
+
+    Entering checks the database and the bans: bad input, and a ban that holds, end the run before any request.
+    """
+
+    def __init__(self, settings: Settings, job: Job) -> None:
+        self.job = job
+        self.database: Path = settings.database
+        self.wants: dict[str, Want] = {}
+        self._since_ms = settings.since_ms
+        self._began_s = time.monotonic()
+        self._quarantined: list[str] = []
+        self._stale: list[str] = []
+        self._not_trading: list[str] = []
+        self._is_silent = False
+        self._stored = Stored()
+        self.exchange = Exchange(job.market, settings.url(job.market.name), deadline_s=self._began_s + FETCH_S)
+        self._portal: BlockingPortal
+
+    @property
+    def _deadline_s(self) -> float:
+        return self._began_s + DEADLINE_S
+
+    def __enter__(self) -> Self:
+        with opened(self.database, self._deadline_s) as connection:
+            ban = active_ban(connection, self.job.market.pool, _machine_ms())
+        if ban:
+            raise ban
+        with contextlib.ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal())
+            stack.enter_context(self._portal.wrap_async_context_manager(self.exchange))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def health(self) -> int:
+        """Ask whether the exchange serves, and for its clock; returns its difference to this machine's, in ms."""
+        try:
+            self._portal.call(self.exchange.health)
+        except Stop as error:
+            self._remember(error)
+            raise
+        return self.exchange.skew_ms
+
+    def plan(self) -> list[str]:
+        """The symbols of which klines are missing."""
+        now_ms = self.exchange.now_ms()
+        with opened(self.database, self._deadline_s) as connection:
+            self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
+            found = wants(
+                connection,
+                self.job.market,
+                self.job.interval,
+                [symbol for symbol in self.job.symbols if symbol not in self._quarantined],
+                now_ms=now_ms,
+                lookback_ms=int(self.job.lookback.total_seconds() * 1000),
+                since_ms=self._since_ms,
+            )
+        share_out(found, PAGES_A_RUN)
+        self.wants = {want.symbol: want for want in found}
+        return list(self.wants)
+
+    def fetch(self, symbols: Sequence[str]) -> dict[str, KlinesError]:
+        """Ask for what is missing of `symbols`; returns the errors of those that failed. Safe to call from threads."""
+        self._portal.call(self.exchange.fetch_all, [self.wants[symbol] for symbol in symbols], self.job.interval)
+        return {symbol: error for symbol in symbols if (error := self.wants[symbol].error)}
+
+    def worth_retrying(self) -> list[str]:
+        """Symbols whose error may pass; none when more than half failed, as then it is the exchange's."""
+        failed = [symbol for symbol, want in self.wants.items() if isinstance(want.error, Retry)]
+        return failed if len(failed) * 2 <= len(self.wants) and self.exchange.budget.stopped is None else []
+
+    def store(self) -> Stored:
+        """Write all that was fetched, in one transaction."""
+        self._stale = [symbol for symbol, want in self.wants.items() if want.error is None and self._is_stale(want)]
+        self._look_up_trading()
+        with opened(self.database, self._deadline_s) as connection:
+            self._stored = store(
+                connection,
+                self.job.market,
+                self.job.interval,
+                list(self.wants.values()),
+                now_ms=self.exchange.now_ms(),
+                not_trading=self._not_trading,
+            )
+            if self.exchange.budget.stopped:
+                self._enter_ban(connection, self.exchange.budget.stopped)
+        return self._stored
+
+    def outcome(self) -> Outcome:
+        """The final state, with its message."""
+        errors = {symbol: want.error for symbol, want in self.wants.items() if want.error}
+        return conclude(
+            Facts(
+                symbols=len(self.job.symbols),
+                seconds=time.monotonic() - self._began_s,
+                stored=self._stored,
+                errors=errors,
+                late=[s for s, want in self.wants.items() if s not in errors and self._is_late(want)],
+                stale=self._stale,
+                not_trading=self._not_trading,
+                quarantined=self._quarantined,
+                klines_left=sum(self._slots_left(want) for want in self.wants.values() if not want.error),
+                stopped=self.exchange.budget.stopped,
+                is_silent=self._is_silent,
+            )
+        )
+
+    def _is_late(self, want: Want) -> bool:
+        return want.tail(self.job.interval) is not None and want.symbol not in {*self._stale, *self._not_trading}
+
+    def _is_stale(self, want: Want) -> bool:
+        """Whether a kline is missing at the end that closed over FRESH_MS ago."""
+        tail = want.tail(self.job.interval)
+        return tail is not None and self.exchange.now_ms() - self.job.interval.step(tail.start_ms, 1) > FRESH_MS
+
+    def _look_up_trading(self) -> None:
+        """Move the stale symbols that do not trade out of the stale ones; where no symbol at all has its kline, it is
+        the exchange, whatever it says of each."""
+        if not self._stale:
+            return
+        trading = self._portal.call(self.exchange.trading, self._stale)
+        answered = [want for want in self.wants.values() if want.error is None]
+        everybody = len(self._stale) == len(answered) == len(self.job.symbols) - len(self._quarantined)
+        self._is_silent = everybody and (bool(trading) or len(self._stale) > 1)
+        if not self._is_silent:
+            self._not_trading = [symbol for symbol in self._stale if symbol not in trading]
+            self._stale = [symbol for symbol in self._stale if symbol in trading]
+
+    def _slots_left(self, want: Want) -> int:
+        """Slots of a catch-up that this run did not get to."""
+        left = [w for gap in want.left for w in window(max(gap.start_ms, want.listed_ms or 0), gap.end_ms)]
+        return sum(self.job.interval.slots(gap.start_ms, gap.end_ms) for gap in left)
+
+    def _remember(self, error: Stop) -> None:
+        with opened(self.database, self._deadline_s) as connection:
+            self._enter_ban(connection, error)
+
+    def _enter_ban(self, connection: duckdb.DuckDBPyConnection, error: Stop) -> None:
+        now_ms, exchange_now_ms = _machine_ms(), self.exchange.now_ms()
+        remember_ban(connection, self.job.market.pool, error, now_ms=now_ms, exchange_now_ms=exchange_now_ms)
+
+
+def _machine_ms() -> int:
+    return int(time.time() * 1000)

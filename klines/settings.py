@@ -1,0 +1,77 @@
+"""Where things are: environment variables `KLINES_…`, also read from `.env` in the checkout."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, TypeAdapter, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from klines.errors import BadParameter
+from klines.names import check_symbol
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+TEN_SYMBOLS = [
+    f"{base}USDT" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "DOGE", "ADA", "TRX", "LINK", "AVAX")
+]  # fmt: skip
+
+
+def _url(value: str) -> str:
+    try:
+        TypeAdapter(AnyHttpUrl).validate_python(value)
+    except ValidationError:
+        raise ValueError(f"{value!r} is no http:// or https:// address") from None
+    return value.rstrip("/")
+
+
+def _names(value: Any) -> Any:
+    """`A,B`, `A B` and `["A","B"]` are all lists of names."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.lstrip().startswith("[") else value.replace(",", " ").split()
+
+
+def _in_checkout(value: Path) -> Path:
+    return CHECKOUT / value.expanduser()
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Symbol = Annotated[str, AfterValidator(check_symbol)]
+
+
+class Settings(BaseSettings):
+    """The settings of README's table; `Settings()` reads them afresh."""
+
+    model_config = SettingsConfigDict(env_prefix="KLINES_", env_file=CHECKOUT / ".env", extra="ignore")
+
+    database: Annotated[Path, AfterValidator(_in_checkout)] = CHECKOUT / "klines.duckdb"
+    symbols: Annotated[list[Symbol], NoDecode, BeforeValidator(_names)] = TEN_SYMBOLS
+    since: date | None = None
+    spot_url: Url = "https://api.binance.com"
+    usdm_url: Url = "https://fapi.binance.com"
+    coinm_url: Url = "https://dapi.binance.com"
+    archive_url: Url = "https://data.binance.vision"
+
+    def url(self, market: str) -> str:
+        """The REST base address of `market`."""
+        return str(getattr(self, f"{market}_url"))
+
+    @property
+    def since_ms(self) -> int | None:
+        """`since`, at midnight UTC, in epoch ms."""
+        if self.since is None:
+            return None
+        return int(datetime(self.since.year, self.since.month, self.since.day, tzinfo=UTC).timestamp()) * 1000
+
+
+def load() -> Settings:
+    """The settings in force; raises BadParameter, naming the variable and what is allowed, before anything is asked."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"KLINES_{str(first['loc'][0]).upper()}"
+        raise BadParameter(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None

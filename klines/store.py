@@ -1,0 +1,252 @@
+"""Writing what a run fetched: one transaction, idempotent, and never more than one row a slot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import polars as pl
+
+from klines.errors import UnknownSymbol
+from klines.gaps import read_gaps, write_gaps
+from klines.interval import HOUR, Interval
+from klines.ledger import NOT_LISTED, REJECTED, UNRESOLVED, revise
+from klines.market import Market
+from klines.plan import Want
+from klines.rows import OFF_GRID_ERA, Row, frame
+from klines.window import Window, intersect, subtract, window
+
+QUARANTINE_MS = HOUR
+"""How long a symbol that the exchange does not know is not asked for."""
+
+VALUES = ("open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades", "taker_buy_volume",
+          "taker_buy_quote_volume")  # fmt: skip
+_KEY = ("market", "symbol", "interval", "open_time")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one transaction changed: klines new to the file, klines whose values were corrected, rows refused."""
+
+    inserted: int = 0
+    restated: int = 0
+    rejected: int = 0
+
+
+def store(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    wants: Sequence[Want],
+    *,
+    now_ms: int,
+    not_trading: Iterable[str] = (),
+    source: str = "rest",
+) -> Stored:
+    """Write the rows, rejects, restatements and gaps of `wants`; all or nothing.
+
+    `now_ms` is the exchange's clock. The newest slots of a symbol in `not_trading` are gaps; of any other symbol
+    they are only late.
+    """
+    connection.begin()
+    try:
+        inserted, restated = _merge_rows(connection, market, interval, wants, now_ms, source)
+        rejected = _merge_rejects(connection, market, interval, wants, now_ms, source)
+        _revise_ledger(connection, market, interval, wants, now_ms, set(not_trading))
+        _note_symbols(connection, market, wants, now_ms)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return Stored(inserted, restated, rejected)
+
+
+def _merge_rows(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    wants: Sequence[Want],
+    now_ms: int,
+    source: str,
+) -> tuple[int, int]:
+    """How many klines were new, and how many of the stored ones had other values."""
+    staged = _staged(market, interval, wants, source)
+    if staged.is_empty():
+        return 0, 0
+    times = ", ".join(f"epoch_ms({name}) AS {name}" for name in ("open_time", "close_time"))
+    connection.register("staged_frame", staged)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS SELECT * REPLACE ({times}) FROM staged_frame")
+    connection.unregister("staged_frame")
+    _settle_slots(connection, interval, staged)
+    since = f"k.open_time >= epoch_ms({staged.select(pl.col('open_time').min()).item()}::BIGINT)"
+    same_key = " AND ".join([*(f"k.{name} = s.{name}" for name in _KEY), since])
+    differs = f"({_listed('k')}) IS DISTINCT FROM ({_listed('s')})"
+    connection.execute(
+        f"""
+        INSERT INTO restatements
+        SELECT {_listed("k", _KEY)}, to_json({_struct("k")}), to_json({_struct("s")}), s.source, epoch_ms(?::BIGINT)
+        FROM klines k JOIN staged s ON {same_key} WHERE {differs}
+        """,
+        [now_ms],
+    )
+    columns = (*_KEY, *VALUES, "source")
+    actions = connection.execute(
+        f"""
+        MERGE INTO klines k USING staged s ON {same_key}
+        WHEN MATCHED AND {differs} THEN UPDATE SET {", ".join(f"{name} = s.{name}" for name in (*VALUES, "source"))}
+        WHEN NOT MATCHED THEN INSERT ({", ".join((*columns, "fetched_at"))})
+                              VALUES ({_listed("s", columns)}, epoch_ms({now_ms}::BIGINT))
+        RETURNING merge_action
+        """
+    ).fetchall()
+    counts = Counter(action for (action,) in actions)
+    return counts["INSERT"], counts["UPDATE"]
+
+
+def _staged(market: Market, interval: Interval, wants: Sequence[Want], source: str) -> pl.DataFrame:
+    """All rows of the run in one frame, times in ms, one row a key: the one answered last."""
+    frames = [frame(want.rows).with_columns(symbol=pl.lit(want.symbol)) for want in wants if len(want.rows) > 100]
+    small = [(want.symbol, row) for want in wants if len(want.rows) <= 100 for row in want.rows]
+    rows: list[Row] = [row for _, row in small]
+    frames.append(frame(rows).with_columns(symbol=pl.Series([symbol for symbol, _ in small], dtype=pl.String)))
+    return (
+        pl.concat(frames)
+        .unique(["symbol", "open_time"], keep="last", maintain_order=True)
+        .sort("open_time", "symbol")
+        .with_columns(market=pl.lit(market.name), interval=pl.lit(interval.name), source=pl.lit(source))
+    )
+
+
+def _settle_slots(connection: duckdb.DuckDBPyConnection, interval: Interval, staged: pl.DataFrame) -> None:
+    """In the days of off-grid klines an on-grid row wins its slot: a stored off-grid one becomes it,
+    a staged one goes."""
+    eras = [pl.col("open_time").is_between(era.start_ms, era.end_ms, closed="left") for era in OFF_GRID_ERA]
+    if not interval.length_ms or not staged.select(pl.any_horizontal(eras).any()).item():
+        return
+    slot = interval.sql_index
+    equal = [f"k.{name} = s.{name}" for name in _KEY[:3]]
+    same_slot = " AND ".join([*equal, f"{slot('k.open_time')} = {slot('s.open_time')}"])
+    for statement, winner in (
+        ("UPDATE klines k SET open_time = s.open_time FROM staged s", "s"),
+        ("DELETE FROM staged s USING klines k", "k"),
+    ):
+        on_grid = f"epoch_ms({winner}.open_time) % {interval.length_ms} = {interval.phase_ms}"
+        connection.execute(f"{statement} WHERE {same_slot} AND k.open_time <> s.open_time AND {on_grid}")
+
+
+def _listed(table: str, names: Sequence[str] = VALUES) -> str:
+    return ", ".join(f"{table}.{name}" for name in names)
+
+
+def _struct(table: str) -> str:
+    return "{" + ", ".join(f"{name}: {table}.{name}" for name in VALUES) + "}"
+
+
+def _merge_rejects(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    wants: Sequence[Want],
+    now_ms: int,
+    source: str,
+) -> int:
+    """Each refused row once per key, source and content, with how often it was seen; how many were refused now."""
+    refused = [(want.symbol, r) for want in wants for r in dict.fromkeys(want.rejects)]
+    for symbol, reject in refused:
+        connection.execute(
+            """
+            MERGE INTO rejects r
+            USING (SELECT ? AS market, ? AS symbol, ? AS interval, epoch_ms(?::BIGINT) AS open_time, ? AS source,
+                          ? AS reason, ? AS "row", epoch_ms(?::BIGINT) AS now) s
+            ON r.market = s.market AND r.symbol = s.symbol AND r.interval = s.interval AND r.source = s.source
+               AND r.open_time IS NOT DISTINCT FROM s.open_time AND r."row" = s."row"
+            WHEN MATCHED THEN UPDATE SET last_seen = s.now, seen = r.seen + 1
+            WHEN NOT MATCHED THEN INSERT VALUES (s.market, s.symbol, s.interval, s.open_time, s.source, s.reason,
+                                                 s."row", s.now, s.now, 1)
+            """,
+            [market.name, symbol, interval.name, reject.open_time_ms, source, reject.reason, reject.row, now_ms],
+        )
+    return len(refused)
+
+
+def _revise_ledger(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    wants: Sequence[Want],
+    now_ms: int,
+    not_trading: set[str],
+) -> None:
+    """Stored slots leave the ledger; what was answered without them, or refused, enters it with its reason."""
+    ledger = read_gaps(connection, market.name, interval.name, [want.symbol for want in wants])
+    changed = {}
+    for want in wants:
+        stored = slots((row.open_time for row in want.rows), interval)
+        found = findings(want, stored, interval, is_trading=want.symbol not in not_trading)
+        before = ledger[want.symbol]
+        after = revise(before, stored, found, now_ms)
+        if after != before:
+            changed[want.symbol] = after
+    write_gaps(connection, market.name, interval.name, changed)
+
+
+def findings(
+    want: Want, stored: Sequence[Window], interval: Interval, *, is_trading: bool = True
+) -> list[tuple[Window, str]]:
+    """The slots of the answered gaps that brought no row, each with its reason.
+
+    Refused rows: `rejected`. Before the first kline: `not_listed`. Where a later kline is stored or answered, or the
+    symbol does not trade: `unresolved`. What is left is late, which is no gap yet.
+    """
+    answered = intersect(want.gaps, want.answered)
+    empty = subtract(answered, stored)
+    refused_times = sorted(r.open_time_ms for r in want.rejects if r.open_time_ms is not None)
+    refused = intersect(slots(refused_times, interval), empty)
+    listed = window(0, interval.floor(want.listed_ms)) if want.listed_ms is not None else []
+    unlisted = intersect(listed, subtract(want.gaps, stored))
+    holes = subtract(empty, [*refused, *unlisted])
+    if is_trading:
+        holes = intersect(holes, window(0, max(want.newest_ms, 0)))
+    return [
+        *((gap, REJECTED) for gap in refused),
+        *((gap, NOT_LISTED) for gap in unlisted),
+        *((gap, UNRESOLVED) for gap in holes),
+    ]
+
+
+def slots(times_ms: Iterable[int], interval: Interval) -> list[Window]:
+    """The slots of some open times as windows that don't touch."""
+    found: list[list[int]] = []
+    for index in sorted(map(interval.index, times_ms)):
+        if found and index <= found[-1][1] + 1:
+            found[-1][1] = index
+        else:
+            found.append([index, index])
+    return [Window(interval.start(first), interval.start(last + 1)) for first, last in found]
+
+
+def _note_symbols(connection: duckdb.DuckDBPyConnection, market: Market, wants: Sequence[Want], now_ms: int) -> None:
+    """Listing times that were asked for, and the quarantine of symbols that the exchange does not know."""
+    for want in wants:
+        unknown = isinstance(want.error, UnknownSymbol)
+        if want.listed_ms is None and not unknown:
+            continue
+        connection.execute("DELETE FROM symbols WHERE market = ? AND symbol = ?", [market.name, want.symbol])
+        connection.execute(
+            "INSERT INTO symbols VALUES (?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT))",
+            [market.name, want.symbol, want.listed_ms, now_ms + QUARANTINE_MS if unknown else None],
+        )
+
+
+def quarantined(
+    connection: duckdb.DuckDBPyConnection, market: Market, symbols: Sequence[str], now_ms: int
+) -> list[str]:
+    """Those of `symbols` that the exchange did not know within the last hour."""
+    rows = connection.execute(
+        """SELECT symbol FROM symbols
+           WHERE market = ? AND symbol IN (SELECT unnest(?)) AND quarantined_until > epoch_ms(?::BIGINT)""",
+        [market.name, list(symbols), now_ms],
+    ).fetchall()
+    return sorted(symbol for (symbol,) in rows)

@@ -1,0 +1,148 @@
+"""What is missing, asked of the database and never remembered: the first step of every run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import duckdb
+
+from klines.gaps import read_gaps, write_gaps
+from klines.interval import Interval
+from klines.ledger import Gap, due
+from klines.market import Market
+from klines.plan import Want, newest_slots
+from klines.window import Window, intersect, merge, missing, subtract
+
+Stored = dict[str, list[Window]]
+"""Per symbol the windows whose slots are all stored, ordered and disjoint."""
+
+
+def wants(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    symbols: Sequence[str],
+    *,
+    now_ms: int,
+    lookback_ms: int,
+    since_ms: int | None = None,
+) -> list[Want]:
+    """Per symbol what a run should ask for: `lookback` and all since the last stored kline, less what is stored or
+    settled, and what the ledger has due. Symbols of which nothing is missing are left out.
+
+    `now_ms` is the exchange's clock. A symbol with nothing stored begins at `since_ms`, or `lookback_ms` ago.
+    What does not fit into a symbol's newest page is entered into the ledger as due before this returns.
+    """
+    end_ms = interval.floor(now_ms)
+    from_ms = interval.floor(now_ms - lookback_ms)
+    stored = stored_windows(connection, market, interval, symbols, from_ms)
+    last_ms = last_stored(connection, market, interval, symbols, stored)
+    ledger = read_gaps(connection, market.name, interval.name, symbols)
+    found = []
+    for symbol in symbols:
+        start_ms = _start(interval, from_ms, last_ms.get(symbol), since_ms)
+        gaps = _gaps(stored.get(symbol, []), ledger[symbol], start_ms, end_ms, now_ms)
+        if gaps:
+            found.append(Want(symbol, gaps, last_ms.get(symbol)))
+    _remember(connection, market, interval, found, ledger, now_ms)
+    return found
+
+
+def _start(interval: Interval, from_ms: int, last_ms: int | None, since_ms: int | None) -> int:
+    """Where the window of a run begins."""
+    since_ms = None if since_ms is None else interval.ceil(since_ms)
+    if last_ms is None:
+        return from_ms if since_ms is None else since_ms
+    return max(min(from_ms, interval.step(last_ms, 1)), since_ms or 0)
+
+
+def _gaps(stored: list[Window], ledger: list[Gap], start_ms: int, end_ms: int, now_ms: int) -> list[Window]:
+    """Missing, minus what the ledger has settled or waits with, plus what it has due."""
+    open_gaps = [gap.window for gap in ledger if gap.is_open(now_ms)]
+    waiting = [gap.window for gap in ledger if not gap.is_open(now_ms)]
+    fresh = missing(stored, Window(start_ms, end_ms), waiting) if start_ms < end_ms else []
+    return intersect(merge([*fresh, *open_gaps]), [Window(0, end_ms)] if end_ms > 0 else [])
+
+
+def _remember(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    found: Iterable[Want],
+    ledger: dict[str, list[Gap]],
+    now_ms: int,
+) -> None:
+    """Enter what is older than a symbol's newest page as due: a page that fails in the middle is not forgotten."""
+    changed: dict[str, list[Gap]] = {}
+    for want in found:
+        known = [gap.window for gap in ledger[want.symbol]]
+        older = subtract(want.gaps, [*newest_slots(want.gaps, interval, market.page_slots), *known])
+        if older:
+            changed[want.symbol] = sorted(
+                [*ledger[want.symbol], *(due(window, now_ms) for window in older)], key=lambda gap: gap.window
+            )
+    connection.begin()
+    write_gaps(connection, market.name, interval.name, changed)
+    connection.commit()
+
+
+def stored_windows(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbols: Sequence[str], from_ms: int
+) -> Stored:
+    """What is stored from `from_ms` on. Counting tells for most symbols that there is no hole (4 ms for 600 × 1,440
+    rows); only the others are looked at slot by slot."""
+    parameters = [market.name, interval.name, list(symbols), from_ms]
+    counts = connection.execute(
+        f"SELECT symbol, epoch_ms(min(open_time)), epoch_ms(max(open_time)), count(*) {_FROM} GROUP BY symbol",
+        parameters,
+    ).fetchall()
+    stored: Stored = {}
+    holed = []
+    for symbol, first_ms, last_ms, count in counts:
+        if interval.index(last_ms) - interval.index(first_ms) + 1 == count:
+            stored[symbol] = [Window(interval.floor(first_ms), interval.step(last_ms, 1))]
+        else:
+            holed.append(symbol)
+    return stored | _islands(connection, market, interval, holed, from_ms)
+
+
+def _islands(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbols: Sequence[str], from_ms: int
+) -> Stored:
+    """The stored windows of symbols with holes: from consecutive slots their row numbers differ by a constant."""
+    stored: dict[str, list[Window]] = defaultdict(list)
+    if not symbols:
+        return stored
+    rows = connection.execute(
+        f"""
+        WITH slots AS (SELECT DISTINCT symbol, {interval.sql_index("open_time")} AS slot {_FROM}),
+             numbered AS (SELECT *, slot - row_number() OVER (PARTITION BY symbol ORDER BY slot) AS island FROM slots)
+        SELECT symbol, min(slot), max(slot) FROM numbered GROUP BY symbol, island ORDER BY symbol, min(slot)
+        """,
+        [market.name, interval.name, list(symbols), from_ms],
+    ).fetchall()
+    for symbol, first, last in rows:
+        stored[symbol].append(Window(interval.start(first), interval.start(last + 1)))
+    return stored
+
+
+_FROM = """
+    FROM klines
+    WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(?)) AND open_time >= epoch_ms(?::BIGINT)
+"""
+
+
+def last_stored(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbols: Sequence[str], recent: Stored
+) -> dict[str, int]:
+    """The newest open time, in ms, of each symbol that has any; the whole table is read only for those that `recent`
+    does not know."""
+    last_ms = {symbol: interval.step(windows[-1].end_ms, -1) for symbol, windows in recent.items() if windows}
+    others = [symbol for symbol in symbols if symbol not in last_ms]
+    if others:
+        rows = connection.execute(
+            f"SELECT symbol, epoch_ms(max(open_time)) {_FROM} GROUP BY symbol", [market.name, interval.name, others, 0]
+        ).fetchall()
+        last_ms |= dict(rows)
+    return last_ms

@@ -1,0 +1,3 @@
+"""Prefect tasks: each a decorator on one call of the domain."""
+
+import tasks.logs  # noqa: F401 - installs its filter

@@ -1,0 +1,52 @@
+"""Fetching, mapped over symbols: one task run each up to 50 symbols, at most 8 batches above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect import task, unmapped
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import wait
+
+from klines.run import Run
+from tasks.retry import may_pass
+
+SINGLE = 50
+"""Up to so many symbols each has a task run of its own."""
+BATCHES = 8
+AGAIN = 20
+"""So many symbols that failed in a batch are mapped again, one task run each."""
+
+
+@task(name="fetch", task_run_name="fetch {symbols}", timeout_seconds=40, cache_policy=NO_CACHE)
+def fetch_batch(symbols: str, batch: Sequence[str], run: Run) -> None:  # noqa: ARG001 - the first names the task run
+    """Fetch a batch at once; a symbol's failure is noted in the run, for `fetch` to try again."""
+    run.fetch(batch)
+
+
+@task(
+    name="fetch",
+    task_run_name="fetch {symbol}",
+    retries=3,
+    retry_delay_seconds=[0.5, 1, 2],
+    retry_jitter_factor=0.5,
+    retry_condition_fn=may_pass,
+    timeout_seconds=40,
+    cache_policy=NO_CACHE,
+)
+def fetch(symbol: str, run: Run) -> None:
+    """Fetch one symbol; its failure is this task run's."""
+    for error in run.fetch([symbol]).values():
+        raise error
+
+
+def fetch_missing(run: Run, symbols: list[str]) -> None:
+    """Fetch what is missing of `symbols`; failures end up in the run, and in the task runs' states."""
+    if len(symbols) > SINGLE:
+        size = -(-len(symbols) // BATCHES)
+        batches = [symbols[start : start + size] for start in range(0, len(symbols), size)]
+        names = [f"{len(batch)} symbols, {batch[0]} to {batch[-1]}" for batch in batches]
+        wait(fetch_batch.map(names, batches, unmapped(run)))
+        symbols = run.worth_retrying()[:AGAIN]
+    if symbols:
+        wait(fetch.map(symbols, unmapped(run)))

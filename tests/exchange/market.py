@@ -1,0 +1,357 @@
+"""What the stand-in trades: deterministic klines of any symbol and time, and the irregularities a test asks for.
+
+Values are integers in units of 1e-8 made by arithmetic on a hash of the symbol and the number of the minute, so the
+same kline has the same values in every process. Nothing here reads a clock: `now_ms` is an argument.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+Row = list[Any]
+"""The 12 fields of REST, see FIELDS."""
+
+Rows = list[Row]
+
+Units = tuple[int, ...]
+"""open_time_ms, open, high, low, close, volume, quote volume, trades, taker volume, taker quote volume; 1e-8 each."""
+
+Klines = list[Units]
+
+FIELDS = (
+    *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades"),
+    *("taker_buy_volume", "taker_buy_quote_volume", "ignore"),
+)
+
+UNIT = 10**8
+AMOUNT = "%d.%08d"
+SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
+LENGTH_MS = {"1s": SECOND_MS} | {f"{n}m": n * MINUTE_MS for n in (1, 3, 5, 15, 30)}
+LENGTH_MS |= {f"{n}h": n * HOUR_MS for n in (1, 2, 4, 6, 8, 12)} | {f"{n}d": n * DAY_MS for n in (1, 3)}
+LENGTH_MS |= {"1w": 7 * DAY_MS, "1M": 31 * DAY_MS}  # 1M: its longest; the true length is the calendar's
+
+PHASE_MS = {"1w": 4 * DAY_MS, "3d": DAY_MS}
+"""1970-01-05 was a Monday. The exchange's phase of 3d is not documented: here it is one day off the epoch, so that a
+client which computes 3d open times by a plain modulo is found out."""
+
+FIRST_LISTING_MS = 1_502_928_000_000  # 2017-08-17
+QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "USD")
+PRICES = {"BTC": 60_000, "ETH": 3_000, "BNB": 600, "SOL": 150, "LTC": 80, "LINK": 15, "XRP": 1, "ADA": 1, "TRY": 1}
+
+
+def floor(time_ms: int, interval: str) -> int:
+    """The open time (ms) of the kline that holds `time_ms`: 1w from Monday, 1M by the calendar, all UTC."""
+    if interval == "1M":
+        day = datetime.fromtimestamp(time_ms // 1000, UTC)
+        return int(datetime(day.year, day.month, 1, tzinfo=UTC).timestamp()) * 1000
+    return time_ms - (time_ms - PHASE_MS.get(interval, 0)) % LENGTH_MS[interval]
+
+
+def following(open_ms: int, interval: str) -> int:
+    """The open time (ms) of the kline after the one that opens at `open_ms`."""
+    return floor(open_ms + LENGTH_MS[interval], interval) if interval == "1M" else open_ms + LENGTH_MS[interval]
+
+
+def assets(symbol: str) -> tuple[str, str]:
+    """Base and quote asset of a name: BTCUSDT, BTCUSD_PERP."""
+    pair = symbol.partition("_")[0]
+    quote = next((q for q in QUOTES if pair.endswith(q) and pair != q), pair[-3:])
+    return pair.removesuffix(quote) or pair, quote
+
+
+def is_coinm(symbol: str) -> bool:
+    """Whether a name is of the coin-margined shape, e.g. BTCUSD_PERP or BTCUSD_250926."""
+    return re.fullmatch(r".+USD_(PERP|\d{6})", symbol) is not None
+
+
+_MASK = 2**64 - 1
+
+
+def _mix(number: int) -> int:
+    """64 well-mixed bits of a number."""
+    x = number * 0x9E3779B97F4A7C15 & _MASK
+    x = (x ^ x >> 29) * 0xBF58476D1CE4E5B9 & _MASK
+    return x ^ x >> 32
+
+
+@lru_cache(maxsize=65_536)
+def _origin(market: str, symbol: str, step_ms: int) -> tuple[int, int]:
+    """Seed and mean price (units) of a series; every market and step has a series of its own."""
+    digest = hashlib.blake2b(f"{market} {symbol} {step_ms}".encode(), digest_size=8).digest()
+    seed = int.from_bytes(digest, "big")
+    base, quote = assets(symbol)
+    price = PRICES.get(base, 0) * UNIT or (100 + seed % 900) * 10 ** (4 + seed % 5)
+    return seed, max(price // PRICES.get(quote, 1), 10_000)
+
+
+@lru_cache(maxsize=262_144)
+def _trend(seed: int, mean: int, block: int) -> int:
+    """Price (units) at the start of a block of 64 klines: waves of years, days and hours, never below 0.4 mean."""
+    millionths = 1_000_000
+    for span, height in ((4096, 400), (64, 120), (1, 20)):
+        at, part = divmod(block, span)
+        left, right = (_mix(seed ^ span << 40 ^ at + step) % 2001 - 1000 for step in (0, 1))
+        millionths += height * (left * (span - part) + right * part) // span
+    return mean * millionths // 1_000_000
+
+
+def _make(market: str, symbol: str, step_ms: int, first: int, stop: int) -> Klines:
+    """The klines number `first` up to `stop`, each opening where the one before closed; one in 50 has no trade."""
+    seed, mean = _origin(market, symbol, step_ms)
+    contract_usd = (100 if symbol.startswith("BTC") else 10) if market == "coinm" else 0
+    made: Klines = []
+    bits, price, block, here, there = 0, 0, -1, 0, 0
+    for number in range(first, stop + 1):
+        if number >> 6 != block:
+            block = number >> 6
+            here, there = _trend(seed, mean, block), _trend(seed, mean, block + 1)
+        x = (number ^ seed) * 0x9E3779B97F4A7C15 & _MASK  # _mix, inlined: this loop is what a page costs
+        x = (x ^ x >> 29) * 0xBF58476D1CE4E5B9 & _MASK
+        x ^= x >> 32
+        line = here + ((there - here) * (number & 63) >> 6)
+        close = line + (line * ((x & 1023) - 512) >> 20)
+        if number > first:
+            open_ms = (number - 1) * step_ms
+            if bits % 50 == 0:
+                made.append((open_ms, price, price, price, price, 0, 0, 0, 0, 0))
+            else:
+                high, low = (close, price) if close > price else (price, close)
+                high += 1 + (price * (bits >> 10 & 255) >> 18)
+                low -= 1 + (price * (bits >> 18 & 255) >> 18)
+                volume = ((bits >> 26 & 0xFFFF) + 1) * 10**17 // price
+                quote = volume * (price + close) // (2 * UNIT)
+                if contract_usd:
+                    volume = ((bits >> 26 & 0xFFFF) + 1) * UNIT
+                    quote = volume * contract_usd * UNIT // price
+                share = 30 + (bits >> 42 & 31)
+                taker = volume * share // 100 // UNIT * UNIT if contract_usd else volume * share // 100
+                trades = 1 + (bits >> 47 & 1023)
+                made.append((open_ms, price, high, low, close, volume, quote, trades, taker, quote * share // 100))
+        bits, price = x, close
+    return made
+
+
+def _so_far(whole: Units, elapsed_ms: int, step_ms: int) -> Units:
+    """The still-open kline after `elapsed_ms`; never equal to the final one (no trades: price one unit lower)."""
+    open_ms, first, high, low, last, *sums = whole
+    if not sums[2]:
+        return (open_ms, first - 1, first - 1, first - 1, first - 1, *sums)
+    close = first + (last - first) * elapsed_ms // step_ms
+    high = max(first, close) + (high - max(first, last)) * elapsed_ms // step_ms
+    low = min(first, close) - (min(first, last) - low) * elapsed_ms // step_ms
+    return (open_ms, first, high, low, close, *(total * elapsed_ms // step_ms for total in sums))
+
+
+def _merge(parts: Klines, open_ms: int) -> Units:
+    """One kline of many: open of the first, highest, lowest, close of the last, sums."""
+    _, opens, highs, lows, closes, *sums = zip(*parts, strict=True)
+    return (open_ms, opens[0], max(highs), min(lows), closes[-1], *map(sum, sums))
+
+
+def _row(units: Units, close_ms: int, market: str) -> Row:
+    """A kline as REST shows it; coin-margined volumes are whole contracts."""
+    open_ms, o, h, lo, c, v, q, n, tv, tq = units
+    row: Row = [open_ms, AMOUNT % divmod(o, UNIT), AMOUNT % divmod(h, UNIT), AMOUNT % divmod(lo, UNIT)]
+    row += [AMOUNT % divmod(c, UNIT), AMOUNT % divmod(v, UNIT), close_ms, AMOUNT % divmod(q, UNIT), n]
+    row += [AMOUNT % divmod(tv, UNIT), AMOUNT % divmod(tq, UNIT), "0"]
+    if market == "coinm":
+        row[5], row[9] = str(v // UNIT), str(tv // UNIT)
+    return row
+
+
+def _units(row: Row) -> Units:
+    """The numbers of a REST row."""
+    o, h, lo, c, v, q, tv, tq = (int(Decimal(row[i]) * UNIT) for i in (1, 2, 3, 4, 5, 7, 9, 10))
+    return (row[0], o, h, lo, c, v, q, int(row[8]), tv, tq)
+
+
+class Listing(NamedTuple):
+    """A symbol's trading time, half-open, and its status while that lasts."""
+
+    since_ms: int
+    until_ms: int | None
+    status: str
+    markets: tuple[str, ...]
+
+
+class Page(NamedTuple):
+    """One question: up to `limit` rows that open in [start, end], both ends included; the newest or the oldest."""
+
+    market: str
+    symbol: str
+    interval: str
+    start_ms: int
+    end_ms: int
+    limit: int
+    newest: bool
+    now_ms: int
+
+
+class Span(NamedTuple):
+    """A half-open stretch of time without a hole; `recorded` rows stand instead of made ones."""
+
+    start_ms: int
+    end_ms: int
+    recorded: Rows | None = None
+
+
+class Market:
+    """Which klines exist and what they hold."""
+
+    def __init__(self, markets: Iterable[str], any_symbol: bool) -> None:
+        self.markets = tuple(markets)
+        self.any_symbol = any_symbol
+        self.listings: dict[str, Listing] = {}
+        self._holes: list[tuple[int, int, str | None]] = []
+        self._late_ms: dict[str | None, int] = {}
+        self._restated: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
+        self._recorded: dict[str, list[Span]] = {}
+        self._days: dict[tuple[str, str, int], Units | None] = {}
+
+    def list(self, symbol: str, *, since_ms: int = FIRST_LISTING_MS, until_ms: int | None = None,
+             status: str = "TRADING", markets: Iterable[str] | None = None) -> None:  # fmt: skip
+        """Trade `symbol` from `since_ms` until `until_ms`; names like BTCUSD_PERP on coinm, others on spot and usdm."""
+        usual = ("coinm",) if is_coinm(symbol) else ("spot", "usdm")
+        here = tuple(usual if markets is None else markets)
+        self.listings[symbol] = Listing(since_ms, until_ms, status, here)
+        self._days = {}
+
+    def hole(self, start_ms: int, end_ms: int, symbol: str | None = None) -> None:
+        """Leave no kline that opens in [start, end): an outage (symbol None: of the whole exchange)."""
+        self._holes.append((start_ms, end_ms, symbol))
+        self._days = {}
+
+    def late(self, by_ms: int, symbol: str | None = None) -> None:
+        """Show a closed kline only `by_ms` after its close, and the open one not at all; 0 ends it."""
+        self._late_ms[symbol] = by_ms
+
+    def restate(self, symbol: str, open_time_ms: int, interval: str = "1m", **fields: Any) -> None:
+        """Serve other values for one kline from now on; a restated minute also changes the longer klines over it."""
+        changed = {FIELDS.index(name): value for name, value in fields.items()}
+        self._restated.setdefault((symbol, interval), {}).setdefault(open_time_ms, {}).update(changed)
+        self._days = {}
+
+    def replay(self, symbol: str, rows: Rows) -> None:
+        """Serve recorded 1m rows as they are; between the first and the last no other minute exists."""
+        rows = sorted(rows, key=lambda row: int(row[0]))
+        span = Span(floor(rows[0][0], "1m"), floor(rows[-1][0], "1m") + MINUTE_MS, rows)
+        self._recorded.setdefault(symbol, []).append(span)
+        self._days = {}
+
+    def listing(self, market: str, symbol: str) -> Listing | None:
+        """The listing a route of `market` finds, None if unknown; the futures routes know each other's symbols."""
+        found = self.listings.get(symbol)
+        if found is None and self.any_symbol and re.fullmatch("[A-Z0-9-_.]{1,20}", symbol):
+            found = Listing(FIRST_LISTING_MS, None, "TRADING", ("coinm",) if is_coinm(symbol) else ("spot", "usdm"))
+        if found is None or not (market in found.markets or (market != "spot" and found.markets != ("spot",))):
+            return None
+        return found
+
+    def newest_ms(self, symbol: str, interval: str, now_ms: int) -> int:
+        """The last open time (ms) that may show: of the open kline, or of the last one closed for long enough."""
+        late_ms = self._late_ms.get(symbol, self._late_ms.get(None, 0))
+        return floor(now_ms - late_ms, interval) - 1 if late_ms else now_ms
+
+    def rows(self, page: Page) -> Rows:
+        """The rows of a page, ascending; the last may be the open kline at `now_ms`."""
+        listing = self.listing(page.market, page.symbol)
+        if listing is None:
+            raise KeyError(page.symbol)
+        market = page.market if page.market == "spot" else "coinm" if is_coinm(page.symbol) else "usdm"
+        start_ms = max(page.start_ms, floor(listing.since_ms, page.interval))
+        page = page._replace(market=market, start_ms=start_ms, end_ms=min(page.end_ms, page.now_ms))
+        return self._with_restated(page, self._short(page) if page.interval in ("1s", "1m") else self._long(page))
+
+    def _with_restated(self, page: Page, rows: Rows) -> Rows:
+        restated = self._restated.get((page.symbol, page.interval))
+        if not restated:
+            return rows
+        return [[restated.get(row[0], {}).get(i, value) for i, value in enumerate(row)] for row in rows]
+
+    def _short(self, page: Page) -> Rows:
+        """Rows of 1s or 1m, span by span until there are `limit`."""
+        rows: Rows = []
+        spans, step_ms = list(self._spans(page)), LENGTH_MS[page.interval]
+        for span in reversed(spans) if page.newest else spans:
+            left = page.limit - len(rows)
+            if left <= 0:
+                break
+            if span.recorded is not None:
+                found = span.recorded[-left:] if page.newest else span.recorded[:left]
+            else:
+                made = self._made(page, span, left)
+                found = [_row(units, units[0] + step_ms - 1, page.market) for units in made]
+            rows = found + rows if page.newest else rows + found
+        return rows
+
+    def _made(self, page: Page, span: Span, limit: int) -> Klines:
+        step_ms = LENGTH_MS[page.interval]
+        first, stop = -(-span.start_ms // step_ms), -(-span.end_ms // step_ms)
+        first, stop = (max(first, stop - limit), stop) if page.newest else (first, min(stop, first + limit))
+        made = _make(page.market, page.symbol, step_ms, first, stop) if stop > first else []
+        if made and made[-1][0] + step_ms > page.now_ms:
+            made[-1] = _so_far(made[-1], page.now_ms - made[-1][0], step_ms)
+        return made
+
+    def _spans(self, page: Page) -> Iterator[Span]:
+        """The page's time without what is not listed and without holes; recorded stretches as such."""
+        listing = self.listing(page.market, page.symbol)
+        assert listing is not None
+        start_ms, end_ms = max(page.start_ms, floor(listing.since_ms, "1m")), page.end_ms + 1
+        end_ms = end_ms if listing.until_ms is None else min(end_ms, listing.until_ms)
+        cuts = [Span(a, b) for a, b, whose in self._holes if whose in (None, page.symbol)]
+        for cut in sorted(self._recorded.get(page.symbol, []) + cuts, key=lambda span: span.start_ms):
+            if cut.end_ms <= start_ms or cut.start_ms >= end_ms:
+                continue
+            if cut.start_ms > start_ms:
+                yield Span(start_ms, cut.start_ms)
+            if cut.recorded is not None:
+                left, right = (bisect_left(cut.recorded, at, key=lambda row: row[0]) for at in (start_ms, end_ms))
+                yield Span(cut.start_ms, cut.end_ms, cut.recorded[left:right])
+            start_ms = cut.end_ms
+        if start_ms < end_ms:
+            yield Span(start_ms, end_ms)
+
+    def _long(self, page: Page) -> Rows:
+        """Rows of 3m and longer, each of the minutes in it; none where there is no minute."""
+        rows: Rows = []
+        at = floor(page.end_ms if page.newest else page.start_ms, page.interval)
+        at = following(at, page.interval) if at < page.start_ms and not page.newest else at
+        while page.start_ms <= at <= page.end_ms and len(rows) < page.limit:
+            after = following(at, page.interval)
+            parts = self._parts(page, at, min(after, page.now_ms + 1), after - at)
+            if parts:
+                rows.append(_row(_merge(parts, at), after - 1, page.market))
+            at = floor(at - 1, page.interval) if page.newest else after
+        return rows[::-1] if page.newest else rows
+
+    def _parts(self, page: Page, start_ms: int, end_ms: int, length_ms: int) -> Klines:
+        """What a long kline is made of: minutes, or whole days."""
+        if length_ms < DAY_MS:
+            return self._minutes(page, start_ms, end_ms)
+        days = (self._day(page, at, min(at + DAY_MS, end_ms)) for at in range(start_ms, end_ms, DAY_MS))
+        return [day for day in days if day is not None]
+
+    def _day(self, page: Page, start_ms: int, end_ms: int) -> Units | None:
+        """One day's minutes in one, kept once the day is over."""
+        kept, key, over = self._days, (page.market, page.symbol, start_ms), start_ms + DAY_MS <= page.now_ms
+        if over and key in kept:
+            return kept[key]
+        minutes = self._minutes(page, start_ms, end_ms)
+        day = _merge(minutes, start_ms) if minutes else None
+        if over:
+            kept[key] = day
+        return day
+
+    def _minutes(self, page: Page, start_ms: int, end_ms: int) -> Klines:
+        page = page._replace(interval="1m", start_ms=start_ms, end_ms=end_ms - 1, limit=DAY_MS, newest=False)
+        if page.symbol in self._recorded or (page.symbol, "1m") in self._restated:
+            return [_units(row) for row in self._with_restated(page, self._short(page))]
+        return [units for span in self._spans(page) for units in self._made(page, span, page.limit)]

@@ -1,0 +1,275 @@
+"""What the exchange answers: Binance's rules for klines, symbols, weight and bans, without a socket."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tests.exchange.faults import KINDS, Answer, Asked, Fault, banned, error, page
+from tests.exchange.market import DAY_MS, LENGTH_MS, MINUTE_MS, Listing, Market, Page, Rows, assets, floor, is_coinm
+
+ROUTES = {
+    f"{prefix}/{name}": (market, name)
+    for prefix, market in (("/api/v3", "spot"), ("/fapi/v1", "usdm"), ("/dapi/v1", "coinm"))
+    for name in ("klines", "ping", "time", "exchangeInfo")
+} | {"/sapi/v1/system/status": ("spot", "status")}
+POOLS = {"spot": "spot", "usdm": "futures", "coinm": "futures"}
+PARAMS = {"symbol", "interval", "startTime", "endTime", "limit"}
+SYMBOL = "^[A-Z0-9-_.]{1,20}$"
+BAN_S, BAN_AFTER = 120, 20
+WIDEST_MS = 200 * DAY_MS
+PERPETUAL_MS = 4_133_404_800_000
+
+
+class Request(NamedTuple):
+    """A request as it came; status 0: none was sent (hang, reset)."""
+
+    at_ms: int
+    path: str
+    params: dict[str, str]
+    status: int
+
+
+class Refused(Exception):
+    """A request against the rules; carries the answer."""
+
+    def __init__(self, code: int, **words: Any) -> None:
+        super().__init__(code)
+        self.answer = error(code, **words)
+
+
+class Rules(Market):
+    """What the exchange answers, as a function of request and clock; no socket in it."""
+
+    def __init__(self, symbols: Iterable[str], markets: Iterable[str], any_symbol: bool) -> None:
+        super().__init__(markets, any_symbol)
+        self.requests: list[Request] = []
+        self.weight_limit = {"spot": 6000, "futures": 2400}
+        self.ban_after = BAN_AFTER
+        self.maintenance, self.sapi, self.down = False, True, False
+        self.latency_s = 0.0
+        self.clock_offset_ms = 0
+        self._frozen_ms: int | None = None
+        self._faults: list[Fault] = []
+        self._used: dict[str, tuple[int, int, int]] = {}
+        self._banned_until_ms = {"spot": 0, "futures": 0}
+        for symbol in symbols:
+            self.list(symbol)
+
+    def now_ms(self) -> int:
+        """The exchange's clock."""
+        return time.time_ns() // 1_000_000 + self.clock_offset_ms if self._frozen_ms is None else self._frozen_ms
+
+    def freeze(self, now_ms: int) -> None:
+        """Stop the clock at `now_ms`."""
+        self._frozen_ms = now_ms
+
+    def set_clock(self, offset_ms: int = 0) -> None:
+        """Let the clock run, `offset_ms` ahead of the real one."""
+        self._frozen_ms, self.clock_offset_ms = None, offset_ms
+
+    def fault(self, symbol: str | None, kind: str, *, times: int | None = None, path: str = "klines",
+              **options: Any) -> None:  # fmt: skip
+        """Spoil the next `times` (None: all) answers on route `path` for `symbol` (None: any)."""
+        if kind not in KINDS:
+            raise ValueError(f"no fault {kind!r}, one of: {' '.join(KINDS)}")
+        self._faults.append(Fault(symbol, kind, times, path, options))
+
+    def clear(self, symbol: str | None = None) -> None:
+        """Take back the faults of `symbol`, or all."""
+        self._faults = [fault for fault in self._faults if symbol is not None and fault.symbol != symbol]
+
+    def faults(self) -> list[Fault]:
+        """The faults that can still strike."""
+        return [fault for fault in self._faults if fault.times != 0]
+
+    def forget(self) -> None:
+        """Empty the record of requests."""
+        self.requests = []
+
+    def kline_requests(self, symbol: str | None = None) -> list[Request]:
+        """The recorded klines requests, of one symbol or all."""
+        asked = [request for request in self.requests if request.path.endswith("/klines")]
+        return [request for request in asked if symbol in (None, request.params.get("symbol"))]
+
+    def klines(self, symbol: str, start_ms: int, end_ms: int, interval: str = "1m", market: str = "spot") -> Rows:
+        """What a client should end up with: every row that opens in [start, end) and is closed now, late or not."""
+        now_ms = self.now_ms()
+        end_ms = min(end_ms, floor(now_ms, interval))
+        return self.rows(Page(market, symbol, interval, start_ms, end_ms - 1, 10**9, False, now_ms))
+
+    def used_weight(self, pool: str) -> int:
+        """Weight used in the clock's current minute."""
+        minute, used, _ = self._used.get(pool, (0, 0, 0))
+        return used if minute == self.now_ms() // MINUTE_MS else 0
+
+    def answer(self, asked: Asked) -> Answer:
+        """The answer to one GET, recorded."""
+        market, name = ROUTES.get(asked.path, ("", ""))
+        if market not in self.markets or (name == "status" and not self.sapi):
+            answer = page(404) if "text/html" in asked.headers.get("accept", "") else Answer(404, "")
+        else:
+            answer = self._weigh(market, name, asked) or self._on_time(market, name, asked)
+        status = 0 if answer.wire in ("hang", "reset") else answer.status
+        self.requests.append(Request(asked.now_ms, asked.path, asked.params, status))
+        return answer
+
+    def _on_time(self, market: str, name: str, asked: Asked) -> Answer:
+        """The right answer, then the faults on it."""
+        try:
+            answer: Answer = getattr(self, "_" + name)(market, asked)
+        except Refused as refused:
+            answer = refused.answer
+        struck = False
+        for fault in self._faults:
+            if fault.path != name or fault.symbol not in (None, asked.params.get("symbol")):
+                continue
+            if fault.joins:
+                fault.strike(answer, asked)
+            elif not struck:
+                struck = fault.strike(answer, asked)
+        return answer
+
+    def _weigh(self, market: str, name: str, asked: Asked) -> Answer | None:
+        """Count the request's weight; 429 over the limit, 418 while banned for not heeding it."""
+        pool, minute = POOLS[market], asked.now_ms // MINUTE_MS
+        limit = asked.limit = self.weight_limit[pool]
+        counted, used, over = self._used.get(pool, (minute, 0, 0))
+        used, over = (used, over) if counted == minute else (0, 0)
+        used += _weight(market, name, asked.params)
+        over += used > limit
+        self._used[pool] = (minute, used, over)
+        if over > self.ban_after and self._banned_until_ms[pool] <= asked.now_ms:
+            self._banned_until_ms[pool] = asked.now_ms + BAN_S * 1000
+        if self._banned_until_ms[pool] > asked.now_ms:
+            return banned(self._banned_until_ms[pool], asked.now_ms)
+        if used <= limit:
+            return None
+        answer = error(-1003, 429, limit=limit)
+        answer.headers["Retry-After"] = str(-(-(MINUTE_MS - asked.now_ms % MINUTE_MS) // 1000))
+        return answer
+
+    def _ping(self, _market: str, _asked: Asked) -> Answer:
+        return Answer()
+
+    def _time(self, market: str, asked: Asked) -> Answer:
+        return Answer(body=json.dumps({"serverTime": asked.now_ms * (1000 if _in_us(market, asked) else 1)}))
+
+    def _status(self, _market: str, _asked: Asked) -> Answer:
+        word = "system_maintenance" if self.maintenance else "normal"
+        return Answer(body=json.dumps({"status": int(self.maintenance), "msg": word}))
+
+    def _klines(self, market: str, asked: Asked) -> Answer:
+        params = asked.params
+        self._known(market, params.get("symbol"))
+        if params.get("interval") not in LENGTH_MS or (params["interval"] == "1s" and market != "spot"):
+            raise Refused(-1120) if params.get("interval") else Refused(-1102, name="interval")
+        if params.keys() - PARAMS:
+            raise Refused(-1104, read=len(params.keys() & PARAMS), sent=len(params))
+        limit = _number(params, "limit")
+        limit = 500 if limit is None else limit
+        if limit < 1 or (market != "spot" and limit > 1500):
+            raise Refused(-1130, name="limit")
+        symbol, interval, (start_ms, end_ms, newest) = params["symbol"], params["interval"], _window(market, params)
+        end_ms = min(end_ms, self.newest_ms(symbol, interval, asked.now_ms))
+        limit = min(limit, 1000) if market == "spot" else limit
+        rows = self.rows(Page(market, symbol, interval, start_ms, end_ms, limit, newest, asked.now_ms))
+        if _in_us(market, asked):
+            rows = [[row[0] * 1000, *row[1:6], row[6] * 1000 + 999, *row[7:]] for row in rows]
+        return Answer(rows=rows)
+
+    def _known(self, market: str, symbol: str | None) -> Listing:
+        if not symbol:
+            raise Refused(-1102, name="symbol")
+        listing = self.listing(market, symbol)
+        if listing is None:
+            raise Refused(-1121) if re.match(SYMBOL, symbol) else Refused(-1100, name="symbol", legal=SYMBOL)
+        return listing
+
+    def _exchangeInfo(self, market: str, asked: Asked) -> Answer:  # noqa: N802 - named as its route
+        names = [name for name, listing in self.listings.items() if market in listing.markets]
+        wanted = asked.params.get("symbolStatus") if market == "spot" else None
+        if market == "spot" and asked.params.keys() & {"symbol", "symbols"}:
+            names = self._named(asked.params)
+        if wanted not in (None, "TRADING", "HALT", "BREAK"):
+            raise Refused(-1122)
+        described = [self._describe(market, name, asked.now_ms) for name in names]
+        limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": asked.limit}
+        now = asked.now_ms * (1000 if _in_us(market, asked) else 1)
+        body = {"timezone": "UTC", "serverTime": now, "rateLimits": [limit], "exchangeFilters": []}
+        body["symbols"] = [one for one in described if wanted in (None, one.get("status"))]
+        if market == "spot" and asked.params.get("showPermissionSets") == "false":
+            for one in described:
+                del one["permissionSets"]
+        return Answer(body=json.dumps(body, separators=(",", ":")))
+
+    def _named(self, params: dict[str, str]) -> list[str]:
+        """The names in `symbol` or `symbols`; one unknown fails them all."""
+        if "symbolStatus" in params or params.keys() >= {"symbol", "symbols"}:
+            raise Refused(-1128)
+        try:
+            names = [params["symbol"]] if "symbol" in params else json.loads(params["symbols"])
+        except ValueError:
+            raise Refused(-1100, name="symbols", legal='^\\["..."\\]$') from None
+        for name in names:
+            self._known("spot", name)
+        return list(names)
+
+    def _describe(self, market: str, symbol: str, now_ms: int) -> dict[str, Any]:
+        """A symbol's entry in exchangeInfo; after its end a listing that was TRADING is BREAK, CLOSE or DELIVERED."""
+        listing, (base, quote) = self._known(market, symbol), assets(symbol)
+        over = listing.status == "TRADING" and listing.until_ms is not None and listing.until_ms <= now_ms
+        gone = {"spot": "BREAK", "usdm": "CLOSE", "coinm": "DELIVERED"}[market]
+        status = gone if over else listing.status
+        about: dict[str, Any] = {"symbol": symbol, "baseAsset": base, "quoteAsset": quote, "filters": []}
+        if market == "spot":
+            sets = {"isSpotTradingAllowed": True, "permissions": [], "permissionSets": [["SPOT", "MARGIN"]]}
+            return about | {"status": status, "baseAssetPrecision": 8, "quotePrecision": 8} | sets
+        perpetual = not re.search(r"_\d{6}$", symbol)
+        about |= {"pair": symbol.partition("_")[0], "contractType": "PERPETUAL" if perpetual else "CURRENT_QUARTER"}
+        about |= {"deliveryDate": PERPETUAL_MS if perpetual else listing.until_ms, "onboardDate": listing.since_ms}
+        if not is_coinm(symbol):
+            return about | {"status": status, "marginAsset": quote}
+        return about | {"contractStatus": status, "contractSize": 100 if base == "BTC" else 10, "marginAsset": base}
+
+
+def _weight(market: str, name: str, params: dict[str, str]) -> int:
+    if name == "exchangeInfo":
+        return 20 if market == "spot" else 1
+    if name != "klines":
+        return 1
+    limit = params.get("limit", "500")
+    rows = int(limit) if limit.isdecimal() else 500
+    return 2 if market == "spot" else 1 if rows < 100 else 2 if rows < 500 else 5 if rows <= 1000 else 10
+
+
+def _in_us(market: str, asked: Asked) -> bool:
+    return market == "spot" and asked.headers.get("x-mbx-time-unit", "").upper() == "MICROSECOND"
+
+
+def _number(params: dict[str, str], name: str) -> int | None:
+    text = params.get(name)
+    if text is not None and not re.fullmatch("[0-9]{1,20}", text):
+        raise Refused(-1100, name=name, legal="^[0-9]{1,20}$")
+    return None if text is None else int(text)
+
+
+def _window(market: str, params: dict[str, str]) -> tuple[int, int, bool]:
+    """First and last open time (ms, both included) and whether the newest rows count; spot takes us as well."""
+    start, end = _number(params, "startTime"), _number(params, "endTime")
+    if market == "spot":
+        start = -(-start // 1000) if start is not None and start >= 10**14 else start
+        end = end // 1000 if end is not None and end >= 10**14 else end
+    elif start is not None and end is not None and start > end:
+        raise Refused(-1023)
+    newest = start is None
+    if market == "coinm":
+        newest = True
+        end = start + WIDEST_MS if end is None and start is not None else end
+        start = end - WIDEST_MS if start is None and end is not None else start
+        if start is not None and end is not None and end - start > WIDEST_MS:
+            raise Refused(-4088)
+    return start or 0, 10**15 if end is None else end, newest
