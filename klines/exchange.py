@@ -53,7 +53,7 @@ class Exchange:
         deadline_s: float,
         share: float = 0.9,
         connections: int = 20,
-        request_timeout_s: float = 6.0,
+        request_timeout_s: float,
     ) -> None:
         self.market = market
         self.budget = Budget(market.weight_per_minute, share, self.now_ms)
@@ -121,7 +121,8 @@ class Exchange:
         Only the newest page may end early: its last klines may not be published yet.
         """
         is_newest = page.end_ms == want.gaps[-1].end_ms
-        asked = overlapped(page, interval, self.market.page_slots) if is_newest and want.last_ms is not None else page
+        follows_stored = want.last_ms is not None and page.start_ms > want.last_ms
+        asked = overlapped(page, interval, self.market.page_slots) if follows_stored else page
         while True:
             limit = interval.slots(asked.start_ms, asked.end_ms)
             body = await self._klines(want.symbol, interval, asked, limit)
@@ -156,9 +157,11 @@ class Exchange:
     def _due(self, want: Want, interval: Interval) -> Window | None:
         """The late slots of a symbol that has klines before them, while they are fresh."""
         tail = want.tail(interval)
-        if tail is None or want.newest_ms < 0:
-            return None
-        return tail if self.now_ms() - interval.step(tail.start_ms, 1) <= FRESH_MS else None
+        return None if tail is None or want.newest_ms < 0 or self.is_stale(want, interval) else tail
+
+    def is_stale(self, want: Want, interval: Interval) -> bool:
+        """Whether the first kline after the symbol's newest closed over FRESH_MS ago."""
+        return self.now_ms() - interval.step(want.silent_from(interval), 1) > FRESH_MS
 
     async def _first(self, symbol: str, interval: Interval) -> int | None:
         """The open time, in ms, of the symbol's first kline; None while it has none."""
@@ -234,6 +237,7 @@ class Exchange:
         except (TypeError, KeyError, ValueError):
             raise BadAnswer(f"the answer is no server time: {answer!r:.200}") from None
         self._clock = (server_ms, time.monotonic())
+        self.budget.rebase()
         self.skew_ms = server_ms - int(time.time() * 1000)
 
     async def _read_limit(self) -> None:

@@ -123,7 +123,7 @@ def _advice(failed: Mapping[str, KlinesError], stale: Sequence[str], unknown: Se
 
 
 def _first(failed: Mapping[str, KlinesError]) -> str:
-    return str(next(iter(failed.values())))
+    return str(next(iter(failed.values()))).rstrip(".")
 
 
 def _names(names: Sequence[str] | Mapping[str, object]) -> str:

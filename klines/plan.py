@@ -41,12 +41,16 @@ class Want:
         """The newest open time that is stored or was answered; −1 for none."""
         return max([row.open_time for row in self.rows] + [-1 if self.last_ms is None else self.last_ms])
 
-    def tail(self, interval: Interval) -> Window | None:
-        """The newest wanted slots, after all that is stored, answered or refused: what is published late."""
-        newest = self.gaps[-1]
+    def silent_from(self, interval: Interval) -> int:
+        """The open time of the first slot after all that is stored, answered or refused, in ms."""
         refused_ms = [r.open_time_ms for r in self.rejects if r.open_time_ms is not None]
-        known_ms = max([self.newest_ms, *(time_ms for time_ms in refused_ms if time_ms < newest.end_ms)])
-        start_ms = newest.start_ms if known_ms < 0 else max(newest.start_ms, interval.step(known_ms, 1))
+        known_ms = max([self.newest_ms, *(time_ms for time_ms in refused_ms if time_ms < self.gaps[-1].end_ms)])
+        return self.gaps[0].start_ms if known_ms < 0 else interval.step(known_ms, 1)
+
+    def tail(self, interval: Interval) -> Window | None:
+        """The newest wanted slots that nothing has come of: what is published late."""
+        newest = self.gaps[-1]
+        start_ms = max(newest.start_ms, self.silent_from(interval))
         return Window(start_ms, newest.end_ms) if start_ms < newest.end_ms else None
 
 

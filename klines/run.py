@@ -19,7 +19,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from klines.bans import active_ban, remember_ban
 from klines.database import opened
 from klines.errors import KlinesError, Retry, Stop
-from klines.exchange import FRESH_MS, Exchange
+from klines.exchange import Exchange
 from klines.interval import INTERVALS, Interval
 from klines.market import MARKETS, Market
 from klines.outcome import Facts, Outcome, conclude
@@ -29,8 +29,10 @@ from klines.store import Stored, quarantined, store
 from klines.wanted import wants
 from klines.window import window
 
-DEADLINE_S, FETCH_S = 45.0, 30.0
-"""A run's whole time, and the part of it in which requests are made; what is left is for waiting for the file."""
+DEADLINE_S, FETCH_SHARE = 45.0, 2 / 3
+"""A run's whole time, and the share of it in which requests are made; what is left is for waiting for the file."""
+REQUEST_S = 6.0
+"""How long a whole request may take."""
 PAGES_A_RUN = 500
 """Pages of a catch-up that one run asks for: half a million klines in memory."""
 
@@ -57,23 +59,34 @@ class Run:
     Entering checks the database and the bans: bad input, and a ban that holds, end the run before any request.
     """
 
-    def __init__(self, settings: Settings, job: Job) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        job: Job,
+        *,
+        deadline_s: float = DEADLINE_S,
+        request_timeout_s: float = REQUEST_S,
+        pages: int = PAGES_A_RUN,
+    ) -> None:
         self.job = job
         self.database: Path = settings.database
         self.wants: dict[str, Want] = {}
         self._since_ms = settings.since_ms
+        self._pages = pages
         self._began_s = time.monotonic()
+        self._deadline_s = self._began_s + deadline_s
         self._quarantined: list[str] = []
         self._stale: list[str] = []
         self._not_trading: list[str] = []
         self._is_silent = False
         self._stored = Stored()
-        self.exchange = Exchange(job.market, settings.url(job.market.name), deadline_s=self._began_s + FETCH_S)
+        self.exchange = Exchange(
+            job.market,
+            settings.url(job.market.name),
+            deadline_s=self._began_s + deadline_s * FETCH_SHARE,
+            request_timeout_s=request_timeout_s,
+        )
         self._portal: BlockingPortal
-
-    @property
-    def _deadline_s(self) -> float:
-        return self._began_s + DEADLINE_S
 
     def __enter__(self) -> Self:
         with opened(self.database, self._deadline_s) as connection:
@@ -112,7 +125,7 @@ class Run:
                 lookback_ms=int(self.job.lookback.total_seconds() * 1000),
                 since_ms=self._since_ms,
             )
-        share_out(found, PAGES_A_RUN)
+        share_out(found, self._pages)
         self.wants = {want.symbol: want for want in found}
         return list(self.wants)
 
@@ -166,9 +179,7 @@ class Run:
         return want.tail(self.job.interval) is not None and want.symbol not in {*self._stale, *self._not_trading}
 
     def _is_stale(self, want: Want) -> bool:
-        """Whether a kline is missing at the end that closed over FRESH_MS ago."""
-        tail = want.tail(self.job.interval)
-        return tail is not None and self.exchange.now_ms() - self.job.interval.step(tail.start_ms, 1) > FRESH_MS
+        return want.tail(self.job.interval) is not None and self.exchange.is_stale(want, self.job.interval)
 
     def _look_up_trading(self) -> None:
         """Move the stale symbols that do not trade out of the stale ones; where no symbol at all has its kline, it is

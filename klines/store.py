@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -16,6 +16,7 @@ from klines.ledger import NOT_LISTED, REJECTED, UNRESOLVED, revise
 from klines.market import Market
 from klines.plan import Want
 from klines.rows import OFF_GRID_ERA, Row, frame
+from klines.wanted import stored_windows
 from klines.window import Window, intersect, subtract, window
 
 QUARANTINE_MS = HOUR
@@ -180,16 +181,35 @@ def _revise_ledger(
     not_trading: set[str],
 ) -> None:
     """Stored slots leave the ledger; what was answered without them, or refused, enters it with its reason."""
-    ledger = read_gaps(connection, market.name, interval.name, [want.symbol for want in wants])
+    stored = {want.symbol: slots((row.open_time for row in want.rows), interval) for want in wants}
+    found = {
+        want.symbol: findings(want, stored[want.symbol], interval, is_trading=want.symbol not in not_trading)
+        for want in wants
+    }
+    held = _stored_already(connection, market, interval, found)
+    ledger = read_gaps(connection, market.name, interval.name, list(found))
     changed = {}
-    for want in wants:
-        stored = slots((row.open_time for row in want.rows), interval)
-        found = findings(want, stored, interval, is_trading=want.symbol not in not_trading)
-        before = ledger[want.symbol]
-        after = revise(before, stored, found, now_ms)
-        if after != before:
-            changed[want.symbol] = after
+    for symbol, gaps in found.items():
+        truly = [(part, reason) for gap, reason in gaps for part in subtract([gap], held.get(symbol, []))]
+        after = revise(ledger[symbol], stored[symbol], truly, now_ms)
+        if after != ledger[symbol]:
+            changed[symbol] = after
     write_gaps(connection, market.name, interval.name, changed)
+
+
+def _stored_already(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    found: Mapping[str, Sequence[tuple[Window, str]]],
+) -> dict[str, list[Window]]:
+    """What the file holds within the range of the findings: a stored slot is no gap, whatever is answered later."""
+    gaps = [gap for gaps in found.values() for gap, _ in gaps]
+    if not gaps:
+        return {}
+    symbols = [symbol for symbol, gaps in found.items() if gaps]
+    start_ms, end_ms = min(gap.start_ms for gap in gaps), max(gap.end_ms for gap in gaps)
+    return stored_windows(connection, market, interval, symbols, start_ms, end_ms)
 
 
 def findings(

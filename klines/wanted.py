@@ -14,6 +14,7 @@ from klines.market import Market
 from klines.plan import Want, newest_slots
 from klines.window import Window, intersect, merge, missing, subtract
 
+FOREVER_MS = 2**52
 Stored = dict[str, list[Window]]
 """Per symbol the windows whose slots are all stored, ordered and disjoint."""
 
@@ -88,11 +89,16 @@ def _remember(
 
 
 def stored_windows(
-    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbols: Sequence[str], from_ms: int
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    symbols: Sequence[str],
+    from_ms: int,
+    to_ms: int = FOREVER_MS,
 ) -> Stored:
-    """What is stored from `from_ms` on. Counting tells for most symbols that there is no hole (4 ms for 600 × 1,440
+    """What is stored of [from_ms, to_ms). Counting tells for most symbols that there is no hole (4 ms for 600 × 1,440
     rows); only the others are looked at slot by slot."""
-    parameters = [market.name, interval.name, list(symbols), from_ms]
+    parameters = [market.name, interval.name, list(symbols), from_ms, to_ms]
     counts = connection.execute(
         f"SELECT symbol, epoch_ms(min(open_time)), epoch_ms(max(open_time)), count(*) {_FROM} GROUP BY symbol",
         parameters,
@@ -104,11 +110,16 @@ def stored_windows(
             stored[symbol] = [Window(interval.floor(first_ms), interval.step(last_ms, 1))]
         else:
             holed.append(symbol)
-    return stored | _islands(connection, market, interval, holed, from_ms)
+    return stored | _islands(connection, market, interval, holed, from_ms, to_ms)
 
 
 def _islands(
-    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbols: Sequence[str], from_ms: int
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    symbols: Sequence[str],
+    from_ms: int,
+    to_ms: int,
 ) -> Stored:
     """The stored windows of symbols with holes: from consecutive slots their row numbers differ by a constant."""
     stored: dict[str, list[Window]] = defaultdict(list)
@@ -120,7 +131,7 @@ def _islands(
              numbered AS (SELECT *, slot - row_number() OVER (PARTITION BY symbol ORDER BY slot) AS island FROM slots)
         SELECT symbol, min(slot), max(slot) FROM numbered GROUP BY symbol, island ORDER BY symbol, min(slot)
         """,
-        [market.name, interval.name, list(symbols), from_ms],
+        [market.name, interval.name, list(symbols), from_ms, to_ms],
     ).fetchall()
     for symbol, first, last in rows:
         stored[symbol].append(Window(interval.start(first), interval.start(last + 1)))
@@ -129,7 +140,8 @@ def _islands(
 
 _FROM = """
     FROM klines
-    WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(?)) AND open_time >= epoch_ms(?::BIGINT)
+    WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(?))
+      AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT)
 """
 
 
@@ -142,7 +154,8 @@ def last_stored(
     others = [symbol for symbol in symbols if symbol not in last_ms]
     if others:
         rows = connection.execute(
-            f"SELECT symbol, epoch_ms(max(open_time)) {_FROM} GROUP BY symbol", [market.name, interval.name, others, 0]
+            f"SELECT symbol, epoch_ms(max(open_time)) {_FROM} GROUP BY symbol",
+            [market.name, interval.name, others, 0, FOREVER_MS],
         ).fetchall()
         last_ms |= dict(rows)
     return last_ms

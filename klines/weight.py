@@ -38,6 +38,10 @@ class Budget:
         self._roll()
         self.used = max(self.used, used)
 
+    def rebase(self) -> None:
+        """The clock was set: what has been used counts for the minute that it shows now."""
+        self._minute = self._minute_now()
+
     def pause(self, until_ms: int) -> None:
         """Nobody asks before `until_ms` (the answer was 429)."""
         self._paused_until_ms = max(self._paused_until_ms, until_ms)
@@ -68,6 +72,9 @@ class Budget:
         return max(paused_ms, MINUTE - now_ms % MINUTE + ROLL_MS if full else 0)
 
     def _roll(self) -> None:
-        minute = (self._now_ms() - ROLL_MS) // MINUTE
+        minute = self._minute_now()
         if minute != self._minute:
             self._minute, self.used = minute, 0
+
+    def _minute_now(self) -> int:
+        return (self._now_ms() - ROLL_MS) // MINUTE

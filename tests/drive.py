@@ -1,0 +1,97 @@
+"""Drives the domain as the flow does, without Prefect: one run against the stand-in, and what it left in the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from klines.errors import KlinesError
+from klines.outcome import Outcome, fail
+from klines.run import Job, Run
+from klines.settings import Settings
+from tests.exchange import StandIn
+
+MINUTE = 60_000
+NOON = 1_767_355_200_000
+"""2026-01-02 12:00 UTC: where the tests freeze the stand-in's clock."""
+
+
+def collect_once(
+    exchange: StandIn,
+    database: Path,
+    symbols: Sequence[str],
+    *,
+    lookback: timedelta = timedelta(minutes=30),
+    interval: str = "1m",
+    since: date | None = None,
+    pages: int = 500,
+    deadline_s: float = 45,
+) -> Outcome:
+    """One run: health, plan, one fetch of everything, store. A failing symbol is not retried."""
+    settings = Settings(database=database, spot_url=exchange.url, since=since)
+    job = Job.of(settings, list(symbols), "spot", interval, lookback)
+    try:
+        with Run(settings, job, request_timeout_s=1.0, pages=pages, deadline_s=deadline_s) as run:
+            run.health()
+            run.fetch(run.plan())
+            run.store()
+            return run.outcome()
+    except KlinesError as error:
+        return fail(error)
+
+
+def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of one query, on a connection that is closed at once."""
+    with duckdb.connect(str(database)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+VALUES = (
+    "epoch_ms(open_time), open, high, low, close, volume, epoch_ms(close_time), quote_volume, trades, "
+    "taker_buy_volume, taker_buy_quote_volume"
+)
+
+
+def stored(database: Path, symbol: str, interval: str = "1m") -> list[tuple[Any, ...]]:
+    """The klines of a series as tuples of Binance's first eleven fields, ascending."""
+    where = f"symbol = '{symbol}' AND interval = '{interval}'"
+    return query(database, f"SELECT {VALUES} FROM klines WHERE {where} ORDER BY open_time")
+
+
+def published(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """The exchange's rows in the shape of `stored`."""
+    return [tuple(value if i in (0, 6, 8) else float(value) for i, value in enumerate(row[:11])) for row in rows]
+
+
+def ledger(database: Path, symbol: str) -> list[tuple[int, int, str]]:
+    """The gaps of a symbol as (minute of start, minute of end, reason), minutes counted from NOON."""
+    rows = query(
+        database,
+        f"SELECT epoch_ms(start_time), epoch_ms(end_time), reason FROM gaps WHERE symbol = '{symbol}' ORDER BY 1",
+    )
+    return [((start - NOON) // MINUTE, (end - NOON) // MINUTE, reason) for start, end, reason in rows]
+
+
+def at(minute: int) -> int:
+    """Epoch ms of a minute counted from NOON."""
+    return NOON + minute * MINUTE
+
+
+def ms(text: str) -> int:
+    """Epoch ms of an ISO time in UTC."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def recorded(*names: str) -> Path:
+    """A file of recorded Binance data; the test is skipped where the folder is absent."""
+    folder = Path(os.environ.get("KLINES_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    path = folder.joinpath(*names)
+    if not path.exists():
+        pytest.skip(f"recorded Binance data is not there: {path.name}")
+    return path
