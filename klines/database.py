@@ -1,4 +1,8 @@
-"""The DuckDB file: its schema, its migrations, and opening it while others may hold it."""
+"""The DuckDB file: its schema, its migrations, and opening it while others may hold it.
+
+Lists of symbols go into SQL as one string, split there: DuckDB's client looks for numpy anew for every element of a
+Python list, which costs 0.1 s for 600 symbols.
+"""
 
 from __future__ import annotations
 

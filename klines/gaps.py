@@ -22,9 +22,9 @@ def read_gaps(
         """
         SELECT symbol, epoch_ms(start_time), epoch_ms(end_time), reason, epoch_ms(first_seen), epoch_ms(last_checked),
                attempts, epoch_ms(next_check)
-        FROM gaps WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(?)) ORDER BY symbol, start_time
+        FROM gaps WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(string_split(?, ' '))) ORDER BY symbol, start_time
         """,
-        [market, interval, list(symbols)],
+        [market, interval, " ".join(symbols)],
     ).fetchall()
     ledger: dict[str, list[Gap]] = defaultdict(list)
     for symbol, start_ms, end_ms, *rest in rows:
@@ -39,8 +39,8 @@ def write_gaps(
     if not ledger:
         return
     connection.execute(
-        "DELETE FROM gaps WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(?))",
-        [market, interval, list(ledger)],
+        "DELETE FROM gaps WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))",
+        [market, interval, " ".join(ledger)],
     )
     staged = _frame(market, interval, ledger)
     if staged.is_empty():

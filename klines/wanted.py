@@ -98,7 +98,7 @@ def stored_windows(
 ) -> Stored:
     """What is stored of [from_ms, to_ms). Counting tells for most symbols that there is no hole (4 ms for 600 × 1,440
     rows); only the others are looked at slot by slot."""
-    parameters = [market.name, interval.name, list(symbols), from_ms, to_ms]
+    parameters = [market.name, interval.name, " ".join(symbols), from_ms, to_ms]
     counts = connection.execute(
         f"SELECT symbol, epoch_ms(min(open_time)), epoch_ms(max(open_time)), count(*) {_FROM} GROUP BY symbol",
         parameters,
@@ -131,7 +131,7 @@ def _islands(
              numbered AS (SELECT *, slot - row_number() OVER (PARTITION BY symbol ORDER BY slot) AS island FROM slots)
         SELECT symbol, min(slot), max(slot) FROM numbered GROUP BY symbol, island ORDER BY symbol, min(slot)
         """,
-        [market.name, interval.name, list(symbols), from_ms, to_ms],
+        [market.name, interval.name, " ".join(symbols), from_ms, to_ms],
     ).fetchall()
     for symbol, first, last in rows:
         stored[symbol].append(Window(interval.start(first), interval.start(last + 1)))
@@ -140,7 +140,7 @@ def _islands(
 
 _FROM = """
     FROM klines
-    WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(?))
+    WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))
       AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT)
 """
 
@@ -155,7 +155,7 @@ def last_stored(
     if others:
         rows = connection.execute(
             f"SELECT symbol, epoch_ms(max(open_time)) {_FROM} GROUP BY symbol",
-            [market.name, interval.name, others, 0, FOREVER_MS],
+            [market.name, interval.name, " ".join(others), 0, FOREVER_MS],
         ).fetchall()
         last_ms |= dict(rows)
     return last_ms
