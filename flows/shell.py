@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from pydantic import TypeAdapter, ValidationError
 
 from klines import settings
-from klines.errors import BadParameter
+from klines.errors import BadParameter, Unusable
 
 
 def main(flow: Flow[..., Any]) -> NoReturn:
@@ -22,7 +22,7 @@ def main(flow: Flow[..., Any]) -> NoReturn:
     try:
         parameters = parse(flow, sys.argv[1:])
         settings.load()
-    except BadParameter as error:
+    except Unusable as error:
         print(f"klines: {error}", file=sys.stderr)
         sys.exit(2)
     state: State[Any] = cast(Any, flow)(**parameters, return_state=True)

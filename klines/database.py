@@ -95,6 +95,7 @@ MIGRATIONS = (
 )
 """The schema, as the steps that lead to it; a file holds the number of steps it has taken."""
 
+_MAGIC = b"DUCK"
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
 
@@ -106,7 +107,7 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     While another process holds the file this waits, until `deadline_s` of time.monotonic().
     Raises DatabaseBusy, BadDatabase, BadParameter.
     """
-    _check_place(path)
+    check_place(path)
     connection = _connect(path, deadline_s)
     try:
         connection.execute("SET TimeZone = 'UTC'")
@@ -116,7 +117,8 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
         connection.close()
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
+    """Raises BadParameter or BadDatabase where no database can be at `path`; makes and locks nothing."""
     folder = path.parent
     if not folder.is_dir():
         raise BadParameter(f"KLINES_DATABASE: the folder {folder} does not exist; create it, or name another file")
@@ -124,6 +126,13 @@ def _check_place(path: Path) -> None:
         raise BadParameter(f"KLINES_DATABASE: {path} is a folder; name a file")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise BadParameter(f"KLINES_DATABASE: {path} is not writable for this user")
+    if path.exists() and path.stat().st_size and _MAGIC not in _head(path):
+        raise BadDatabase(f"KLINES_DATABASE: {path} is no DuckDB database; name one, or a file that does not exist yet")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
 
 
 def _connect(path: Path, deadline_s: float) -> duckdb.DuckDBPyConnection:
@@ -158,7 +167,7 @@ def _unusable(error: duckdb.Error, path: Path) -> BadDatabase | BadParameter | d
     if "version number" in text:
         return BadDatabase(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade klines' packages")
     if "not a valid DuckDB database" in text or "Serialization Error" in text:
-        return BadDatabase(f"{path} is no DuckDB database; KLINES_DATABASE must name one, or a new file")
+        return BadDatabase(f"KLINES_DATABASE: {path} is damaged: {text.splitlines()[0]}")
     if isinstance(error, duckdb.IOException):
         return BadParameter(f"KLINES_DATABASE: {path} can't be opened: {text.splitlines()[0]}")
     return error

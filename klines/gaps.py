@@ -22,7 +22,8 @@ def read_gaps(
         """
         SELECT symbol, epoch_ms(start_time), epoch_ms(end_time), reason, epoch_ms(first_seen), epoch_ms(last_checked),
                attempts, epoch_ms(next_check)
-        FROM gaps WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(string_split(?, ' '))) ORDER BY symbol, start_time
+        FROM gaps WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))
+        ORDER BY symbol, start_time
         """,
         [market, interval, " ".join(symbols)],
     ).fetchall()

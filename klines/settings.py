@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from klines.database import check_place
 from klines.errors import BadParameter
 from klines.names import check_symbol
 
@@ -68,10 +69,12 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """The settings in force; raises BadParameter, naming the variable and what is allowed, before anything is asked."""
+    """The settings in force; raises BadParameter or BadDatabase, naming the variable and what is allowed."""
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = f"KLINES_{str(first['loc'][0]).upper()}"
         raise BadParameter(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+    check_place(settings.database)
+    return settings

@@ -266,7 +266,8 @@ def quarantined(
     """Those of `symbols` that the exchange did not know within the last hour."""
     rows = connection.execute(
         """SELECT symbol FROM symbols
-           WHERE market = ? AND symbol IN (SELECT unnest(string_split(?, ' '))) AND quarantined_until > epoch_ms(?::BIGINT)""",
+           WHERE market = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))
+             AND quarantined_until > epoch_ms(?::BIGINT)""",
         [market.name, " ".join(symbols), now_ms],
     ).fetchall()
     return sorted(symbol for (symbol,) in rows)

@@ -1,0 +1,98 @@
+"""The shell command: bad input is one line and status 2, before Prefect starts and anything is asked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from flows.collect import collect
+from flows.shell import parse
+from klines.errors import BadParameter
+from klines.settings import CHECKOUT
+
+
+def test_parameters_of_the_command_line() -> None:
+    """Options are the flow's parameters, converted; those not given keep the flow's defaults."""
+    given = parse(collect, ["--symbols", "BTCUSDT", "ETHUSDT", "BTCUSDT", "--lookback", "PT3H", "--interval", "1h"])
+
+    assert {"symbols": ["BTCUSDT", "ETHUSDT"], "lookback": timedelta(hours=3), "interval": "1h"} == given
+    assert {} == parse(collect, [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "allowed"),
+    [
+        (["--symbols"], "--symbols", "at least one"),
+        (["--symbols", ""], "symbols", "upper-case letters and digits"),
+        (["--symbols", "btcusdt"], "symbols", "upper-case letters and digits"),
+        (["--symbols", "BTC/USDT"], "symbols", "upper-case letters and digits"),
+        (["--symbols", "BTC USDT"], "symbols", "upper-case letters and digits"),
+        (["--symbols", "BTCUSDT';--"], "symbols", "upper-case letters and digits"),
+        (["--market", "forex"], "market", "'spot'"),
+        (["--interval", "7m"], "interval", "'1m'"),
+        (["--lookback=-P1D"], "lookback", "greater than or equal to 0"),
+        (["--lookback", "yesterday"], "lookback", "duration"),
+        (["--symbol", "BTCUSDT"], "--symbol", "--help"),
+    ],
+)
+def test_bad_parameter_is_named_with_what_is_allowed(arguments: list[str], named: str, allowed: str) -> None:
+    """Each kind of bad input is refused in one line that names the parameter and says what is allowed."""
+    with pytest.raises(BadParameter) as error:
+        parse(collect, arguments)
+
+    assert named in str(error.value)
+    assert allowed in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("KLINES_SPOT_URL", "api.binance.com"), ("KLINES_SYMBOLS", "btc"), ("KLINES_SINCE", "soon")],
+)
+def test_bad_setting_is_one_line_and_status_2(variable: str, value: str) -> None:
+    """A setting that can't be used ends the command with status 2 and one line naming it; Prefect never starts."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.collect"],
+        cwd=CHECKOUT,
+        env=os.environ | {variable: value},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith(f"klines: {variable}: ")
+    assert 1 == done.stderr.count("\n")
+    assert "" == done.stdout
+
+
+def test_help_explains_every_parameter(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` names every parameter with the words of the docstring."""
+    with pytest.raises(SystemExit) as done:
+        parse(collect, ["--help"])
+
+    assert 0 == done.value.code
+    shown = " ".join(capsys.readouterr().out.split())
+    for words in ("--symbols", "--market", "--interval", "--lookback", "Symbols to collect", "ISO 8601 duration"):
+        assert words in shown
+
+
+def test_database_that_can_not_be_used_fails_before_any_request(tmp_path: Path) -> None:
+    """A database path whose folder is missing is refused with the setting's name; status 2, no server started."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.collect", "--symbols", "BTCUSDT"],
+        cwd=CHECKOUT,
+        env=os.environ | {"KLINES_DATABASE": str(tmp_path / "no" / "klines.duckdb")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith("klines: KLINES_DATABASE: the folder ")
+    assert 1 == done.stderr.count("\n")
