@@ -136,10 +136,10 @@ class Exchange:
         want.answered.append(page)
 
     async def _is_before_listing(self, want: Want, page: Window, interval: Interval) -> bool:
-        """Whether `page` is older than the symbol's first kline: asked once, of a symbol of which nothing is stored,
-        when its newest page is here and something older is missing."""
+        """Whether `page` is older than the symbol's first kline: asked once ever, when the newest page is here and
+        something older is missing."""
         oldest_ms = min((row.open_time for row in want.rows), default=page.end_ms)
-        if want.last_ms is not None or not want.answered or oldest_ms <= page.start_ms:
+        if not want.answered or oldest_ms <= page.start_ms:
             return False
         if want.listed_ms is None:
             want.listed_ms = await self._first(want.symbol, interval)
@@ -204,17 +204,20 @@ class Exchange:
 
     async def _once(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """The whole request under one timeout, which one byte a second can't stretch."""
+        left_s = self._deadline_s - time.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, min(self._timeout_s, self._deadline_s - time.monotonic()))):
+            async with asyncio.timeout(max(0.0, min(self._timeout_s, left_s))):
                 return await call()
         except TimeoutError:
+            if left_s < self._timeout_s:
+                raise Spent from None
             raise Unreachable(f"no whole answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"no answer: {error or type(error).__name__}") from error
 
     def _observe(self, headers: Mapping[str, str]) -> None:
         used = headers.get("X-MBX-USED-WEIGHT-1M", "")
-        if used.isascii() and used.isdigit():
+        if used.isascii() and used.isdigit() and len(used) < 10:
             self.budget.learn(int(used))
 
     async def _status(self) -> None:

@@ -18,11 +18,13 @@ from klines.errors import (
     ServerFault,
     UnknownSymbol,
 )
+from klines.interval import DAY
 
 RETRYABLE = {-1000, -1001, -1006, -1007, -1016, -1034}
 """Codes that blame the exchange's side: UNKNOWN, DISCONNECTED, UNEXPECTED_RESP, TIMEOUT, SHUTTING_DOWN, CONNECTIONS."""
 UNKNOWN = {-1121, -1122, -1220}
 """BAD_SYMBOL, INVALID_SYMBOLSTATUS, SYMBOL_DOES_NOT_MATCH_STATUS."""
+_SECONDS = re.compile(r"[0-9]+")
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 
 
@@ -30,16 +32,15 @@ def translate(status: int, body: str, headers: Mapping[str, str], now_ms: int) -
     """What the caller should do about an answer with this HTTP `status`; `now_ms` is the exchange's clock."""
     code, message = _code(body)
     said = f"HTTP {status}, code {code}: {message}" if code else f"HTTP {status}: {message}"
-    if status in (418, 429) or code == -1003:
-        until_ms = _until(status, message, headers, now_ms)
-        return RateLimited(f"{said}", until_ms, banned=status == 418)
     if status in (403, 451):
         return Blocked(said, remember=status == 403)
+    if status in (418, 429) or code == -1003:
+        return RateLimited(said, _until(status, message, headers, now_ms), banned=status == 418)
     if code == -1008:
         return Overloaded(said)
     if code in UNKNOWN:
         return UnknownSymbol(said)
-    if status >= 500 or status == 408 or code in RETRYABLE or 300 <= status < 400:
+    if status >= 500 or status == 408 or code in RETRYABLE or status < 400:
         return ServerFault(said)
     return RequestRefused(said)
 
@@ -48,17 +49,22 @@ def _code(body: str) -> tuple[int, str]:
     """Binance's code, 0 where the body has none, and its message, or the body's beginning."""
     try:
         answer = json.loads(body)
-        return int(answer["code"]), str(answer["msg"])[:300]
+        return int(answer["code"]), str(answer["msg"])[:300].encode(errors="backslashreplace").decode()
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return 0, " ".join(body[:200].split()) or "an empty body"
 
 
 def _until(status: int, message: str, headers: Mapping[str, str], now_ms: int) -> int:
-    """When asking may go on, in ms: the message's own time, else Retry-After, else a minute (429) or two (418)."""
+    """When asking may go on, in ms: the message's own time, else Retry-After, else a minute (429) or two (418).
+
+    At least a second from now, at most the three days that Binance documents for a ban.
+    """
     told = _BANNED_UNTIL.search(message)
-    if told:
-        return int(told[1])
     retry_after = headers.get("Retry-After", "")
-    if retry_after.isascii() and retry_after.isdigit():
-        return now_ms + min(int(retry_after), 3 * 86_400) * 1000
-    return now_ms + (120_000 if status == 418 else 60_000)
+    if told:
+        until_ms = int(told[1])
+    elif _SECONDS.fullmatch(retry_after):
+        until_ms = now_ms + int(retry_after[:9]) * 1000
+    else:
+        until_ms = now_ms + (120_000 if status == 418 else 60_000)
+    return min(max(until_ms, now_ms + 1000), now_ms + 3 * DAY)

@@ -62,12 +62,15 @@ def _find(gaps: Sequence[Gap], window: Window, reason: str, now_ms: int) -> list
     same = [gap for gap in gaps if gap.reason == reason]
     known = [_checked(replace(gap, window=part), now_ms) for gap in same for part in intersect([gap.window], [window])]
     rest = subtract([window], [gap.window for gap in known])
-    return known + [_beside(same, part) or _checked(Gap(part, reason, now_ms), now_ms) for part in rest]
+    return known + [
+        _beside([*known, *same], part, now_ms) or _checked(Gap(part, reason, now_ms), now_ms) for part in rest
+    ]
 
 
-def _beside(same: Sequence[Gap], part: Window) -> Gap | None:
-    """`part` with the history of the gap that ends where it starts."""
-    return next((replace(gap, window=part) for gap in same if gap.window.end_ms == part.start_ms), None)
+def _beside(same: Sequence[Gap], part: Window, now_ms: int) -> Gap | None:
+    """`part` with the history of the gap that ends where it starts, and waits for its check."""
+    beside = (gap for gap in same if gap.window.end_ms == part.start_ms and not gap.is_open(now_ms))
+    return next((replace(gap, window=part) for gap in beside), None)
 
 
 def _checked(gap: Gap, now_ms: int) -> Gap:

@@ -11,7 +11,9 @@ from klines.errors import (
     DatabaseBusy,
     ExchangeDown,
     KlinesError,
+    Later,
     RateLimited,
+    Retry,
     Stop,
     UnknownSymbol,
     Unreachable,
@@ -24,7 +26,8 @@ STATES: dict[type[KlinesError], str] = {
     Blocked: "Blocked",
     RateLimited: "RateLimited",
     ExchangeDown: "ExchangeDown",
-    Unreachable: "ExchangeDown",
+    Retry: "ExchangeDown",
+    Later: "ExchangeDown",
     DatabaseBusy: "DatabaseBusy",
 }
 """The state that an error which ends a run leaves behind; any other error is a plain Failed."""
@@ -72,7 +75,7 @@ def conclude(facts: Facts) -> Outcome:
         return Outcome("ExchangeDown", f"Binance can't be reached: {_first(failed)}. {said}. The next run tries again.")
     if facts.is_silent:
         return Outcome("ExchangeDown", f"no symbol has a new kline for 5 minutes. {said}. The next run tries again.")
-    if failed or facts.stale or len(unknown) == facts.symbols:
+    if failed or facts.stale or (unknown and len(unknown) == facts.symbols):
         return Outcome("Degraded", f"{said}. {_advice(failed, facts.stale, unknown)}")
     return Outcome("Completed", said)
 
@@ -80,18 +83,18 @@ def conclude(facts: Facts) -> Outcome:
 def fail(error: KlinesError) -> Outcome:
     """The final state of a run that `error` ended."""
     state = next((name for kind, name in STATES.items() if isinstance(error, kind)), "Failed")
-    return Outcome(state, f"{error}. {_next_step(error)}".strip())
+    return Outcome(state, f"{str(error).rstrip('.')}. {_next_step(error)}".strip())
 
 
 def _next_step(error: KlinesError) -> str:
     if isinstance(error, RateLimited):
         until = datetime.fromtimestamp(error.until_ms / 1000, UTC)
         return f"No request is made before {until:%Y-%m-%d %H:%M:%S} UTC; then collecting goes on by itself."
-    if isinstance(error, Blocked) and "451" in str(error):
+    if isinstance(error, Blocked) and "HTTP 451" in str(error):
         return "Binance does not serve this place: set KLINES_SPOT_URL=https://data-api.binance.vision or move."
     if isinstance(error, Blocked):
         return "Binance's firewall refuses this address; it is asked again in 5 minutes, then ever more rarely."
-    return "The next run tries again." if isinstance(error, ExchangeDown | Unreachable) else ""
+    return "The next run tries again." if isinstance(error, ExchangeDown | Retry | Later) else ""
 
 
 def _add(outcome: Outcome, said: str) -> Outcome:

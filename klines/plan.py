@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from klines.errors import KlinesError
 from klines.interval import Interval
 from klines.rows import Reject, Row
-from klines.window import Window, subtract
+from klines.window import Window, subtract, window
 
 OVERLAP = 3
 """Klines before the newest gap that its request covers too, so that a value corrected after the close is noticed."""
@@ -17,18 +18,21 @@ class Want:
     """One symbol of a run: the windows wanted of it, and, filled in while asking, what the exchange answered.
 
     `gaps` are closed, on the grid, ordered and disjoint. `last_ms` is the open time of the newest stored kline, None
-    for a symbol without any. At most `most_pages` pages are asked for; the rest stays for the next runs.
+    for a symbol without any; `listed_ms` that of its first one, None until it was asked for. At most `most_pages` pages
+    are asked for; the rest stays for the next runs.
     """
 
-    def __init__(self, symbol: str, gaps: Sequence[Window], last_ms: int | None = None) -> None:
+    def __init__(
+        self, symbol: str, gaps: Sequence[Window], last_ms: int | None = None, listed_ms: int | None = None
+    ) -> None:
         self.symbol = symbol
         self.gaps = list(gaps)
         self.last_ms = last_ms
+        self.listed_ms = listed_ms
         self.most_pages = 1
         self.answered: list[Window] = []
         self.rows: list[Row] = []
         self.rejects: list[Reject] = []
-        self.listed_ms: int | None = None
         self.error: KlinesError | None = None
 
     @property
@@ -41,17 +45,22 @@ class Want:
         """The newest open time that is stored or was answered; −1 for none."""
         return max([row.open_time for row in self.rows] + [-1 if self.last_ms is None else self.last_ms])
 
+    @property
+    def refused_ms(self) -> list[int]:
+        """The open times of the refused rows, as far as they were asked for."""
+        times = (reject.open_time_ms for reject in self.rejects)
+        return sorted(t for t in times if t is not None and self.gaps[0].start_ms <= t < self.gaps[-1].end_ms)
+
     def silent_from(self, interval: Interval) -> int:
         """The open time of the first slot after all that is stored, answered or refused, in ms."""
-        refused_ms = [r.open_time_ms for r in self.rejects if r.open_time_ms is not None]
-        known_ms = max([self.newest_ms, *(time_ms for time_ms in refused_ms if time_ms < self.gaps[-1].end_ms)])
+        known_ms = max([self.newest_ms, *self.refused_ms])
         return self.gaps[0].start_ms if known_ms < 0 else interval.step(known_ms, 1)
 
     def tail(self, interval: Interval) -> Window | None:
-        """The newest wanted slots that nothing has come of: what is published late."""
+        """The newest wanted slots where they were asked for and nothing came: what is published late."""
         newest = self.gaps[-1]
-        start_ms = max(newest.start_ms, self.silent_from(interval))
-        return Window(start_ms, newest.end_ms) if start_ms < newest.end_ms else None
+        tail = window(max(newest.start_ms, self.silent_from(interval)), newest.end_ms)
+        return tail[0] if tail and not subtract(tail, self.answered) else None
 
 
 def pages(gaps: Sequence[Window], interval: Interval, page_slots: int) -> Iterator[Window]:
@@ -70,20 +79,17 @@ def overlapped(page: Window, interval: Interval, page_slots: int) -> Window:
     return Window(interval.step(page.start_ms, -min(OVERLAP, room)), page.end_ms)
 
 
-def share_out(wants: Sequence[Want], pages_a_run: int) -> None:
-    """Give each symbol its share of the pages that one run asks for: at least one, so that the newest klines of every
-    symbol come first."""
-    for want in wants:
-        want.most_pages = max(1, pages_a_run // len(wants))
+def share_out(wants: Sequence[Want], interval: Interval, page_slots: int, pages_a_run: int) -> None:
+    """Every symbol has its newest page; `pages_a_run` older ones go in equal parts to those that are behind, or one
+    each to those that are furthest behind."""
+    older = {
+        want: left for want in wants if (left := subtract(want.gaps, newest_page(want.gaps, interval, page_slots)))
+    }
+    furthest = sorted(older, key=lambda want: sum(gap.start_ms - gap.end_ms for gap in older[want]))[:pages_a_run]
+    for want in furthest:
+        want.most_pages = 1 + pages_a_run // len(furthest)
 
 
-def newest_slots(gaps: Sequence[Window], interval: Interval, slots: int) -> list[Window]:
-    """The newest `slots` slots of `gaps`, ordered."""
-    kept: list[Window] = []
-    for gap in reversed(gaps):
-        if slots <= 0:
-            break
-        start_ms = max(gap.start_ms, interval.step(gap.end_ms, -slots))
-        slots -= interval.slots(start_ms, gap.end_ms)
-        kept.insert(0, Window(start_ms, gap.end_ms))
-    return kept
+def newest_page(gaps: Sequence[Window], interval: Interval, page_slots: int) -> list[Window]:
+    """The first of `pages`, in a list."""
+    return list(islice(pages(gaps, interval, page_slots), 1))

@@ -62,15 +62,15 @@ def sift(body: Any, interval: Interval, asked: Window) -> tuple[list[Row], list[
     """
     if not isinstance(body, list) or not all(isinstance(raw, list) for raw in body):
         raise BadAnswer(f"the answer is no list of klines: {json.dumps(body)[:200]}")
-    rows: list[Row] = []
+    rows: list[tuple[Row, list[Any]]] = []
     rejects: list[Reject] = []
     for raw in body:
         row = _read(raw)
         reason = row if isinstance(row, str) else next(_broken(row, interval, asked), None)
-        if reason is None and not isinstance(row, str):
-            rows.append(row)
+        if isinstance(row, Row) and reason is None:
+            rows.append((row, raw))
         else:
-            rejects.append(_reject(raw, reason or ""))
+            rejects.append(_reject(raw, str(reason)))
     return _one_a_slot(rows, interval, rejects), rejects
 
 
@@ -88,10 +88,11 @@ def _read(raw: list[Any]) -> Row | str:
 
 def _broken(row: Row, interval: Interval, asked: Window) -> Iterator[str]:
     """Why this row can't be a kline of the window that was asked for: nothing for a good one."""
-    slot = interval.floor(row.open_time)
-    end = interval.step(slot, 1) + row.open_time - slot
     if not asked.start_ms <= row.open_time < asked.end_ms:
         yield "outside of what was asked"
+        return
+    slot = interval.floor(row.open_time)
+    end = interval.step(slot, 1) + row.open_time - slot
     if slot != row.open_time and not any(era.start_ms <= row.open_time < era.end_ms for era in OFF_GRID_ERA):
         yield "off the interval's grid"
     if not row.open_time <= row.close_time < end:
@@ -104,25 +105,25 @@ def _broken(row: Row, interval: Interval, asked: Window) -> Iterator[str]:
         yield "low above open or close"
 
 
-def _one_a_slot(rows: list[Row], interval: Interval, rejects: list[Reject]) -> list[Row]:
+def _one_a_slot(rows: list[tuple[Row, list[Any]]], interval: Interval, rejects: list[Reject]) -> list[Row]:
     """Equal repetitions dropped, unequal ones refused, an on-grid row before an off-grid one; ascending."""
-    slots: dict[int, set[Row]] = defaultdict(set)
-    for row in rows:
-        slots[interval.index(row.open_time)].add(row)
+    slots: dict[int, dict[Row, list[Any]]] = defaultdict(dict)
+    for row, raw in rows:
+        slots[interval.index(row.open_time)][row] = raw
     good: list[Row] = []
     for index in sorted(slots):
-        on_grid = {row for row in slots[index] if row.open_time == interval.start(index)}
+        on_grid = {row: raw for row, raw in slots[index].items() if row.open_time == interval.start(index)}
         candidates = on_grid or slots[index]
         if len(candidates) == 1:
             good += candidates
         else:
-            rejects += [_reject(list(row), "two different rows of one time") for row in sorted(candidates)]
+            rejects += [_reject(raw, "two different rows of one time") for raw in candidates.values()]
     return good
 
 
 def _reject(raw: list[Any], reason: str) -> Reject:
     time = raw[0] if raw and type(raw[0]) is int and 0 <= raw[0] < 2**53 else None
-    return Reject(time, reason, json.dumps(raw, ensure_ascii=False)[:2000])
+    return Reject(time, reason, json.dumps(raw, ensure_ascii=False)[:2000].encode(errors="backslashreplace").decode())
 
 
 SCHEMA = {

@@ -18,7 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from klines.bans import active_ban, remember_ban
 from klines.database import opened
-from klines.errors import KlinesError, Retry, Stop
+from klines.errors import KlinesError, Retry, Stop, UnknownSymbol
 from klines.exchange import Exchange
 from klines.interval import INTERVALS, Interval
 from klines.market import MARKETS, Market
@@ -125,7 +125,7 @@ class Run:
                 lookback_ms=int(self.job.lookback.total_seconds() * 1000),
                 since_ms=self._since_ms,
             )
-        share_out(found, self._pages)
+        share_out(found, self.job.interval, self.job.market.page_slots, self._pages)
         self.wants = {want.symbol: want for want in found}
         return list(self.wants)
 
@@ -188,7 +188,9 @@ class Run:
             return
         trading = self._portal.call(self.exchange.trading, self._stale)
         answered = [want for want in self.wants.values() if want.error is None]
-        everybody = len(self._stale) == len(answered) == len(self.job.symbols) - len(self._quarantined)
+        unknown = [want for want in self.wants.values() if isinstance(want.error, UnknownSymbol)]
+        known = len(self.job.symbols) - len(self._quarantined) - len(unknown)
+        everybody = len(self._stale) == len(answered) == known
         self._is_silent = everybody and (bool(trading) or len(self._stale) > 1)
         if not self._is_silent:
             self._not_trading = [symbol for symbol in self._stale if symbol not in trading]

@@ -6,13 +6,14 @@ import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from klines.database import check_place
 from klines.errors import BadParameter
-from klines.names import check_symbol
+from klines.names import check_symbol, check_symbols
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TEN_SYMBOLS = [
@@ -21,11 +22,15 @@ TEN_SYMBOLS = [
 
 
 def _url(value: str) -> str:
+    parts = urlsplit(value.strip())
     try:
-        TypeAdapter(AnyHttpUrl).validate_python(value)
-    except ValidationError:
-        raise ValueError(f"{value!r} is no http:// or https:// address") from None
-    return value.rstrip("/")
+        is_base = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+        TypeAdapter(AnyHttpUrl).validate_python(value.strip())
+    except ValueError:
+        is_base = False
+    if not is_base:
+        raise ValueError(f"{value!r} is no http:// or https:// address")
+    return value.strip().rstrip("/")
 
 
 def _names(value: Any) -> Any:
@@ -36,7 +41,10 @@ def _names(value: Any) -> Any:
 
 
 def _in_checkout(value: Path) -> Path:
-    return CHECKOUT / value.expanduser()
+    try:
+        return CHECKOUT / value.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{value}: {error}") from None
 
 
 Url = Annotated[str, AfterValidator(_url)]
@@ -49,7 +57,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KLINES_", env_file=CHECKOUT / ".env", extra="ignore")
 
     database: Annotated[Path, AfterValidator(_in_checkout)] = CHECKOUT / "klines.duckdb"
-    symbols: Annotated[list[Symbol], NoDecode, BeforeValidator(_names)] = TEN_SYMBOLS
+    symbols: Annotated[list[Symbol], NoDecode, BeforeValidator(_names), AfterValidator(check_symbols)] = TEN_SYMBOLS
     since: date | None = None
     spot_url: Url = "https://api.binance.com"
     usdm_url: Url = "https://fapi.binance.com"

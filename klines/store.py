@@ -112,29 +112,32 @@ def _staged(market: Market, interval: Interval, wants: Sequence[Want], source: s
     small = [(want.symbol, row) for want in wants if len(want.rows) <= 100 for row in want.rows]
     rows: list[Row] = [row for _, row in small]
     frames.append(frame(rows).with_columns(symbol=pl.Series([symbol for symbol, _ in small], dtype=pl.String)))
+    whole = pl.concat(frames)
+    slot = pl.col("open_time")
+    if interval.length_ms:
+        slot = (slot - interval.phase_ms) // interval.length_ms * interval.length_ms + interval.phase_ms
     return (
-        pl.concat(frames)
-        .unique(["symbol", "open_time"], keep="last", maintain_order=True)
+        whole.with_columns(slot=slot)
+        .sort(pl.col("open_time") == pl.col("slot"), maintain_order=True)
+        .unique(["symbol", "slot"], keep="last", maintain_order=True)
         .sort("open_time", "symbol")
+        .drop("slot")
         .with_columns(market=pl.lit(market.name), interval=pl.lit(interval.name), source=pl.lit(source))
     )
 
 
 def _settle_slots(connection: duckdb.DuckDBPyConnection, interval: Interval, staged: pl.DataFrame) -> None:
-    """In the days of off-grid klines an on-grid row wins its slot: a stored off-grid one becomes it,
-    a staged one goes."""
+    """In the days of off-grid klines: a stored off-grid row moves to the open time that its slot has now, a staged one
+    goes where an on-grid row is stored."""
     eras = [pl.col("open_time").is_between(era.start_ms, era.end_ms, closed="left") for era in OFF_GRID_ERA]
     if not interval.length_ms or not staged.select(pl.any_horizontal(eras).any()).item():
         return
     slot = interval.sql_index
     equal = [f"k.{name} = s.{name}" for name in _KEY[:3]]
-    same_slot = " AND ".join([*equal, f"{slot('k.open_time')} = {slot('s.open_time')}"])
-    for statement, winner in (
-        ("UPDATE klines k SET open_time = s.open_time FROM staged s", "s"),
-        ("DELETE FROM staged s USING klines k", "k"),
-    ):
-        on_grid = f"epoch_ms({winner}.open_time) % {interval.length_ms} = {interval.phase_ms}"
-        connection.execute(f"{statement} WHERE {same_slot} AND k.open_time <> s.open_time AND {on_grid}")
+    same_slot = " AND ".join([*equal, f"{slot('k.open_time')} = {slot('s.open_time')}", "k.open_time <> s.open_time"])
+    is_on_grid = f"epoch_ms(k.open_time) % {interval.length_ms} = {interval.phase_ms}"
+    connection.execute(f"DELETE FROM staged s USING klines k WHERE {same_slot} AND {is_on_grid}")
+    connection.execute(f"UPDATE klines k SET open_time = s.open_time FROM staged s WHERE {same_slot}")
 
 
 def _listed(table: str, names: Sequence[str] = VALUES) -> str:
@@ -222,10 +225,9 @@ def findings(
     """
     answered = intersect(want.gaps, want.answered)
     empty = subtract(answered, stored)
-    refused_times = sorted(r.open_time_ms for r in want.rejects if r.open_time_ms is not None)
-    refused = intersect(slots(refused_times, interval), empty)
+    refused = intersect(slots(want.refused_ms, interval), empty)
     listed = window(0, interval.floor(want.listed_ms)) if want.listed_ms is not None else []
-    unlisted = intersect(listed, subtract(want.gaps, stored))
+    unlisted = intersect(listed, subtract(want.gaps, [*stored, *refused]))
     holes = subtract(empty, [*refused, *unlisted])
     if is_trading:
         holes = intersect(holes, window(0, max(want.newest_ms, 0)))
@@ -253,9 +255,15 @@ def _note_symbols(connection: duckdb.DuckDBPyConnection, market: Market, wants: 
         unknown = isinstance(want.error, UnknownSymbol)
         if want.listed_ms is None and not unknown:
             continue
-        connection.execute("DELETE FROM symbols WHERE market = ? AND symbol = ?", [market.name, want.symbol])
         connection.execute(
-            "INSERT INTO symbols VALUES (?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT))",
+            """
+            MERGE INTO symbols USING (SELECT ? AS market, ? AS symbol, epoch_ms(?::BIGINT) AS listed_at,
+                                             epoch_ms(?::BIGINT) AS quarantined_until) s
+            USING (market, symbol)
+            WHEN MATCHED THEN UPDATE SET listed_at = coalesce(s.listed_at, symbols.listed_at),
+                                         quarantined_until = s.quarantined_until
+            WHEN NOT MATCHED THEN INSERT BY NAME
+            """,
             [market.name, want.symbol, want.listed_ms, now_ms + QUARANTINE_MS if unknown else None],
         )
 

@@ -11,7 +11,7 @@ from klines.gaps import read_gaps, write_gaps
 from klines.interval import Interval
 from klines.ledger import Gap, due
 from klines.market import Market
-from klines.plan import Want, newest_slots
+from klines.plan import Want, newest_page
 from klines.window import Window, intersect, merge, missing, subtract
 
 FOREVER_MS = 2**52
@@ -39,13 +39,14 @@ def wants(
     from_ms = interval.floor(now_ms - lookback_ms)
     stored = stored_windows(connection, market, interval, symbols, from_ms)
     last_ms = last_stored(connection, market, interval, symbols, stored)
+    listed_ms = listings(connection, market, symbols)
     ledger = read_gaps(connection, market.name, interval.name, symbols)
     found = []
     for symbol in symbols:
         start_ms = _start(interval, from_ms, last_ms.get(symbol), since_ms)
         gaps = _gaps(stored.get(symbol, []), ledger[symbol], start_ms, end_ms, now_ms)
         if gaps:
-            found.append(Want(symbol, gaps, last_ms.get(symbol)))
+            found.append(Want(symbol, gaps, last_ms.get(symbol), listed_ms.get(symbol)))
     _remember(connection, market, interval, found, ledger, now_ms)
     return found
 
@@ -78,7 +79,7 @@ def _remember(
     changed: dict[str, list[Gap]] = {}
     for want in found:
         known = [gap.window for gap in ledger[want.symbol]]
-        older = subtract(want.gaps, [*newest_slots(want.gaps, interval, market.page_slots), *known])
+        older = subtract(want.gaps, [*newest_page(want.gaps, interval, market.page_slots), *known])
         if older:
             changed[want.symbol] = sorted(
                 [*ledger[want.symbol], *(due(window, now_ms) for window in older)], key=lambda gap: gap.window
@@ -159,3 +160,15 @@ def last_stored(
         ).fetchall()
         last_ms |= dict(rows)
     return last_ms
+
+
+def listings(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Sequence[str]) -> dict[str, int]:
+    """The open time, in ms, of the first kline of those symbols of which it was asked for."""
+    rows = connection.execute(
+        """
+        SELECT symbol, epoch_ms(listed_at) FROM symbols
+        WHERE market = ? AND listed_at IS NOT NULL AND symbol IN (SELECT unnest(string_split(?, ' ')))
+        """,
+        [market.name, " ".join(symbols)],
+    ).fetchall()
+    return dict(rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from klines.errors import Stop
+from klines.errors import Blocked, RateLimited, Stop
 from klines.interval import MINUTE
 
 ROLL_MS = 250
@@ -17,7 +17,7 @@ ROLL_MS = 250
 
 
 class Spent(Exception):
-    """The minute's share is used up, and the next minute begins after the deadline."""
+    """The deadline has come, or will have before there is weight again."""
 
 
 class Budget:
@@ -47,8 +47,10 @@ class Budget:
         self._paused_until_ms = max(self._paused_until_ms, until_ms)
 
     def stop(self, reason: Stop) -> None:
-        """Nobody asks any more in this run; the first reason stays."""
-        self.stopped = self.stopped or reason
+        """Nobody asks any more in this run; the first reason stays, but a block outranks a limit."""
+        outranks = isinstance(reason, Blocked) and isinstance(self.stopped, RateLimited)
+        if self.stopped is None or outranks:
+            self.stopped = reason
 
     async def spend(self, weight: int, deadline_ms: int) -> None:
         """Return once a request of `weight` may be sent.
@@ -56,9 +58,12 @@ class Budget:
         Raises Spent when that is after `deadline_ms` (the exchange's clock), and the reason once the run is stopped.
         """
         async with self._turn:
-            while (wait_ms := self._wait_ms(weight)) > 0:
+            while True:
+                wait_ms = self._wait_ms(weight)
                 if self._now_ms() + wait_ms >= deadline_ms:
                     raise Spent
+                if wait_ms == 0:
+                    break
                 await asyncio.sleep(min(wait_ms, 1000) / 1000)
             self.used += weight
 
@@ -69,7 +74,7 @@ class Budget:
         now_ms = self._now_ms()
         paused_ms = self._paused_until_ms - now_ms
         full = self.used + weight > self.per_minute * self._share
-        return max(paused_ms, MINUTE - now_ms % MINUTE + ROLL_MS if full else 0)
+        return max(0, paused_ms, MINUTE - (now_ms - ROLL_MS) % MINUTE if full else 0)
 
     def _roll(self) -> None:
         minute = self._minute_now()

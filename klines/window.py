@@ -42,12 +42,10 @@ def subtract(wanted: Iterable[Window], minus: Iterable[Window]) -> list[Window]:
     for w in merge(wanted):
         while first < len(holes) and holes[first].end_ms <= w.start_ms:
             first += 1
-        cursor = w.start_ms
-        for hole in holes[first:]:
-            if hole.start_ms >= w.end_ms:
-                break
-            left += window(cursor, hole.start_ms)
-            cursor = hole.end_ms
+        cursor, at = w.start_ms, first
+        while at < len(holes) and holes[at].start_ms < w.end_ms:
+            left += window(cursor, holes[at].start_ms)
+            cursor, at = holes[at].end_ms, at + 1
         left += window(cursor, w.end_ms)
     return left
 
