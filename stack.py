@@ -1,0 +1,308 @@
+"""What `make run` starts: a Prefect server, the deployments of prefect.yaml, a worker; then a line for each run.
+
+    python stack.py           collects from Binance
+    python stack.py --demo    from the exchange stand-in of the tests, into .demo/
+
+Every child leads a process group of its own, so Ctrl-C reaches this process alone, which ends them in order: the
+worker; the runs it leaves behind, which become Crashed so that the next one is not refused; then the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from klines import settings
+from klines.errors import BadParameter
+from klines.settings import CHECKOUT
+
+if TYPE_CHECKING:
+    from stack_server import Server
+
+HOST, PORT, DEMO_PORT = "127.0.0.1", 4200, 4210
+READY_S = 120
+"""How long the server may take to come up; a first start on a slow machine migrates its database for half a minute."""
+TERM_S = 6
+"""How long children may take to end by themselves; twice that, and what is asked of the server, stay under 15 s."""
+LOG_BYTES = 20_000_000
+PREFECT = {
+    "PREFECT_HOME": str(CHECKOUT / ".prefect"),
+    # One transaction for many task runs, not one each: a quarter of the server's CPU.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    # A run's lease of its deployment's slot outlives a restart, as the count of taken slots does.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # A task run takes 20 kB, ten symbols 350 MB a day: keep one day (86,400 s) of runs and events.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "86400",
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P1D",
+    # Nobody is told that we run.
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+"""Prefect's settings as environment variables; one that the user has set goes before."""
+
+
+class CannotRun(Exception):
+    """One line for the person at the terminal; the exit status is 1."""
+
+
+class Stopped(Exception):
+    """Somebody asked for the end: Ctrl-C, SIGTERM, or the terminal was closed."""
+
+
+stopping = threading.Event()
+
+
+def pause(seconds: float) -> None:
+    """Sleep; raises Stopped at once when the end is asked for."""
+    if stopping.wait(seconds):
+        raise Stopped
+
+
+def say(line: str) -> None:
+    """Print, at once; that the reader of a pipe has gone is no reason to stop."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, flush=True)
+
+
+class Children:
+    """Processes of ours, each the leader of a process group, with a log file each; `pids` notes them on disk."""
+
+    def __init__(self, logs: Path, pids: TextIO) -> None:
+        self.logs = logs
+        self._pids = pids
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start `python -m` with the arguments."""
+        path = self.logs / f"{name}.log"
+        if path.exists() and path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_suffix(".old.log"))
+        with path.open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        print(self._running[name].pid, file=self._pids, flush=True)
+        return self._running[name]
+
+    def run(self, name: str, *arguments: str) -> None:
+        """Start, and wait for success."""
+        process = self.start(name, *arguments)
+        while process.poll() is None:
+            pause(0.1)
+        del self._running[name]
+        if process.returncode:
+            raise CannotRun(f"{name} failed: see {self.logs / name}.log")
+
+    def check(self) -> None:
+        """Raises CannotRun if a child ended by itself."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                raise CannotRun(f"the {name} ended ({process.returncode}): see {self.logs / name}.log")
+
+    def end(self, *names: str) -> None:
+        """TERM to the children's groups, all if none is named; KILL to what is left of them after a while."""
+        ending = [self._running.pop(name) for name in names or list(self._running) if name in self._running]
+        until = time.monotonic() + TERM_S
+        for process in ending:
+            signal_group(process.pid, signal.SIGTERM)
+        for process in ending:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0, until - time.monotonic()))
+            signal_group(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def signal_group(leader: int, number: signal.Signals) -> None:
+    """Signal a process group, if it is still there."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def command(pid: int) -> str:
+    """The command line of a process; empty if there is none, or the machine does not tell."""
+    try:
+        if Path("/proc/self").exists():
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
+
+
+def is_ours(pid: int) -> bool:
+    """Whether the process looks like one that a stack starts, and not like another that has its id by now."""
+    return any(word in command(pid) for word in ("-m prefect", "-m tests.exchange"))
+
+
+def kill_left_over(pid: int) -> None:
+    """KILL to the group of one of our processes, and wait until it is gone: at most 2 s."""
+    until = time.monotonic() + 2
+    while is_ours(pid) and time.monotonic() < until:
+        signal_group(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def check_port(port: int) -> None:
+    """Raises CannotRun if somebody listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise CannotRun(f"port {port} is taken{holder(port)}: stop it, or set PREFECT_SERVER_API_PORT=…") from None
+
+
+def holder(port: int) -> str:
+    """` by process 123 (its command)`, where the machine tells."""
+    try:
+        listed = subprocess.run(["lsof", "-nPti", f"tcp:{port}", "-sTCP:LISTEN"], capture_output=True, text=True)
+    except OSError:
+        return ""
+    return "".join(f" by process {pid} ({command(int(pid))})" for pid in listed.stdout.split()[:1])
+
+
+@contextlib.contextmanager
+def held_home() -> Iterator[tuple[Path, TextIO]]:
+    """PREFECT_HOME, held by this process alone, and the file that notes who runs there; raises CannotRun.
+
+    What a killed stack left running there is ended first.
+    """
+    home = Path(os.environ["PREFECT_HOME"])
+    try:
+        (home / "logs").mkdir(parents=True, exist_ok=True)
+        pids = (home / "stack.pids").open("a+")
+    except OSError as error:
+        raise CannotRun(f"{home} can't be written ({error.strerror}): set PREFECT_HOME=…") from None
+    with pids:
+        pids.seek(0)
+        before = [int(pid) for pid in pids.read().split()]
+        try:
+            fcntl.flock(pids, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotRun(f"klines runs here already, as process {before[0]}: stop it by Ctrl-C there") from None
+        for pid in before[1:]:
+            kill_left_over(pid)
+        pids.truncate(0)
+        print(os.getpid(), file=pids, flush=True)
+        try:
+            yield home, pids
+        finally:
+            pids.truncate(0)
+
+
+def prepare(is_demo: bool) -> int:
+    """Set the environment of this process and its children; the port for a server, 0 if the user names one."""
+    given = os.environ.get("PREFECT_SERVER_API_PORT") or str(DEMO_PORT if is_demo else PORT)
+    if not given.isdecimal() or not 0 < int(given) < 65535:
+        raise BadParameter(f"PREFECT_SERVER_API_PORT: {given!r} is no port (1 to 65534)")
+    port = int(given)
+    demo = {
+        "PREFECT_API_URL": "",
+        "PREFECT_HOME": str(CHECKOUT / ".demo" / "prefect"),
+        "KLINES_DATABASE": str(CHECKOUT / ".demo" / "klines.duckdb"),
+        "KLINES_SPOT_URL": f"http://{HOST}:{port + 1}",
+    }
+    os.environ.update(demo if is_demo else {})
+    os.environ.update({name: os.environ.get(name) or value for name, value in PREFECT.items()})
+    if os.environ.get("PREFECT_API_URL"):
+        return 0
+    os.environ.update({"PREFECT_API_URL": f"http://{HOST}:{port}/api", "PREFECT_SERVER_API_PORT": given})
+    return port
+
+
+def bring_up(children: Children, port: int, prefect_file: Path) -> Server:
+    """Start the server and wait until it serves; deploy."""
+    if port:
+        check_port(port)
+        say("starting Prefect (the first time takes up to a minute) …")
+        children.start("server", "prefect", "server", "start", "--host", HOST, "--port", str(port))
+    from stack_server import Server  # Prefect reads its settings while it is imported
+
+    server = Server(prefect_file, worker=f"{socket.gethostname()} {':'.join(CHECKOUT.parts[1:])}")
+    until = time.monotonic() + (READY_S if port else 10)
+    while not server.answers():
+        children.check()
+        if time.monotonic() > until:
+            raise CannotRun(f"no Prefect server answers at {os.environ['PREFECT_API_URL']}; see {children.logs}")
+        pause(0.2)
+    deploy = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(prefect_file)]
+    server.deploy(lambda: children.run("deploy", *deploy))
+    return server
+
+
+def serve(children: Children, server: Server) -> None:
+    """Run the worker, and print a line for each finished run, until the end is asked for."""
+    server.crash_left_overs(kill_left_over)
+    options = ["--pool", server.pool, "--type", "process", "--name", server.worker]
+    children.start("worker", "prefect", "worker", "start", *options)
+    try:
+        while True:
+            children.check()
+            for line in server.finished():
+                say(line)
+            pause(1)
+    finally:
+        children.end("worker")
+        server.crash_left_overs(kill_left_over)
+
+
+def run(is_demo: bool, prefect_file: Path) -> None:
+    """All of it, until the end is asked for: raises Stopped then, or CannotRun, or BadParameter."""
+    port = prepare(is_demo)
+    loaded = settings.load()
+    with held_home() as (home, pids):
+        children = Children(home / "logs", pids)
+        try:
+            if is_demo:
+                check_port(port + 1)
+                children.start("exchange", "tests.exchange", "--port", str(port + 1), "--symbols", *loaded.symbols)
+            server = bring_up(children, port, prefect_file)
+            say(f"Prefect's UI   {server.ui}\ndatabase       {loaded.database}\nlogs           {children.logs}")
+            if is_demo:
+                faults = f"{loaded.spot_url}/faults?symbol={loaded.symbols[-1]}"
+                say(f"a fault        curl -X POST '{faults}&kind=status&status=500'")
+                say(f"and its end    curl -X DELETE '{faults}'")
+            serve(children, server)
+        finally:
+            children.end()
+
+
+def main() -> int:
+    """The exit status: 0 after Ctrl-C, 2 for a bad setting, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", action="store_true", help="collect from the exchange stand-in, into .demo/")
+    parser.add_argument("--prefect-file", type=Path, default=CHECKOUT / "prefect.yaml", help="the deployments")
+    options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        run(options.demo, options.prefect_file.resolve())
+    except Stopped:
+        say("stopped")
+        return 0
+    except (BadParameter, CannotRun) as error:
+        print(f"klines: {error}", file=sys.stderr)
+        return 2 if isinstance(error, BadParameter) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

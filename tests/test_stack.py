@@ -1,0 +1,196 @@
+"""What `make run` starts, for real: scheduled, stored, stopped, nothing left; started again, it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+import yaml
+
+from klines.settings import CHECKOUT
+from tests.drive import query
+from tests.exchange import StandIn
+
+pytestmark = pytest.mark.timeout(300)
+LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines of (\d+) symbols in [\d.]+ s")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The settings of a stack of the test's own, in another time zone, against the stand-in."""
+    with StandIn(any_symbol=True) as exchange:
+        yield os.environ | {
+            "KLINES_SPOT_URL": exchange.url,
+            "KLINES_DATABASE": str(tmp_path / "klines.duckdb"),
+            "KLINES_SYMBOLS": "BTCUSDT ETHUSDT SOLUSDT",
+            "PREFECT_HOME": str(tmp_path / "prefect"),
+            "PREFECT_SERVER_API_PORT": str(free_port()),
+            "PREFECT_API_URL": "",
+            "TZ": "Asia/Tokyo",
+        }
+
+
+@pytest.fixture
+def prefect_file(tmp_path: Path) -> Path:
+    """The project's prefect.yaml with a schedule of ten seconds."""
+    content = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
+    content["deployments"] = [section for section in content["deployments"] if section["name"] == "every-minute"]
+    content["deployments"][0]["schedules"][0]["interval"] = 10
+    path = tmp_path / "prefect.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@contextmanager
+def stack(environment: dict[str, str], prefect_file: Path) -> Iterator[subprocess.Popen[str]]:
+    """The stack; asked to end at the end of the block if it still runs."""
+    arguments = [sys.executable, "stack.py", "--prefect-file", str(prefect_file)]
+    with subprocess.Popen(arguments, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def read_until(process: subprocess.Popen[str], wanted: Callable[[str], Any]) -> list[str]:
+    """The lines that the process prints, up to the first that is wanted."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        if wanted(lines[-1]):
+            return lines
+    raise AssertionError(f"it ended before that: {lines}")
+
+
+def ask(environment: dict[str, str], method: str, path: str, body: Any = None) -> Any:
+    """A request to the stack's Prefect server, as the UI makes it."""
+    url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api{path}"
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(url, data, {"Content-Type": "application/json"}, method=method), timeout=30) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+def deployment(environment: dict[str, str]) -> dict[str, Any]:
+    """The deployment as the server has it."""
+    found: dict[str, Any] = ask(environment, "GET", "/deployments/name/collect/every-minute")
+    return found
+
+
+def left_running(environment: dict[str, str]) -> list[str]:
+    """The command lines of processes that were started with the stack's PREFECT_HOME."""
+    mark = f"PREFECT_HOME={environment['PREFECT_HOME']}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (entry / "environ").read_bytes().split(b"\0") and (entry / "cmdline").read_bytes():
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked up in /proc")
+def test_scheduled_stored_stopped_and_started_again(
+    environment: dict[str, str], prefect_file: Path, tmp_path: Path
+) -> None:
+    """Runs get scheduled and really run, each prints a line by UTC; Ctrl-C leaves nothing running within 15 seconds.
+    Started again: one schedule, the same history, what the UI edited holds, no zombie, and the next run completes."""
+    with stack(environment, prefect_file) as process:
+        lines = read_until(process, LINE.fullmatch)
+        assert f"Prefect's UI   http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}" in lines
+        assert f"database       {tmp_path / 'klines.duckdb'}" in lines
+        minutes = (datetime.now(UTC) - datetime.strptime(lines[-1][:5], "%H:%M").replace(tzinfo=UTC)).seconds // 60
+        assert minutes % 1440 <= 2
+        before = deployment(environment)
+        ask(environment, "PATCH", f"/deployments/{before['id']}", {"parameters": {"symbols": ["BTCUSDT"]}})
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert 0 == process.wait(15)
+        assert 15 > time.monotonic() - began
+    assert [] == left_running(environment)
+    [(symbols, klines, distinct)] = query(
+        tmp_path / "klines.duckdb",
+        "SELECT count(DISTINCT symbol), count(*), count(DISTINCT (symbol, open_time)) FROM klines",
+    )
+    assert (3, klines) == (symbols, distinct)
+    assert klines >= 3 * 1440
+
+    with stack(environment, prefect_file) as process:
+        lines = read_until(process, LINE.fullmatch)
+        assert not [line for line in lines if "skipped" in line]
+        assert "of 1 symbols" in lines[-1]
+        after = deployment(environment)
+        states = [run["state_type"] for run in ask(environment, "POST", "/flow_runs/filter", {"limit": 200})]
+    assert before["id"] == after["id"]
+    assert 1 == len(after["schedules"])
+    assert {"symbols": ["BTCUSDT"]} == after["parameters"]
+    assert 2 <= states.count("COMPLETED")
+    assert "RUNNING" not in states
+    assert [] == left_running(environment)
+
+
+def test_port_that_is_taken_is_one_line(environment: dict[str, str]) -> None:
+    """A taken port ends the start with status 1 and one line that says what to do."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = start_and_fail(environment | {"PREFECT_SERVER_API_PORT": port})
+
+    assert 1 == done.returncode
+    assert done.stderr.startswith(f"klines: port {port} is taken")
+    assert "PREFECT_SERVER_API_PORT" in done.stderr
+    assert 1 == done.stderr.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("KLINES_SPOT_URL", "api.binance.com"), ("KLINES_SYMBOLS", "btc"), ("KLINES_DATABASE", "/nowhere/klines.duckdb")],
+)
+def test_bad_setting_is_one_line(environment: dict[str, str], name: str, value: str) -> None:
+    """A setting that can't be used ends the start with status 2 and one line that names it; nothing was started."""
+    done = start_and_fail(environment | {name: value})
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith(f"klines: {name}: ")
+    assert 1 == done.stderr.count("\n")
+    assert not Path(environment["PREFECT_HOME"]).exists()
+
+
+def test_home_that_can_not_be_written_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    """Where nothing can be written the start ends with status 1 and one line."""
+    (tmp_path / "file").touch()
+    done = start_and_fail(environment | {"PREFECT_HOME": str(tmp_path / "file" / "prefect")})
+
+    assert 1 == done.returncode
+    assert "can't be written" in done.stderr
+    assert 1 == done.stderr.count("\n")
+
+
+def start_and_fail(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The stack, which is to end by itself."""
+    return subprocess.run(
+        [sys.executable, "stack.py"], cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60
+    )
