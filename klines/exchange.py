@@ -85,7 +85,7 @@ class Exchange:
             raise error
 
     async def fetch(self, want: Want, interval: Interval) -> None:
-        """Ask for `want.gaps`, newest page first, and fill in `want`; an error ends up in `want.error`.
+        """Ask for `want.gaps`, newest page first, and fill in `want`; any error ends up in `want.error`.
 
         What was answered before the error stays, so calling again asks for the rest only.
         """
@@ -99,7 +99,7 @@ class Exchange:
             want.error = None
         except Spent:  # the rest stays for the next run
             pass
-        except KlinesError as error:
+        except Exception as error:  # a bug that one symbol's answer brings out spoils that symbol only
             want.error = error
 
     async def fetch_all(self, wants: Sequence[Want], interval: Interval) -> None:
@@ -213,7 +213,8 @@ class Exchange:
                 raise Spent from None
             raise Unreachable(f"no whole answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"no answer: {error or type(error).__name__}") from error
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise Unreachable(f"no answer: {said}") from None
 
     def _observe(self, headers: Mapping[str, str]) -> None:
         used = headers.get("X-MBX-USED-WEIGHT-1M", "")

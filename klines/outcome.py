@@ -53,7 +53,7 @@ class Facts:
     symbols: int
     seconds: float
     stored: Stored = field(default_factory=Stored)
-    errors: Mapping[str, KlinesError] = field(default_factory=dict)
+    errors: Mapping[str, Exception] = field(default_factory=dict)
     late: Sequence[str] = ()
     stale: Sequence[str] = ()
     not_trading: Sequence[str] = ()
@@ -101,7 +101,7 @@ def _add(outcome: Outcome, said: str) -> Outcome:
     return Outcome(outcome.state, f"{outcome.message} Before that: {said}.")
 
 
-def _said(facts: Facts, failed: Mapping[str, KlinesError], unknown: Sequence[str]) -> str:
+def _said(facts: Facts, failed: Mapping[str, Exception], unknown: Sequence[str]) -> str:
     """`stored 597 klines of 600 symbols in 1.4 s; 3 late: …`: past-tense facts with their numbers."""
     stored = facts.stored
     parts = [f"stored {stored.inserted:,} klines of {facts.symbols} symbols in {facts.seconds:.1f} s"]
@@ -119,14 +119,15 @@ def _said(facts: Facts, failed: Mapping[str, KlinesError], unknown: Sequence[str
     return "; ".join(parts)
 
 
-def _advice(failed: Mapping[str, KlinesError], stale: Sequence[str], unknown: Sequence[str]) -> str:
+def _advice(failed: Mapping[str, Exception], stale: Sequence[str], unknown: Sequence[str]) -> str:
     if failed or stale:
         return "The rest is stored; the next run asks for these again."
     return f"Check the spelling: Binance knows none of {_names(unknown)}."
 
 
-def _first(failed: Mapping[str, KlinesError]) -> str:
-    return str(next(iter(failed.values()))).rstrip(".")
+def _first(failed: Mapping[str, Exception]) -> str:
+    error = next(iter(failed.values()))
+    return str(error).rstrip(".") if isinstance(error, KlinesError) else f"unexpected {type(error).__name__}: {error}"
 
 
 def _names(names: Sequence[str] | Mapping[str, object]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from klines.errors import KlinesError
 from klines.interval import Interval
 from klines.rows import Reject, Row
 from klines.window import Window, subtract, window
@@ -33,7 +32,7 @@ class Want:
         self.answered: list[Window] = []
         self.rows: list[Row] = []
         self.rejects: list[Reject] = []
-        self.error: KlinesError | None = None
+        self.error: Exception | None = None
 
     @property
     def left(self) -> list[Window]:

@@ -18,7 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from klines.bans import active_ban, remember_ban
 from klines.database import opened
-from klines.errors import KlinesError, Retry, Stop, UnknownSymbol
+from klines.errors import Retry, Stop, UnknownSymbol
 from klines.exchange import Exchange
 from klines.interval import INTERVALS, Interval
 from klines.market import MARKETS, Market
@@ -129,7 +129,7 @@ class Run:
         self.wants = {want.symbol: want for want in found}
         return list(self.wants)
 
-    def fetch(self, symbols: Sequence[str]) -> dict[str, KlinesError]:
+    def fetch(self, symbols: Sequence[str]) -> dict[str, Exception]:
         """Ask for what is missing of `symbols`; returns the errors of those that failed. Safe to call from threads."""
         self._portal.call(self.exchange.fetch_all, [self.wants[symbol] for symbol in symbols], self.job.interval)
         return {symbol: error for symbol in symbols if (error := self.wants[symbol].error)}

@@ -8,6 +8,7 @@ from prefect import task, unmapped
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 
+from klines.errors import KlinesError
 from klines.run import Run
 from tasks.retry import may_pass
 
@@ -20,8 +21,10 @@ AGAIN = 20
 
 @task(name="fetch", task_run_name="fetch {symbols}", timeout_seconds=40, cache_policy=NO_CACHE)
 def fetch_batch(symbols: str, batch: Sequence[str], run: Run) -> None:  # noqa: ARG001 - the first names the task run
-    """Fetch a batch at once; a symbol's failure is noted in the run, for `fetch` to try again."""
-    run.fetch(batch)
+    """Fetch a batch at once; a symbol's failure is noted in the run, for `fetch` to try again, a bug is raised."""
+    for error in run.fetch(batch).values():
+        if not isinstance(error, KlinesError):
+            raise error
 
 
 @task(

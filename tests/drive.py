@@ -31,13 +31,14 @@ def collect_once(
     interval: str = "1m",
     since: date | None = None,
     pages: int = 500,
+    request_timeout_s: float = 1,
     deadline_s: float = 45,
 ) -> Outcome:
     """One run: health, plan, one fetch of everything, store. A failing symbol is not retried."""
     settings = Settings(database=database, spot_url=exchange.url, since=since)
     job = Job.of(settings, list(symbols), "spot", interval, lookback)
     try:
-        with Run(settings, job, request_timeout_s=1.0, pages=pages, deadline_s=deadline_s) as run:
+        with Run(settings, job, request_timeout_s=request_timeout_s, pages=pages, deadline_s=deadline_s) as run:
             run.health()
             run.fetch(run.plan())
             run.store()

@@ -168,3 +168,10 @@ def test_a_sentence_ends_once() -> None:
 def test_no_symbols_is_no_misspelling() -> None:
     """Where nothing was asked for, nothing is unknown."""
     assert "spelling" not in conclude(Facts(0, 0.1)).message
+
+
+def test_a_bug_is_named_as_one() -> None:
+    """An error that is none of ours fails its symbol, and the message says its type, as it is no fault of Binance."""
+    outcome = conclude(Facts(2, 0.1, errors={"AUSDT": KeyError("open")}))
+    assert "Degraded" == outcome.state
+    assert "1 failed: AUSDT (unexpected KeyError: 'open')" in outcome.message
