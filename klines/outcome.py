@@ -48,7 +48,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one run found: each symbol of `errors` failed, `stale` ones trade but lack a kline over 5 minutes old."""
+    """What one run found: each symbol of `errors` failed, `stale` ones trade but lack a kline over 5 minutes old,
+    of `unasked` ones not even the newest page was asked for."""
 
     symbols: int
     seconds: float
@@ -61,6 +62,7 @@ class Facts:
     klines_left: int = 0
     stopped: Stop | None = None
     is_silent: bool = False
+    unasked: Sequence[str] = ()
 
 
 def conclude(facts: Facts) -> Outcome:
@@ -75,8 +77,8 @@ def conclude(facts: Facts) -> Outcome:
         return Outcome("ExchangeDown", f"Binance can't be reached: {_first(failed)}. {said}. The next run tries again.")
     if facts.is_silent:
         return Outcome("ExchangeDown", f"no symbol has a new kline for 5 minutes. {said}. The next run tries again.")
-    if failed or facts.stale or (unknown and len(unknown) == facts.symbols):
-        return Outcome("Degraded", f"{said}. {_advice(failed, facts.stale, unknown)}")
+    if failed or facts.stale or facts.unasked or (unknown and len(unknown) == facts.symbols):
+        return Outcome("Degraded", f"{said}. {_advice([*failed, *facts.stale, *facts.unasked], unknown)}")
     return Outcome("Completed", said)
 
 
@@ -111,6 +113,7 @@ def _said(facts: Facts, failed: Mapping[str, Exception], unknown: Sequence[str])
     parts += [f"{len(failed)} failed: {_names(failed)} ({_first(failed)})"] if failed else []
     for what, names in (
         ("trade but have no kline for 5 minutes", facts.stale),
+        ("not asked for, as weight or time ran out", facts.unasked),
         ("published late", facts.late),
         ("not trading", facts.not_trading),
         ("unknown to Binance, asked again in an hour", unknown),
@@ -119,8 +122,8 @@ def _said(facts: Facts, failed: Mapping[str, Exception], unknown: Sequence[str])
     return "; ".join(parts)
 
 
-def _advice(failed: Mapping[str, Exception], stale: Sequence[str], unknown: Sequence[str]) -> str:
-    if failed or stale:
+def _advice(missing: Sequence[str], unknown: Sequence[str]) -> str:
+    if missing:
         return "The rest is stored; the next run asks for these again."
     return f"Check the spelling: Binance knows none of {_names(unknown)}."
 

@@ -75,6 +75,7 @@ class Run:
         self._pages = pages
         self._began_s = time.monotonic()
         self._deadline_s = self._began_s + deadline_s
+        self._ask_until_s = self._began_s + deadline_s * FETCH_SHARE
         self._quarantined: list[str] = []
         self._stale: list[str] = []
         self._not_trading: list[str] = []
@@ -83,13 +84,13 @@ class Run:
         self.exchange = Exchange(
             job.market,
             settings.url(job.market.name),
-            deadline_s=self._began_s + deadline_s * FETCH_SHARE,
+            deadline_s=self._ask_until_s,
             request_timeout_s=request_timeout_s,
         )
         self._portal: BlockingPortal
 
     def __enter__(self) -> Self:
-        with opened(self.database, self._deadline_s) as connection:
+        with opened(self.database, self._ask_until_s) as connection:
             ban = active_ban(connection, self.job.market.pool, _machine_ms())
         if ban:
             raise ban
@@ -170,6 +171,7 @@ class Run:
                 not_trading=self._not_trading,
                 quarantined=self._quarantined,
                 klines_left=sum(self._slots_left(want) for want in self.wants.values() if not want.error),
+                unasked=[s for s, want in self.wants.items() if s not in errors and not want.answered],
                 stopped=self.exchange.budget.stopped,
                 is_silent=self._is_silent,
             )
