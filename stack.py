@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from pydantic import ValidationError
+
 from klines import settings
 from klines.errors import BadParameter
 from klines.settings import CHECKOUT
@@ -180,17 +182,24 @@ def holder(port: int) -> str:
 
 
 @contextlib.contextmanager
+def writing(folder: Path, advice: str) -> Iterator[None]:
+    """Raises CannotRun for what goes wrong in writing there."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotRun(f"{folder} can't be written ({error.strerror}): {advice}") from None
+
+
+@contextlib.contextmanager
 def held_home() -> Iterator[tuple[Path, TextIO]]:
     """PREFECT_HOME, held by this process alone, and the file that notes who runs there; raises CannotRun.
 
     What a killed stack left running there is ended first.
     """
     home = Path(os.environ["PREFECT_HOME"])
-    try:
+    with writing(home, "set PREFECT_HOME=…"):
         (home / "logs").mkdir(parents=True, exist_ok=True)
         pids = (home / "stack.pids").open("a+")
-    except OSError as error:
-        raise CannotRun(f"{home} can't be written ({error.strerror}): set PREFECT_HOME=…") from None
     with pids:
         pids.seek(0)
         before = [int(pid) for pid in pids.read().split()]
@@ -220,7 +229,10 @@ def prepare(is_demo: bool) -> int:
         "KLINES_DATABASE": str(CHECKOUT / ".demo" / "klines.duckdb"),
         "KLINES_SPOT_URL": f"http://{HOST}:{port + 1}",
     }
-    os.environ.update(demo if is_demo else {})
+    if is_demo:
+        with writing(CHECKOUT / ".demo", "clone klines into a folder that you can write"):
+            (CHECKOUT / ".demo").mkdir(exist_ok=True)
+        os.environ.update(demo)
     os.environ.update({name: os.environ.get(name) or value for name, value in PREFECT.items()})
     if os.environ.get("PREFECT_API_URL"):
         return 0
@@ -234,7 +246,11 @@ def bring_up(children: Children, port: int, prefect_file: Path) -> Server:
         check_port(port)
         say("starting Prefect (the first time takes up to a minute) …")
         children.start("server", "prefect", "server", "start", "--host", HOST, "--port", str(port))
-    from stack_server import Server  # Prefect reads its settings while it is imported
+    try:
+        from stack_server import Server  # Prefect reads its settings while it is imported
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise BadParameter(f"{error.title}, {wrong['loc'][-1]}: {wrong['msg']}; look for it among PREFECT_…") from None
 
     server = Server(prefect_file, worker=f"{socket.gethostname()} {':'.join(CHECKOUT.parts[1:])}")
     until = time.monotonic() + (READY_S if port else 10)
