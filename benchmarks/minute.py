@@ -1,6 +1,6 @@
 """The minute at 600 symbols: scheduled second → committed, beside the same work without Prefect.
 
-    python -m benchmarks.minute [--symbols 600] [--minutes 6] [--rows 10_000_000]
+    python -m benchmarks.minute [--symbols 600] [--minutes 6] [--rows 10_000_000] [--market usdm]
 
 It starts the exchange stand-in, fills a database, and lets `stack.py` collect for some scheduled minutes, in a
 temporary folder and on ports of its own. The first minute warms up and is left out.
@@ -28,10 +28,11 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import aiohttp
+import yaml
 
 from klines.database import opened
 from klines.interval import INTERVALS, MINUTE
-from klines.market import MARKETS
+from klines.market import MARKETS, Market
 from klines.plan import Want
 from klines.rows import sift
 from klines.settings import CHECKOUT
@@ -48,14 +49,15 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=600)
     parser.add_argument("--minutes", type=int, default=6)
     parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--market", choices=list(MARKETS), default="spot")
     options = parser.parse_args()
     names = [f"S{n:04}USDT" for n in range(options.symbols)]
     with tempfile.TemporaryDirectory() as folder, exchange(names) as url:
         database = Path(folder) / "klines.duckdb"
-        fill(database, names, options.rows)
-        latencies, drains = collected(Path(folder), database, names, url, options.minutes)
-        requests_s, upsert_s = floor(database, names, url)
-    print(f"{options.symbols} symbols, {options.rows:,} rows stored, {len(latencies)} scheduled minutes")
+        fill(database, options.market, names, options.rows)
+        latencies, drains = collected(Path(folder), database, options.market, names, url, options.minutes)
+        requests_s, upsert_s = floor(database, options.market, names, url)
+    print(f"{options.symbols} symbols of {options.market}, {options.rows:,} rows, {len(latencies)} scheduled minutes")
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     row("scheduled second → committed, median", statistics.median(latencies))
     row("scheduled second → committed, worst", max(latencies))
@@ -92,7 +94,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def fill(database: Path, names: list[str], rows: int) -> None:
+def fill(database: Path, market: str, names: list[str], rows: int) -> None:
     """So many rows up to now, as the minutes would have written them: ordered by time."""
     end_ms = int(time.time() * 1000) // MINUTE * MINUTE
     start_ms = end_ms - rows // len(names) * MINUTE
@@ -100,7 +102,7 @@ def fill(database: Path, names: list[str], rows: int) -> None:
         connection.execute(
             f"""
             INSERT INTO klines
-            SELECT 'spot', 'S' || lpad(n::VARCHAR, 4, '0') || 'USDT', '1m', epoch_ms(t), 1 + random(), 3, 0.5,
+            SELECT '{market}', 'S' || lpad(n::VARCHAR, 4, '0') || 'USDT', '1m', epoch_ms(t), 1 + random(), 3, 0.5,
                    1 + random(), random() * 100, epoch_ms(t + 59999), random() * 1000, 5, random(), random(),
                    'rest', epoch_ms(t)
             FROM range({start_ms}::BIGINT, {end_ms}::BIGINT, {MINUTE}) times(t), range({len(names)}) symbols(n)
@@ -110,12 +112,13 @@ def fill(database: Path, names: list[str], rows: int) -> None:
 
 
 def collected(
-    folder: Path, database: Path, names: list[str], url: str, minutes: int
+    folder: Path, database: Path, market: str, names: list[str], url: str, minutes: int
 ) -> tuple[list[float], list[float]]:
     """Per scheduled minute the seconds to the commit, and from there to an idle server."""
     port = free_port()
     environment = os.environ | {
         "KLINES_SPOT_URL": url,
+        "KLINES_USDM_URL": url,
         "KLINES_DATABASE": str(database),
         "KLINES_SYMBOLS": " ".join(names),
         "PREFECT_HOME": str(folder / "prefect"),
@@ -123,9 +126,11 @@ def collected(
         "PREFECT_API_URL": "",
     }
     latencies, drains = [], []
-    with subprocess.Popen(
-        [sys.executable, "stack.py"], cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
+    deployments = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
+    deployments["deployments"][0]["parameters"] = {"market": market}
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(deployments))
+    command = [sys.executable, "stack.py", "--prefect-file", str(folder / "prefect.yaml")]
+    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             for scheduled, committed in commits(process, port, minutes + 1):
                 latencies.append((committed - scheduled).total_seconds())
@@ -152,6 +157,7 @@ def commits(process: subprocess.Popen[str], port: int, count: int) -> Iterator[t
             return
 
 
+PATHS = {"spot": "/api/v3/klines", "usdm": "/fapi/v1/klines", "coinm": "/dapi/v1/klines"}
 ENDED = {"state": {"type": {"any_": ["COMPLETED"]}}}
 
 
@@ -182,23 +188,23 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def floor(database: Path, names: list[str], url: str) -> tuple[float, float]:
+def floor(database: Path, market: str, names: list[str], url: str) -> tuple[float, float]:
     """The same requests by bare asyncio, and the same upsert without Prefect, in seconds; medians of three.
 
     More would be over the exchange's weight limit.
     """
-    runs = [floor_once(database, names, url, minute) for minute in range(3)]
+    runs = [floor_once(database, MARKETS[market], names, url, minute) for minute in range(3)]
     return statistics.median(r for r, _ in runs), statistics.median(u for _, u in runs)
 
 
-def floor_once(database: Path, names: list[str], url: str, minute: int) -> tuple[float, float]:
+def floor_once(database: Path, market: Market, names: list[str], url: str, minute: int) -> tuple[float, float]:
     """Four klines of every symbol, of which one is new to the file."""
     interval = INTERVALS["1m"]
     with opened(database, time.monotonic() + 10) as connection:
         [(oldest_ms,)] = connection.execute("SELECT epoch_ms(min(open_time)) FROM klines").fetchall()
     window = Window(oldest_ms - (minute + 1) * MINUTE, oldest_ms - (minute - 3) * MINUTE)
     began = time.monotonic()
-    bodies = asyncio.run(ask_all(names, url, window))
+    bodies = asyncio.run(ask_all(names, url + PATHS[market.name], window))
     requested = time.monotonic()
     wants = []
     for name, body in zip(names, bodies, strict=True):
@@ -208,7 +214,7 @@ def floor_once(database: Path, names: list[str], url: str, minute: int) -> tuple
         wants.append(want)
     sifted = time.monotonic()
     with opened(database, time.monotonic() + 10) as connection:
-        store(connection, MARKETS["spot"], interval, wants, now_ms=int(time.time() * 1000))
+        store(connection, market, interval, wants, now_ms=int(time.time() * 1000))
     return requested - began, time.monotonic() - sifted
 
 
@@ -218,7 +224,7 @@ async def ask_all(names: list[str], url: str, window: Window) -> list[Any]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=20)) as session:
 
         async def ask_one(name: str) -> Any:
-            async with session.get(f"{url}/api/v3/klines?symbol={name}&{query}") as answer:
+            async with session.get(f"{url}?symbol={name}&{query}") as answer:
                 return await answer.json()
 
         return await asyncio.gather(*map(ask_one, names))

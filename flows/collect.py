@@ -22,9 +22,9 @@ from tasks.upsert import upsert
 
 Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN), BeforeValidator(check_symbol)]
 Symbols = Annotated[list[Symbol] | None, AfterValidator(check_symbols)]
-Market = Literal["spot"]
+Market = Literal["spot", "usdm", "coinm"]
 IntervalName = Literal[
-    "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w", "1M"
+    "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"
 ]  # fmt: skip
 Lookback = Annotated[timedelta, Field(ge=timedelta(0))]
 
@@ -53,7 +53,7 @@ def collect(
 
     Args:
         symbols: Symbols to collect, as in BTCUSDT; none: those of the setting KLINES_SYMBOLS.
-        market: The market of Binance.
+        market: spot, usdm (USDⓈ-M futures) or coinm (COIN-M futures).
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         lookback: How far back holes are looked for, as an ISO 8601 duration (P1D, PT3H); a longer
             time without a run is caught up whatever this is.
@@ -77,4 +77,4 @@ def collect(
 if __name__ == "__main__":
     from flows.shell import main
 
-    main(collect)
+    main(collect, Job.of)

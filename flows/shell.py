@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn, cast, get_type_hints
 
 from prefect import Flow
@@ -14,14 +16,17 @@ from klines import settings
 from klines.errors import BadParameter, Unusable
 
 
-def main(flow: Flow[..., Any]) -> NoReturn:
+def main(flow: Flow[..., Any], prepare: Callable[..., object]) -> NoReturn:
     """Run `flow` with the command line's parameters and exit: 0 when it Completed, 1 when not, 2 for bad parameters.
 
-    Parameters and settings are checked before Prefect starts.
+    Parameters and settings are checked before Prefect starts; `prepare`, given the settings and all the parameters,
+    checks what goes together.
     """
     try:
         parameters = parse(flow, sys.argv[1:])
-        settings.load()
+        whole = inspect.signature(flow.fn).bind(**parameters)
+        whole.apply_defaults()
+        prepare(settings.load(), **whole.arguments)
     except Unusable as error:
         print(f"klines: {error}", file=sys.stderr)
         sys.exit(2)

@@ -54,6 +54,7 @@ class Exchange:
         share: float = 0.9,
         connections: int = 20,
         request_timeout_s: float,
+        late_pauses_s: Sequence[float] = LATE_PAUSES_S,
     ) -> None:
         self.market = market
         self.budget = Budget(market.weight_per_minute, share, self.now_ms)
@@ -61,12 +62,13 @@ class Exchange:
         self._url = url
         self._deadline_s = deadline_s
         self._timeout_s = request_timeout_s
+        self._late_pauses_s = late_pauses_s
         self._clock = (time.time() * 1000, time.monotonic())
         self._connections = connections
 
     async def __aenter__(self) -> Self:
         self._turns = asyncio.Semaphore(self._connections)
-        self._client = _Client(self._url, self._connections, self._observe, self.now_ms)
+        self._client = _Client(self.market.name, self._url, self._connections, self._observe, self.now_ms)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -90,7 +92,7 @@ class Exchange:
         What was answered before the error stays, so calling again asks for the rest only.
         """
         try:
-            for page in islice(pages(want.left, interval, self.market.page_slots), want.most_pages):
+            for page in islice(pages(want.left, interval, self.market.page_slots(interval)), want.most_pages):
                 if await self._is_before_listing(want, page, interval):
                     break
                 await self._page(want, page, interval)
@@ -108,11 +110,11 @@ class Exchange:
 
     async def trading(self, symbols: Sequence[str]) -> set[str]:
         """Those of `symbols` that the exchange says are TRADING; all of them when it can't be asked."""
-        names = quote(json.dumps(list(symbols), separators=(",", ":"), ensure_ascii=False))
         try:
-            info = await self._ask(lambda: self._client.exchange_info(symbols=names), weight=20)
-            return {entry["symbol"] for entry in info["symbols"] if entry["status"] == "TRADING"}
-        except (KlinesError, Spent, TypeError, KeyError):
+            info = await self._ask(lambda: self._client.info(symbols), weight=self.market.info_weight)
+            entries = {entry["symbol"]: entry.get("status", entry.get("contractStatus")) for entry in info["symbols"]}
+            return {symbol for symbol in symbols if entries.get(symbol) == "TRADING"}
+        except (KlinesError, Spent, TypeError, KeyError, AttributeError):
             return set(symbols)
 
     async def _page(self, want: Want, page: Window, interval: Interval) -> None:
@@ -122,7 +124,7 @@ class Exchange:
         """
         is_newest = page.end_ms == want.gaps[-1].end_ms
         follows_stored = want.last_ms is not None and page.start_ms > want.last_ms
-        asked = overlapped(page, interval, self.market.page_slots) if follows_stored else page
+        asked = overlapped(page, interval, self.market.page_slots(interval)) if follows_stored else page
         while True:
             limit = interval.slots(asked.start_ms, asked.end_ms)
             body = await self._klines(want.symbol, interval, asked, limit)
@@ -147,7 +149,7 @@ class Exchange:
 
     async def _late(self, want: Want, interval: Interval) -> None:
         """Ask again, twice, for a newest kline that the exchange has not published yet."""
-        for pause_s in LATE_PAUSES_S:
+        for pause_s in self._late_pauses_s:
             due = self._due(want, interval)
             if due is None or time.monotonic() + pause_s >= self._deadline_s:
                 return
@@ -164,11 +166,29 @@ class Exchange:
         return self.now_ms() - interval.step(want.silent_from(interval), 1) > FRESH_MS
 
     async def _first(self, symbol: str, interval: Interval) -> int | None:
-        """The open time, in ms, of the symbol's first kline; None while it has none."""
+        """When the symbol's klines begin, in ms; None while it has none.
+
+        COIN-M answers with the last rows of a window, so there it is the onboard date that the exchange states, or the
+        epoch for a symbol that it lists no more.
+        """
+        if self.market.widest_ms is not None:
+            info = await self._ask(lambda: self._client.info([symbol]), weight=self.market.info_weight)
+            dates = [int(entry["onboardDate"]) for entry in info["symbols"] if entry["symbol"] == symbol]
+            return dates[0] if dates else 0
         parameters = {"symbol": symbol, "interval": interval.name, "startTime": 0, "limit": 1}
-        body = await self._ask(lambda: self._client.get_klines(**parameters), self.market.weight(1))
+        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(1))
         rows, _ = sift(body, interval, Window(0, self.now_ms()))
         return rows[0].open_time if rows else None
+
+    async def phase_ms(self, symbol: str, interval: Interval) -> int | None:
+        """How far the interval's grid is shifted against the epoch, as the symbol's newest kline shows; None while it
+        has none."""
+        parameters = {"symbol": symbol, "interval": interval.name, "limit": 1}
+        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(1))
+        try:
+            return int(body[-1][0]) % interval.length_ms if body else None
+        except (TypeError, ValueError, IndexError, KeyError):
+            raise BadAnswer(f"the answer is no list of klines: {body!r:.200}") from None
 
     async def _klines(self, symbol: str, interval: Interval, asked: Window, limit: int) -> list[Any]:
         parameters = {
@@ -178,7 +198,9 @@ class Exchange:
             "endTime": asked.end_ms - 1,  # Binance's ends are inclusive
             "limit": limit,
         }
-        body = await self._ask(lambda: self._client.get_klines(**parameters), self.market.weight(limit))
+        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(limit))
+        if isinstance(body, list) and len(times := {str(raw[:1]) for raw in body if isinstance(raw, list)}) > limit:
+            raise BadAnswer(f"{len(times)} klines where at most {limit} were asked for: not the answer to our request")
         return cast("list[Any]", body)
 
     async def _ask(self, call: Callable[[], Awaitable[Any]], weight: int) -> Any:
@@ -222,20 +244,21 @@ class Exchange:
             self.budget.learn(int(used))
 
     async def _status(self) -> None:
-        """Raises ExchangeDown under maintenance; a base URL without /sapi, or a fault there, is pinged instead."""
+        """Raises ExchangeDown under maintenance; where there is no system status, or a fault in it, a ping stands for
+        it: futures, and base URLs without /sapi."""
         try:
-            answer = await self._ask(self._client.get_system_status, weight=1)
+            answer = await self._ask(self._client.status, weight=1)
             in_maintenance = int(answer["status"]) == 1
         except Stop:
             raise
         except (KlinesError, TypeError, KeyError, ValueError):
-            await self._ask(self._client.ping, weight=1)
+            await self._ask(self._client.alive, weight=1)
             return
         if in_maintenance:
             raise ExchangeDown("Binance's system status says maintenance")
 
     async def _read_clock(self) -> None:
-        answer = await self._ask(self._client.get_server_time, weight=1)
+        answer = await self._ask(self._client.clock, weight=1)
         try:
             server_ms = int(answer["serverTime"])
         except (TypeError, KeyError, ValueError):
@@ -247,7 +270,7 @@ class Exchange:
     async def _read_limit(self) -> None:
         """The pool's weight a minute as the exchange states it now; the documented one where it can't be read."""
         try:
-            info = await self._ask(lambda: self._client.exchange_info(symbolStatus="HALT"), weight=20)
+            info = await self._ask(lambda: self._client.info(()), weight=self.market.info_weight)
             for limit in info["rateLimits"]:
                 if limit["rateLimitType"] == "REQUEST_WEIGHT" and limit["interval"] == "MINUTE":
                     self.budget.per_minute = int(limit["limit"]) // int(limit["intervalNum"])
@@ -268,6 +291,7 @@ class _Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
 
     def __init__(
         self,
+        market: str,
         url: str,
         connections: int,
         observe: Callable[[Mapping[str, str]], None],
@@ -277,8 +301,19 @@ class _Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
         self._now_ms = now_ms
         self._connections = connections
         super().__init__(requests_params={"timeout": aiohttp.ClientTimeout(total=None), "allow_redirects": False})
-        self.API_URL = f"{url}/api"
-        self.MARGIN_API_URL = f"{url}/sapi"
+        self.API_URL, self.MARGIN_API_URL = f"{url}/api", f"{url}/sapi"
+        self.FUTURES_URL, self.FUTURES_COIN_URL = f"{url}/fapi", f"{url}/dapi"
+        self.klines, self.alive, self.clock, self.status, self.info = {
+            "spot": (self.get_klines, self.ping, self.get_server_time, self.get_system_status, self._spot_info),
+            "usdm": (self.futures_klines, self.futures_ping, self.futures_time, _none, self._usdm_info),
+            "coinm": (
+                self.futures_coin_klines,
+                self.futures_coin_ping,
+                self.futures_coin_time,
+                _none,
+                self._coinm_info,
+            ),
+        }[market]
 
     def _init_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -287,8 +322,17 @@ class _Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
             trust_env=True,
         )
 
-    async def exchange_info(self, **parameters: str) -> Any:
-        return await self._get("exchangeInfo", data={"showPermissionSets": "false", **parameters})
+    async def _spot_info(self, symbols: Sequence[str]) -> Any:
+        """exchangeInfo of some symbols; of none: as little as there is, for the limits."""
+        names = quote(json.dumps(list(symbols), separators=(",", ":"), ensure_ascii=False))
+        chosen = {"symbols": names} if symbols else {"symbolStatus": "HALT"}
+        return await self._get("exchangeInfo", data={"showPermissionSets": "false", **chosen})
+
+    async def _usdm_info(self, _: Sequence[str]) -> Any:
+        return await self.futures_exchange_info()
+
+    async def _coinm_info(self, _: Sequence[str]) -> Any:
+        return await self.futures_coin_exchange_info()
 
     async def _handle_response(self, response: aiohttp.ClientResponse) -> Any:
         self._observe(response.headers)
@@ -299,6 +343,11 @@ class _Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
             return json.loads(body)
         except (ValueError, RecursionError):
             raise BadAnswer(f"the answer is no JSON: {body[:200]!r}") from None
+
+
+async def _none() -> dict[str, int]:
+    """Futures have no system status."""
+    return {}
 
 
 async def _body(response: aiohttp.ClientResponse) -> str:

@@ -1,12 +1,13 @@
 """Binance's sixteen kline intervals: where the slot of a time begins, and where the next one does.
 
 A *slot* is the place on the interval's grid that at most one kline fills. Lengths and names are Binance's (REST docs,
-"Kline/Candlestick chart intervals"); all boundaries are UTC. `1w` opens on Mondays, `1M` is a calendar month.
+"Kline/Candlestick chart intervals"); all boundaries are UTC. `1w` opens on Mondays, `1M` is a calendar month; no
+document says where the days of `3d` begin, so its phase is learnt from a kline.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -21,6 +22,11 @@ class Interval:
     name: str
     length_ms: int
     phase_ms: int = 0
+    is_phase_known: bool = True
+
+    def shifted(self, phase_ms: int) -> Interval:
+        """The interval with the phase that a kline has shown."""
+        return replace(self, phase_ms=phase_ms, is_phase_known=True)
 
     def index(self, time_ms: int) -> int:
         """The number of the slot that `time_ms` falls into; consecutive slots have consecutive numbers."""
@@ -66,7 +72,7 @@ INTERVALS: dict[str, Interval] = {
         *(Interval(f"{n}m", n * MINUTE) for n in (1, 3, 5, 15, 30)),
         *(Interval(f"{n}h", n * HOUR) for n in (1, 2, 4, 6, 8, 12)),
         Interval("1d", DAY),
-        Interval("3d", 3 * DAY),
+        Interval("3d", 3 * DAY, is_phase_known=False),
         Interval("1w", 7 * DAY, MONDAY),
         Interval("1M", 0),
     )

@@ -1,7 +1,8 @@
 """Binance's markets, one frozen row each: what a page costs and how long it may be.
 
 Sources: Binance REST docs (spot `GET /api/v3/klines`: weight 2, at most 1,000 rows; USDⓈ-M and COIN-M klines: weight by
-`limit`). USDⓈ-M and COIN-M share one pool of 2,400 weight a minute since 2026-06-30.
+`limit`, at most 1,500 rows; COIN-M: the last `limit` rows of at most 200 days). USDⓈ-M and COIN-M share one pool of
+2,400 weight a minute since 2026-06-30.
 """
 
 from __future__ import annotations
@@ -9,22 +10,41 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from klines.interval import DAY, Interval
+
+_BY_LIMIT = ((0, 1), (100, 2), (500, 5), (1001, 10))
+
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """A market; `page_slots` is the longest page asked for, `weights` the (from this limit on, weight) steps."""
+    """A market; `weights` are the (from this limit on, weight) steps, `info_weight` is what
+    exchangeInfo costs, `widest_ms` the longest window of a request."""
 
     name: str
     pool: str
-    page_slots: int
+    most_rows: int
     weight_per_minute: int
     weights: tuple[tuple[int, int], ...]
+    info_weight: int = 1
+    widest_ms: int | None = None
 
     def weight(self, limit: int) -> int:
         """What one klines request with this `limit` costs of the pool's minute."""
         return self.weights[bisect_right(self.weights, limit, key=lambda step: step[0]) - 1][1]
 
+    def page_slots(self, interval: Interval) -> int:
+        """How many slots a page covers: as many as the answer has room for, so its direction does not matter."""
+        if self.widest_ms is None:
+            return self.most_rows
+        return min(self.most_rows, self.widest_ms // (interval.length_ms or 31 * DAY))
+
 
 MARKETS: dict[str, Market] = {
-    "spot": Market("spot", pool="spot", page_slots=1000, weight_per_minute=6000, weights=((0, 2),)),
+    market.name: market
+    for market in (
+        Market("spot", pool="spot", most_rows=1000, weight_per_minute=6000, weights=((0, 2),), info_weight=20),
+        # 499 rows cost 2: of all limits the most rows for their weight
+        Market("usdm", pool="futures", most_rows=499, weight_per_minute=2400, weights=_BY_LIMIT),
+        Market("coinm", pool="futures", most_rows=499, weight_per_minute=2400, weights=_BY_LIMIT, widest_ms=200 * DAY),
+    )
 }

@@ -18,15 +18,15 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from klines.bans import active_ban, remember_ban
 from klines.database import opened
-from klines.errors import Retry, Stop, UnknownSymbol
-from klines.exchange import Exchange
+from klines.errors import BadParameter, GiveUp, Retry, Stop, UnknownSymbol
+from klines.exchange import LATE_PAUSES_S, Exchange
 from klines.interval import INTERVALS, Interval
 from klines.market import MARKETS, Market
 from klines.outcome import Facts, Outcome, conclude
 from klines.plan import Want, share_out
 from klines.settings import Settings
 from klines.store import Stored, quarantined, store
-from klines.wanted import wants
+from klines.wanted import a_stored_time, wants
 from klines.window import window
 
 DEADLINE_S, FETCH_SHARE = 45.0, 2 / 3
@@ -48,7 +48,9 @@ class Job:
 
     @classmethod
     def of(cls, settings: Settings, symbols: list[str] | None, market: str, interval: str, lookback: timedelta) -> Self:
-        """The job that the flow's parameters and the settings describe."""
+        """The job that the flow's parameters and the settings describe; raises BadParameter for one that can't be."""
+        if interval == "1s" and market != "spot":
+            raise BadParameter(f"interval: 1s exists on spot only, not on {market}")
         chosen = list(dict.fromkeys(settings.symbols if symbols is None else symbols))
         return cls(chosen, MARKETS[market], INTERVALS[interval], lookback)
 
@@ -66,9 +68,11 @@ class Run:
         *,
         deadline_s: float = DEADLINE_S,
         request_timeout_s: float = REQUEST_S,
+        late_pauses_s: Sequence[float] = LATE_PAUSES_S,
         pages: int = PAGES_A_RUN,
     ) -> None:
         self.job = job
+        self.interval = job.interval
         self.database: Path = settings.database
         self.wants: dict[str, Want] = {}
         self._since_ms = settings.since_ms
@@ -86,6 +90,7 @@ class Run:
             settings.url(job.market.name),
             deadline_s=self._ask_until_s,
             request_timeout_s=request_timeout_s,
+            late_pauses_s=late_pauses_s,
         )
         self._portal: BlockingPortal
 
@@ -114,25 +119,40 @@ class Run:
 
     def plan(self) -> list[str]:
         """The symbols of which klines are missing."""
+        if not self.interval.is_phase_known and not self._learn_phase():
+            return []
         now_ms = self.exchange.now_ms()
         with opened(self.database, self._deadline_s) as connection:
             self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
             found = wants(
                 connection,
                 self.job.market,
-                self.job.interval,
+                self.interval,
                 [symbol for symbol in self.job.symbols if symbol not in self._quarantined],
                 now_ms=now_ms,
                 lookback_ms=int(self.job.lookback.total_seconds() * 1000),
                 since_ms=self._since_ms,
             )
-        share_out(found, self.job.interval, self.job.market.page_slots, self._pages)
+        share_out(found, self.interval, self.job.market.page_slots(self.interval), self._pages)
         self.wants = {want.symbol: want for want in found}
         return list(self.wants)
 
+    def _learn_phase(self) -> bool:
+        """Take the interval's phase from a stored kline, else from the exchange's newest; whether there is one."""
+        with opened(self.database, self._deadline_s) as connection:
+            stored_ms = a_stored_time(connection, self.job.market, self.interval)
+        phase_ms = None if stored_ms is None else stored_ms % self.interval.length_ms
+        for symbol in self.job.symbols:
+            if phase_ms is None:
+                with contextlib.suppress(GiveUp):
+                    phase_ms = self._portal.call(self.exchange.phase_ms, symbol, self.interval)
+        if phase_ms is not None:
+            self.interval = self.interval.shifted(phase_ms)
+        return phase_ms is not None
+
     def fetch(self, symbols: Sequence[str]) -> dict[str, Exception]:
         """Ask for what is missing of `symbols`; returns the errors of those that failed. Safe to call from threads."""
-        self._portal.call(self.exchange.fetch_all, [self.wants[symbol] for symbol in symbols], self.job.interval)
+        self._portal.call(self.exchange.fetch_all, [self.wants[symbol] for symbol in symbols], self.interval)
         return {symbol: error for symbol in symbols if (error := self.wants[symbol].error)}
 
     def worth_retrying(self) -> list[str]:
@@ -148,7 +168,7 @@ class Run:
             self._stored = store(
                 connection,
                 self.job.market,
-                self.job.interval,
+                self.interval,
                 list(self.wants.values()),
                 now_ms=self.exchange.now_ms(),
                 not_trading=self._not_trading,
@@ -178,10 +198,10 @@ class Run:
         )
 
     def _is_late(self, want: Want) -> bool:
-        return want.tail(self.job.interval) is not None and want.symbol not in {*self._stale, *self._not_trading}
+        return want.tail(self.interval) is not None and want.symbol not in {*self._stale, *self._not_trading}
 
     def _is_stale(self, want: Want) -> bool:
-        return want.tail(self.job.interval) is not None and self.exchange.is_stale(want, self.job.interval)
+        return want.tail(self.interval) is not None and self.exchange.is_stale(want, self.interval)
 
     def _look_up_trading(self) -> None:
         """Move the stale symbols that do not trade out of the stale ones; where no symbol at all has its kline, it is
@@ -201,7 +221,7 @@ class Run:
     def _slots_left(self, want: Want) -> int:
         """Slots of a catch-up that this run did not get to."""
         left = [w for gap in want.left for w in window(max(gap.start_ms, want.listed_ms or 0), gap.end_ms)]
-        return sum(self.job.interval.slots(gap.start_ms, gap.end_ms) for gap in left)
+        return sum(self.interval.slots(gap.start_ms, gap.end_ms) for gap in left)
 
     def _remember(self, error: Stop) -> None:
         with opened(self.database, self._deadline_s) as connection:

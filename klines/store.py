@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def store(
         _note_symbols(connection, market, wants, now_ms)
         connection.commit()
     except BaseException:
-        connection.rollback()
+        with contextlib.suppress(duckdb.Error):  # a full disk has ended the transaction already
+            connection.rollback()
         raise
     return Stored(inserted, restated, rejected)
 

@@ -79,7 +79,7 @@ def _remember(
     changed: dict[str, list[Gap]] = {}
     for want in found:
         known = [gap.window for gap in ledger[want.symbol]]
-        older = subtract(want.gaps, [*newest_page(want.gaps, interval, market.page_slots), *known])
+        older = subtract(want.gaps, [*newest_page(want.gaps, interval, market.page_slots(interval)), *known])
         if older:
             changed[want.symbol] = sorted(
                 [*ledger[want.symbol], *(due(window, now_ms) for window in older)], key=lambda gap: gap.window
@@ -172,3 +172,11 @@ def listings(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Seq
         [market.name, " ".join(symbols)],
     ).fetchall()
     return dict(rows)
+
+
+def a_stored_time(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval) -> int | None:
+    """The open time, in ms, of any stored kline of the interval."""
+    row = connection.execute(
+        "SELECT epoch_ms(open_time) FROM klines WHERE market = ? AND interval = ? LIMIT 1", [market.name, interval.name]
+    ).fetchone()
+    return None if row is None else int(row[0])

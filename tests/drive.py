@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pytest
@@ -22,12 +22,19 @@ NOON = 1_767_355_200_000
 """2026-01-02 12:00 UTC: where the tests freeze the stand-in's clock."""
 
 
+class Fixed(NamedTuple):
+    """An exchange that runs elsewhere."""
+
+    url: str
+
+
 def collect_once(
-    exchange: StandIn,
+    exchange: StandIn | Fixed,
     database: Path,
     symbols: Sequence[str],
     *,
     lookback: timedelta = timedelta(minutes=30),
+    market: str = "spot",
     interval: str = "1m",
     since: date | None = None,
     pages: int = 500,
@@ -35,10 +42,18 @@ def collect_once(
     deadline_s: float = 45,
 ) -> Outcome:
     """One run: health, plan, one fetch of everything, store. A failing symbol is not retried."""
-    settings = Settings(database=database, spot_url=exchange.url, since=since)
-    job = Job.of(settings, list(symbols), "spot", interval, lookback)
+    url = exchange.url
+    settings = Settings(database=database, since=since, spot_url=url, usdm_url=url, coinm_url=url)
+    job = Job.of(settings, list(symbols), market, interval, lookback)
     try:
-        with Run(settings, job, request_timeout_s=request_timeout_s, pages=pages, deadline_s=deadline_s) as run:
+        with Run(
+            settings,
+            job,
+            request_timeout_s=request_timeout_s,
+            late_pauses_s=(0.1, 0.1),
+            pages=pages,
+            deadline_s=deadline_s,
+        ) as run:
             run.health()
             run.fetch(run.plan())
             run.store()

@@ -445,6 +445,18 @@ def test_file_held_until_the_deadline_ends_the_run(exchange: StandIn, database: 
     assert 31 == len(stored(database, "BTCUSDT"))
 
 
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_file_held_for_five_seconds_costs_waiting(exchange: StandIn, database: Path, mode: str) -> None:
+    """A reader or writer that lets go after five seconds delays the run and nothing else."""
+    collect_once(exchange, database, ["BTCUSDT"])
+    exchange.freeze(at(1) + 5_000)
+    with held(database, mode, seconds=5):
+        outcome = collect_once(exchange, database, ["BTCUSDT"])
+
+    assert outcome.state == "Completed"
+    assert 31 == len(stored(database, "BTCUSDT"))
+
+
 def test_symbols_outside_ascii_work(exchange: StandIn, database: Path) -> None:
     """Binance lists names such as 币安人生USDT; they are asked for and stored as they are."""
     exchange.list("币安人生USDT")

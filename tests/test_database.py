@@ -17,24 +17,24 @@ from klines.database import MIGRATIONS, opened
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy
 
 HOLDER = """
-import duckdb, sys
+import duckdb, sys, threading
 connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "read")
 print("held", flush=True)
+threading.Timer(float(sys.argv[3]), connection.close).start()
 sys.stdin.read()
 """
 
 
 @contextmanager
-def held(path: Path, mode: str) -> Iterator[int]:
-    """Another process that has the file open, for reading or writing; its pid."""
-    arguments = [sys.executable, "-c", HOLDER, str(path), mode]
+def held(path: Path, mode: str, seconds: float = 60) -> Iterator[int]:
+    """Another process that has the file open for so long, for reading or writing; its pid."""
+    arguments = [sys.executable, "-c", HOLDER, str(path), mode, str(seconds)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdin is not None
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         yield holder.pid
-        holder.stdin.close()
-        holder.wait(10)
+        holder.kill()
 
 
 def soon(seconds: float = 0.4) -> float:

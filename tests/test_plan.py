@@ -91,7 +91,7 @@ def test_overlap_fits_the_page(interval: Interval, first: int, length: int, more
 def test_spot_pages_cost_two() -> None:
     """A page of spot has at most 1,000 klines and weighs 2, however short it is; a minute has 6,000."""
     spot = MARKETS["spot"]
-    assert (1000, 6000, "spot") == (spot.page_slots, spot.weight_per_minute, spot.pool)
+    assert (1000, 6000, "spot") == (spot.page_slots(MINUTE), spot.weight_per_minute, spot.pool)
     assert {2} == {spot.weight(limit) for limit in (1, 99, 100, 500, 1000)}
 
 
