@@ -34,6 +34,7 @@ LONGEST_BODY = 32 * 2**20
 """Bytes of one answer; spot's whole exchangeInfo has about half."""
 LATE_PAUSES_S = (1.5, 2.5)
 """How long to wait before a kline that is not published yet is asked for again."""
+NO_TIME = "the exchange did not answer within the run's time"
 FRESH_MS = 300_000
 """A due kline is late up to this long after its close, then stale."""
 
@@ -84,7 +85,7 @@ class Exchange:
         answers = await asyncio.gather(self._status(), self._read_clock(), self._read_limit(), return_exceptions=True)
         errors = [answer for answer in answers if isinstance(answer, BaseException)]
         for error in sorted(errors, key=lambda error: not isinstance(error, Stop)):
-            raise error
+            raise Unreachable(NO_TIME) if isinstance(error, Spent) else error
 
     async def fetch(self, want: Want, interval: Interval) -> None:
         """Ask for `want.gaps`, newest page first, and fill in `want`; any error ends up in `want.error`.
@@ -184,9 +185,11 @@ class Exchange:
         """How far the interval's grid is shifted against the epoch, as the symbol's newest kline shows; None while it
         has none."""
         parameters = {"symbol": symbol, "interval": interval.name, "limit": 1}
-        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(1))
         try:
+            body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(1))
             return int(body[-1][0]) % interval.length_ms if body else None
+        except Spent:
+            raise Unreachable(NO_TIME) from None
         except (TypeError, ValueError, IndexError, KeyError):
             raise BadAnswer(f"the answer is no list of klines: {body!r:.200}") from None
 

@@ -334,6 +334,16 @@ def test_unreachable_exchange(exchange: StandIn, database: Path) -> None:
     assert outcome.message.endswith("The next run tries again.")
 
 
+def test_exchange_slower_than_the_run(exchange: StandIn, database: Path) -> None:
+    """When not even the clock is answered before the run's time is over it is ExchangeDown, in a sentence."""
+    for path in ("time", "status", "exchangeInfo"):
+        exchange.fault(None, "latency", seconds=3, path=path)
+    outcome = collect_once(exchange, database, ["BTCUSDT"], deadline_s=1.5, request_timeout_s=5)
+
+    assert "ExchangeDown" == outcome.state
+    assert outcome.message.startswith("the exchange did not answer within the run's time. ")
+
+
 def test_ban_is_remembered_and_until_its_end_nothing_is_asked(exchange: StandIn, database: Path) -> None:
     """After a 418 no run makes any request, not even a ping, until the time that the exchange told."""
     exchange.set_clock(offset_ms=0)
