@@ -165,6 +165,23 @@ def test_brief_fault_of_the_health_check_is_retried(exchange: StandIn) -> None:
     assert ("COMPLETED", 2) == task_runs(state)["health of spot"]
 
 
+def test_wrong_clock_is_logged_and_nothing_else(
+    exchange: StandIn, database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine's clock that is off by more than a second is a warning of the health task; the klines are stored."""
+    exchange.set_clock(offset_ms=600_000)
+    assert "Completed" == run(symbols(1)).name
+    assert "this machine's clock is 600." in caplog.text
+    assert "behind the exchange's" in caplog.text
+    assert [(10,)] == query(database, "SELECT count(*) FROM klines")
+
+    caplog.clear()
+    exchange.set_clock(offset_ms=600_000)
+    exchange.freeze(int(time.time() * 1000))
+    assert "Completed" == run(symbols(1)).name
+    assert "this machine's clock" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [

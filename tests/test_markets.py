@@ -102,6 +102,18 @@ def test_ban_of_one_pool_never_stops_the_other(exchange: StandIn, database: Path
     assert [] == exchange.requests
 
 
+def test_futures_share_one_pool_of_weight(exchange: StandIn, database: Path) -> None:
+    """USDⓈ-M and COIN-M draw on one sum: what the one has used the other leaves out, and nobody is limited."""
+    exchange.weight_limit["futures"] = 100
+    collect_once(exchange, database, [f"U{n}USDT" for n in range(70)], market="usdm")
+    used = exchange.used_weight("futures")
+    outcome = collect_once(exchange, database, [f"C{n}USD_PERP" for n in range(70)], market="coinm")
+
+    assert 70 <= used <= exchange.used_weight("futures") <= 90
+    assert {200} == {request.status for request in exchange.requests}
+    assert "not asked for, as weight or time ran out" in outcome.message
+
+
 @pytest.mark.parametrize("market", ["usdm", "coinm"])
 def test_time_before_the_onboard_date_is_not_listed(exchange: StandIn, database: Path, market: str) -> None:
     """What is before a contract's first kline is named `not_listed`, without a page spent on it."""
