@@ -191,8 +191,9 @@ def cpu_s(pid: int) -> float:
 def floor(database: Path, market: str, names: list[str], url: str) -> tuple[float, float]:
     """The same requests by bare asyncio, and the same upsert without Prefect, in seconds; medians of three.
 
-    More would be over the exchange's weight limit.
+    They begin with a new minute: they would not fit into the weight that the last run has left of its own.
     """
+    time.sleep(61 - time.time() % 60)
     runs = [floor_once(database, MARKETS[market], names, url, minute) for minute in range(3)]
     return statistics.median(r for r, _ in runs), statistics.median(u for _, u in runs)
 
