@@ -19,7 +19,7 @@ import aiohttp
 
 from klines.errors import BadAnswer, ExchangeDown, KlinesError, RateLimited, Stop, Unreachable
 from klines.faults import translate
-from klines.interval import Interval
+from klines.interval import INTERVALS, Interval
 from klines.market import Market
 from klines.plan import Want, overlapped, pages
 from klines.rows import Reject, Row, sift
@@ -92,14 +92,15 @@ class Exchange:
 
         What was answered before the error stays, so calling again asks for the rest only.
         """
+        poison: BadAnswer | None = None
         try:
             for page in islice(pages(want.left, interval, self.market.page_slots(interval)), want.most_pages):
-                if await self._is_before_listing(want, page, interval):
+                if await self._is_before_listing(want, page):
                     break
-                await self._page(want, page, interval)
-            await self._is_before_listing(want, want.gaps[0], interval)
+                poison = await self._try_page(want, page, interval) or poison
+            await self._is_before_listing(want, want.gaps[0])
             await self._late(want, interval)
-            want.error = None
+            want.error = poison
         except Spent:  # the rest stays for the next run
             pass
         except Exception as error:  # a bug that one symbol's answer brings out spoils that symbol only
@@ -117,6 +118,16 @@ class Exchange:
             return {symbol for symbol in symbols if entries.get(symbol) == "TRADING"}
         except (KlinesError, Spent, TypeError, KeyError, AttributeError):
             return set(symbols)
+
+    async def _try_page(self, want: Want, page: Window, interval: Interval) -> BadAnswer | None:
+        """`_page`; that an older page can't be read is returned, so that those before it are asked for all the same."""
+        try:
+            await self._page(want, page, interval)
+        except BadAnswer as error:
+            if page.end_ms == want.gaps[-1].end_ms:
+                raise
+            return error
+        return None
 
     async def _page(self, want: Want, page: Window, interval: Interval) -> None:
         """One page and, where its answer ends early, what comes after the last row: advance by what was answered.
@@ -138,15 +149,15 @@ class Exchange:
             asked = Window(done_ms, asked.end_ms)
         want.answered.append(page)
 
-    async def _is_before_listing(self, want: Want, page: Window, interval: Interval) -> bool:
+    async def _is_before_listing(self, want: Want, page: Window) -> bool:
         """Whether `page` is older than the symbol's first kline: asked once ever, when the newest page is here and
         something older is missing."""
         oldest_ms = min((row.open_time for row in want.rows), default=page.end_ms)
         if not want.answered or oldest_ms <= page.start_ms:
             return False
         if want.listed_ms is None:
-            want.listed_ms = await self._first(want.symbol, interval)
-        return want.listed_ms is None or page.end_ms <= want.listed_ms
+            want.listed_ms = await self._first(want.symbol)
+        return want.newest_ms < 0 if want.listed_ms is None else page.end_ms <= want.listed_ms
 
     async def _late(self, want: Want, interval: Interval) -> None:
         """Ask again, twice, for a newest kline that the exchange has not published yet."""
@@ -163,11 +174,11 @@ class Exchange:
         return None if tail is None or want.newest_ms < 0 or self.is_stale(want, interval) else tail
 
     def is_stale(self, want: Want, interval: Interval) -> bool:
-        """Whether the first kline after the symbol's newest closed over FRESH_MS ago."""
-        return self.now_ms() - interval.step(want.silent_from(interval), 1) > FRESH_MS
+        """Whether the first kline after the symbol's newest good one closed over FRESH_MS ago."""
+        return self.now_ms() - interval.step(want.unstored_from(interval), 1) > FRESH_MS
 
-    async def _first(self, symbol: str, interval: Interval) -> int | None:
-        """When the symbol's klines begin, in ms; None while it has none.
+    async def _first(self, symbol: str) -> int | None:
+        """When the symbol's klines begin, in ms: its first 1m kline, good or refused; None while it has none.
 
         COIN-M answers with the last rows of a window, so there it is the onboard date that the exchange states, or the
         epoch for a symbol that it lists no more.
@@ -176,10 +187,11 @@ class Exchange:
             info = await self._ask(lambda: self._client.info([symbol]), weight=self.market.info_weight)
             dates = [int(entry["onboardDate"]) for entry in info["symbols"] if entry["symbol"] == symbol]
             return dates[0] if dates else 0
-        parameters = {"symbol": symbol, "interval": interval.name, "startTime": 0, "limit": 1}
+        parameters = {"symbol": symbol, "interval": "1m", "startTime": 0, "limit": 1}
         body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(1))
-        rows, _ = sift(body, interval, Window(0, self.now_ms()))
-        return rows[0].open_time if rows else None
+        whole = Window(0, self.now_ms())
+        rows, rejects = sift(body, INTERVALS["1m"], whole)
+        return min(_times(rows, rejects, whole), default=0 if body else None)
 
     async def phase_ms(self, symbol: str, interval: Interval) -> int | None:
         """How far the interval's grid is shifted against the epoch, as the symbol's newest kline shows; None while it

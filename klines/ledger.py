@@ -32,13 +32,28 @@ class Gap:
     next_check_ms: int | None = None
 
     def is_open(self, now_ms: int) -> bool:
-        """Whether it is time to ask the exchange for it."""
-        return self.next_check_ms is not None and self.next_check_ms <= now_ms
+        """Whether it is time to ask the exchange for it; what is due always is."""
+        return self.reason == DUE or (self.next_check_ms is not None and self.next_check_ms <= now_ms)
 
 
 def due(window: Window, now_ms: int) -> Gap:
     """A gap of ours: to be collected as soon as there is room."""
     return Gap(window, DUE, first_seen_ms=now_ms, next_check_ms=now_ms)
+
+
+def owe(gaps: Sequence[Gap], windows: Iterable[Window], now_ms: int) -> list[Gap]:
+    """The ledger with `windows` in it as due, as far as it does not have them already; they join a due neighbour."""
+    parts = subtract(windows, [gap.window for gap in gaps])
+    neighbours = {gap.window.end_ms: gap for gap in gaps if gap.reason == DUE}
+    return _join(
+        [
+            *gaps,
+            *(
+                replace(neighbours[part.start_ms], window=part) if part.start_ms in neighbours else due(part, now_ms)
+                for part in parts
+            ),
+        ]
+    )
 
 
 def revise(

@@ -22,6 +22,10 @@ from klines.store import Stored
 
 NAMED = 20
 """How many symbols a message names at most."""
+GEO_ADVICE = (
+    "Binance does not serve this place. Spot: set KLINES_SPOT_URL=https://data-api.binance.vision; "
+    "futures: let KLINES_USDM_URL or KLINES_COINM_URL name a proxy in a place that it serves."
+)
 STATES: dict[type[KlinesError], str] = {
     Blocked: "Blocked",
     RateLimited: "RateLimited",
@@ -93,9 +97,9 @@ def _next_step(error: KlinesError) -> str:
         until = datetime.fromtimestamp(error.until_ms / 1000, UTC)
         return f"No request is made before {until:%Y-%m-%d %H:%M:%S} UTC; then collecting goes on by itself."
     if isinstance(error, Blocked) and "HTTP 451" in str(error):
-        return "Binance does not serve this place: set KLINES_SPOT_URL=https://data-api.binance.vision or move."
+        return GEO_ADVICE
     if isinstance(error, Blocked):
-        return "Binance's firewall refuses this address; it is asked again in 5 minutes, then ever more rarely."
+        return "Binance's firewall refuses this address; it is asked again after 5 minutes, doubling up to 6 hours."
     return "The next run tries again." if isinstance(error, ExchangeDown | Retry | Later) else ""
 
 

@@ -52,8 +52,16 @@ class Want:
 
     def silent_from(self, interval: Interval) -> int:
         """The open time of the first slot after all that is stored, answered or refused, in ms."""
-        known_ms = max([self.newest_ms, *self.refused_ms])
-        return self.gaps[0].start_ms if known_ms < 0 else interval.step(known_ms, 1)
+        return self._after(max([self.newest_ms, *self.refused_ms]), interval)
+
+    def unstored_from(self, interval: Interval) -> int:
+        """The open time of the first slot after all that is stored or was answered with a good row, in ms."""
+        return self._after(self.newest_ms, interval)
+
+    def _after(self, time_ms: int, interval: Interval) -> int:
+        if time_ms >= 0:
+            return interval.step(time_ms, 1)
+        return max(self.gaps[0].start_ms, 0 if self.listed_ms is None else interval.floor(self.listed_ms))
 
     def tail(self, interval: Interval) -> Window | None:
         """The newest wanted slots where they were asked for and nothing came: what is published late."""

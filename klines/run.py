@@ -18,7 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from klines.bans import active_ban, remember_ban
 from klines.database import opened
-from klines.errors import BadParameter, GiveUp, Retry, Stop, UnknownSymbol
+from klines.errors import BadParameter, DatabaseBusy, KlinesError, Retry, Stop, UnknownSymbol
 from klines.exchange import LATE_PAUSES_S, Exchange
 from klines.interval import INTERVALS, Interval
 from klines.market import MARKETS, Market
@@ -142,13 +142,23 @@ class Run:
         with opened(self.database, self._deadline_s) as connection:
             stored_ms = a_stored_time(connection, self.job.market, self.interval)
         phase_ms = None if stored_ms is None else stored_ms % self.interval.length_ms
-        for symbol in self.job.symbols:
-            if phase_ms is None:
-                with contextlib.suppress(GiveUp):
-                    phase_ms = self._portal.call(self.exchange.phase_ms, symbol, self.interval)
+        symbols = iter(self.job.symbols)
+        failed: dict[str, KlinesError] = {}
+        while phase_ms is None and (symbol := next(symbols, None)):
+            try:
+                phase_ms = self._portal.call(self.exchange.phase_ms, symbol, self.interval)
+            except Stop as error:
+                self._remember(error)
+                raise
+            except KlinesError as error:
+                failed[symbol] = error
         if phase_ms is not None:
             self.interval = self.interval.shifted(phase_ms)
-        return phase_ms is not None
+            return True
+        self._quarantined = [symbol for symbol, error in failed.items() if isinstance(error, UnknownSymbol)]
+        for symbol in failed.keys() - self._quarantined:
+            raise failed[symbol]
+        return False
 
     def fetch(self, symbols: Sequence[str]) -> dict[str, Exception]:
         """Ask for what is missing of `symbols`; returns the errors of those that failed. Safe to call from threads."""
@@ -164,6 +174,14 @@ class Run:
         """Write all that was fetched, in one transaction."""
         self._stale = [symbol for symbol, want in self.wants.items() if want.error is None and self._is_stale(want)]
         self._look_up_trading()
+        try:
+            return self._write()
+        except DatabaseBusy:
+            if self.exchange.budget.stopped:
+                raise self.exchange.budget.stopped from None
+            raise
+
+    def _write(self) -> Stored:
         with opened(self.database, self._deadline_s) as connection:
             self._stored = store(
                 connection,
@@ -201,7 +219,8 @@ class Run:
         return want.tail(self.interval) is not None and want.symbol not in {*self._stale, *self._not_trading}
 
     def _is_stale(self, want: Want) -> bool:
-        return want.tail(self.interval) is not None and self.exchange.is_stale(want, self.interval)
+        has_newest = want.unstored_from(self.interval) >= want.gaps[-1].end_ms
+        return bool(want.answered) and not has_newest and self.exchange.is_stale(want, self.interval)
 
     def _look_up_trading(self) -> None:
         """Move the stale symbols that do not trade out of the stale ones; where no symbol at all has its kline, it is
@@ -213,7 +232,7 @@ class Run:
         unknown = [want for want in self.wants.values() if isinstance(want.error, UnknownSymbol)]
         known = len(self.job.symbols) - len(self._quarantined) - len(unknown)
         everybody = len(self._stale) == len(answered) == known
-        self._is_silent = everybody and (bool(trading) or len(self._stale) > 1)
+        self._is_silent = everybody and bool(trading)
         if not self._is_silent:
             self._not_trading = [symbol for symbol in self._stale if symbol not in trading]
             self._stale = [symbol for symbol in self._stale if symbol in trading]

@@ -13,7 +13,7 @@ import polars as pl
 from klines.errors import UnknownSymbol
 from klines.gaps import read_gaps, write_gaps
 from klines.interval import HOUR, Interval
-from klines.ledger import NOT_LISTED, REJECTED, UNRESOLVED, revise
+from klines.ledger import NOT_LISTED, REJECTED, UNRESOLVED, owe, revise
 from klines.market import Market
 from klines.plan import Want
 from klines.rows import OFF_GRID_ERA, Row, frame
@@ -185,21 +185,31 @@ def _revise_ledger(
     now_ms: int,
     not_trading: set[str],
 ) -> None:
-    """Stored slots leave the ledger; what was answered without them, or refused, enters it with its reason."""
+    """Stored slots leave the ledger; what was answered without them, refused, or not answered enters it."""
     stored = {want.symbol: slots((row.open_time for row in want.rows), interval) for want in wants}
     found = {
         want.symbol: findings(want, stored[want.symbol], interval, is_trading=want.symbol not in not_trading)
         for want in wants
     }
     held = _stored_already(connection, market, interval, found)
+    unanswered = {want.symbol: _unanswered(want, interval) for want in wants}
     ledger = read_gaps(connection, market.name, interval.name, list(found))
     changed = {}
     for symbol, gaps in found.items():
         truly = [(part, reason) for gap, reason in gaps for part in subtract([gap], held.get(symbol, []))]
-        after = revise(ledger[symbol], stored[symbol], truly, now_ms)
+        owed = subtract(unanswered.get(symbol, []), [*stored[symbol], *held.get(symbol, [])])
+        after = owe(revise(ledger[symbol], stored[symbol], truly, now_ms), owed, now_ms)
         if after != ledger[symbol]:
             changed[symbol] = after
     write_gaps(connection, market.name, interval.name, changed)
+
+
+def _unanswered(want: Want, interval: Interval) -> list[Window]:
+    """What was wanted and got no answer, and is still to be collected; nothing for a symbol that may not exist."""
+    if want.last_ms is None and isinstance(want.error, UnknownSymbol):
+        return []
+    listed_ms = interval.floor(want.listed_ms or 0)
+    return [part for gap in want.left for part in window(max(gap.start_ms, listed_ms), gap.end_ms)]
 
 
 def _stored_already(

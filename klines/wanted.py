@@ -14,7 +14,8 @@ from klines.market import Market
 from klines.plan import Want, newest_page
 from klines.window import Window, intersect, merge, missing, subtract
 
-FOREVER_MS = 2**52
+FIRST_MS, FOREVER_MS = 1_483_228_800_000, 2**52
+"""2017-01-01, before which Binance has no klines (REST docs: earlier times are adjusted); and never."""
 Stored = dict[str, list[Window]]
 """Per symbol the windows whose slots are all stored, ordered and disjoint."""
 
@@ -36,14 +37,14 @@ def wants(
     What does not fit into a symbol's newest page is entered into the ledger as due before this returns.
     """
     end_ms = interval.floor(now_ms)
-    from_ms = interval.floor(now_ms - lookback_ms)
+    from_ms = interval.floor(max(now_ms - lookback_ms, FIRST_MS))
     stored = stored_windows(connection, market, interval, symbols, from_ms)
     last_ms = last_stored(connection, market, interval, symbols, stored)
     listed_ms = listings(connection, market, symbols)
     ledger = read_gaps(connection, market.name, interval.name, symbols)
     found = []
     for symbol in symbols:
-        start_ms = _start(interval, from_ms, last_ms.get(symbol), since_ms)
+        start_ms = _start(interval, min(from_ms, interval.step(end_ms, -1)), last_ms.get(symbol), since_ms)
         gaps = _gaps(stored.get(symbol, []), ledger[symbol], start_ms, end_ms, now_ms)
         if gaps:
             found.append(Want(symbol, gaps, last_ms.get(symbol), listed_ms.get(symbol)))
@@ -53,7 +54,7 @@ def wants(
 
 def _start(interval: Interval, from_ms: int, last_ms: int | None, since_ms: int | None) -> int:
     """Where the window of a run begins."""
-    since_ms = None if since_ms is None else interval.ceil(since_ms)
+    since_ms = None if since_ms is None else interval.ceil(max(since_ms, FIRST_MS))
     if last_ms is None:
         return from_ms if since_ms is None else since_ms
     return max(min(from_ms, interval.step(last_ms, 1)), since_ms or 0)

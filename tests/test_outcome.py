@@ -85,7 +85,7 @@ def test_precedence(happened: Facts, state: str) -> None:
         (facts(dict.fromkeys("ABC", NO_ANSWER)), ["Binance can't be reached: refused.", "The next run tries again."]),
         (facts(is_silent=True), ["no symbol has a new kline for 5 minutes", "The next run tries again."]),
         (facts(stopped=BAN), ["banned", "No request is made before 2025-11-23 07:12:00 UTC", "goes on by itself"]),
-        (facts(stopped=WAF), ["HTTP 403", "asked again in 5 minutes"]),
+        (facts(stopped=WAF), ["HTTP 403", "asked again after 5 minutes"]),
         (facts(stopped=GEO), ["HTTP 451", "set KLINES_SPOT_URL=https://data-api.binance.vision"]),
         (Facts(3, 2.0, Stored(1234567)), ["stored 1,234,567 klines of 3 symbols in 2.0 s"]),
         (Facts(3, 1.0, Stored(1, 2, 3)), ["2 restated", "3 rejected"]),
