@@ -439,13 +439,14 @@ def test_refused_newest_row_is_not_asked_for_again_at_once(exchange: StandIn, da
     assert [(-1, 0, "rejected")] == ledger(database, "BTCUSDT")
 
 
-def test_file_held_until_the_deadline_ends_the_run(exchange: StandIn, database: Path) -> None:
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_file_held_until_the_deadline_ends_the_run(exchange: StandIn, database: Path, mode: str) -> None:
     """While another process holds the file until the run's deadline the run is DatabaseBusy, names it, asks nothing;
     the next run stores what this one could not."""
     collect_once(exchange, database, ["BTCUSDT"])
     exchange.freeze(at(1) + 5_000)
     exchange.forget()
-    with held(database, "read") as pid:
+    with held(database, mode) as pid:
         outcome = collect_once(exchange, database, ["BTCUSDT"], deadline_s=1)
     assert outcome.state == "DatabaseBusy"
     assert f"pid {pid}," in outcome.message
