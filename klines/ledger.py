@@ -33,7 +33,11 @@ class Gap:
 
     def is_open(self, now_ms: int) -> bool:
         """Whether it is time to ask the exchange for it; what is due always is."""
-        return self.reason == DUE or (self.next_check_ms is not None and self.next_check_ms <= now_ms)
+        return self.reason == DUE or self.has_waited(now_ms)
+
+    def has_waited(self, now_ms: int) -> bool:
+        """Whether its next check has come."""
+        return self.next_check_ms is not None and self.next_check_ms <= now_ms
 
 
 def due(window: Window, now_ms: int) -> Gap:
@@ -84,7 +88,7 @@ def _find(gaps: Sequence[Gap], window: Window, reason: str, now_ms: int) -> list
 
 def _beside(same: Sequence[Gap], part: Window, now_ms: int) -> Gap | None:
     """`part` with the history of the gap that ends where it starts, and waits for its check."""
-    beside = (gap for gap in same if gap.window.end_ms == part.start_ms and not gap.is_open(now_ms))
+    beside = (gap for gap in same if gap.window.end_ms == part.start_ms and not gap.has_waited(now_ms))
     return next((replace(gap, window=part) for gap in beside), None)
 
 

@@ -33,7 +33,8 @@ def wants(
     """Per symbol what a run should ask for: `lookback` and all since the last stored kline, less what is stored or
     settled, and what the ledger has due. Symbols of which nothing is missing are left out.
 
-    `now_ms` is the exchange's clock. A symbol with nothing stored begins at `since_ms`, or `lookback_ms` ago.
+    `now_ms` is the exchange's clock. A symbol with nothing stored begins at `since_ms`, or `lookback_ms` ago, or where
+    the ledger says that it began.
     What does not fit into a symbol's newest page is entered into the ledger as due before this returns.
     """
     end_ms = interval.floor(now_ms)
@@ -45,6 +46,7 @@ def wants(
     found = []
     for symbol in symbols:
         start_ms = _start(interval, min(from_ms, interval.step(end_ms, -1)), last_ms.get(symbol), since_ms)
+        start_ms = min([start_ms, *(gap.window.start_ms for gap in ledger[symbol] if symbol not in last_ms)])
         gaps = _gaps(stored.get(symbol, []), ledger[symbol], start_ms, end_ms, now_ms)
         if gaps:
             found.append(Want(symbol, gaps, last_ms.get(symbol), listed_ms.get(symbol)))
