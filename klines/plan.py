@@ -39,6 +39,11 @@ class Want:
         """The gaps that no answer has covered yet."""
         return subtract(self.gaps, self.answered)
 
+    def owed(self, interval: Interval) -> list[Window]:
+        """`left` without what is before the symbol's first kline: still to be collected."""
+        listed_ms = interval.floor(self.listed_ms or 0)
+        return [part for gap in self.left for part in window(max(gap.start_ms, listed_ms), gap.end_ms)]
+
     @property
     def newest_ms(self) -> int:
         """The newest open time that is stored or was answered; −1 for none."""

@@ -27,7 +27,6 @@ from klines.plan import Want, share_out
 from klines.settings import Settings
 from klines.store import Stored, quarantined, store
 from klines.wanted import a_stored_time, wants
-from klines.window import window
 
 DEADLINE_S, FETCH_SHARE = 45.0, 2 / 3
 """A run's whole time, and the share of it in which requests are made; what is left is for waiting for the file."""
@@ -223,8 +222,8 @@ class Run:
         return bool(want.answered) and not has_newest and self.exchange.is_stale(want, self.interval)
 
     def _look_up_trading(self) -> None:
-        """Move the stale symbols that do not trade out of the stale ones; where no symbol at all has its kline, it is
-        the exchange, whatever it says of each."""
+        """Move the stale symbols that do not trade out of the stale ones; where no symbol at all has its kline although
+        the exchange says that some trade, it is the exchange."""
         if not self._stale:
             return
         trading = self._portal.call(self.exchange.trading, self._stale)
@@ -239,8 +238,7 @@ class Run:
 
     def _slots_left(self, want: Want) -> int:
         """Slots of a catch-up that this run did not get to."""
-        left = [w for gap in want.left for w in window(max(gap.start_ms, want.listed_ms or 0), gap.end_ms)]
-        return sum(self.interval.slots(gap.start_ms, gap.end_ms) for gap in left)
+        return sum(self.interval.slots(gap.start_ms, gap.end_ms) for gap in want.owed(self.interval))
 
     def _remember(self, error: Stop) -> None:
         with opened(self.database, self._deadline_s) as connection:

@@ -192,24 +192,21 @@ def _revise_ledger(
         for want in wants
     }
     held = _stored_already(connection, market, interval, found)
-    unanswered = {want.symbol: _unanswered(want, interval) for want in wants}
+    owed = {want.symbol: want.owed(interval) for want in wants if _exists(want)}
     ledger = read_gaps(connection, market.name, interval.name, list(found))
     changed = {}
     for symbol, gaps in found.items():
         truly = [(part, reason) for gap, reason in gaps for part in subtract([gap], held.get(symbol, []))]
-        owed = subtract(unanswered.get(symbol, []), [*stored[symbol], *held.get(symbol, [])])
-        after = owe(revise(ledger[symbol], stored[symbol], truly, now_ms), owed, now_ms)
+        due = subtract(owed.get(symbol, []), [*stored[symbol], *held.get(symbol, [])])
+        after = owe(revise(ledger[symbol], stored[symbol], truly, now_ms), due, now_ms)
         if after != ledger[symbol]:
             changed[symbol] = after
     write_gaps(connection, market.name, interval.name, changed)
 
 
-def _unanswered(want: Want, interval: Interval) -> list[Window]:
-    """What was wanted and got no answer, and is still to be collected; nothing for a symbol that may not exist."""
-    if want.last_ms is None and isinstance(want.error, UnknownSymbol):
-        return []
-    listed_ms = interval.floor(want.listed_ms or 0)
-    return [part for gap in want.left for part in window(max(gap.start_ms, listed_ms), gap.end_ms)]
+def _exists(want: Want) -> bool:
+    """Whether the exchange knows the symbol, or did: a misspelt name owes us nothing."""
+    return want.last_ms is not None or not isinstance(want.error, UnknownSymbol)
 
 
 def _stored_already(

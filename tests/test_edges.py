@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -137,8 +138,6 @@ def test_ban_outranks_a_locked_file(exchange: StandIn, database: Path) -> None:
     exchange.freeze(at(1) + 5_000)
     exchange.fault("BTCUSDT", "status", status=418)
     exchange.fault("BTCUSDT", "latency", seconds=0.8)
-    import threading
-
     outcomes = []
     runner = threading.Thread(
         target=lambda: outcomes.append(collect_once(exchange, database, ["BTCUSDT"], deadline_s=4))
