@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
+from flows.parameters import IntervalName, Market, Symbols
 from klines import settings
 from klines.errors import KlinesError
-from klines.names import SYMBOL_PATTERN, check_symbol, check_symbols
 from klines.outcome import fail
 from klines.run import Job, Run
 from tasks.fetch import SINGLE, fetch_missing
@@ -20,12 +20,6 @@ from tasks.health import health
 from tasks.report import report
 from tasks.upsert import upsert
 
-Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN), BeforeValidator(check_symbol)]
-Symbols = Annotated[list[Symbol] | None, AfterValidator(check_symbols)]
-Market = Literal["spot", "usdm", "coinm"]
-IntervalName = Literal[
-    "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"
-]  # fmt: skip
 Lookback = Annotated[timedelta, Field(ge=timedelta(0))]
 
 
@@ -44,7 +38,7 @@ def _name() -> str:
     validate_parameters=True,
 )
 def collect(
-    symbols: Symbols = None,
+    symbols: Symbols | None = None,
     market: Market = "spot",
     interval: IntervalName = "1m",
     lookback: Lookback = timedelta(days=1),

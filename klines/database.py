@@ -117,6 +117,15 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
         connection.close()
 
 
+@contextlib.contextmanager
+def in_memory() -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty database that is gone afterwards."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        _migrate(connection, Path(":memory:"))
+        yield connection
+
+
 def check_place(path: Path) -> None:
     """Raises BadParameter or BadDatabase where no database can be at `path`; makes and locks nothing."""
     folder = path.parent

@@ -4,7 +4,8 @@ KlinesError
 ├── Retry              ask again, soon: it may well succeed
 │   ├── Unreachable    no answer: DNS, TLS, refused, reset, timed out
 │   ├── ServerFault    an answer that blames the exchange: 5xx, 408, -1000, -1001 …
-│   └── BadAnswer      an answer that is no list of klines
+│   ├── BadAnswer      an answer that is no list of klines
+│   └── BadArchive     a file of the archive that can't be trusted
 ├── Stop               nobody asks any more; the run ends
 │   ├── RateLimited    429, 418: the pool's weight is spent, or the address banned, until a known time
 │   ├── Blocked        403, 451: this address is refused
@@ -41,6 +42,10 @@ class ServerFault(Retry):
 
 class BadAnswer(Retry):
     """The answer is no list of klines."""
+
+
+class BadArchive(Retry):
+    """A file of the archive is not what its checksum or name says."""
 
 
 class Stop(KlinesError):

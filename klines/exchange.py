@@ -11,6 +11,7 @@ import json
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from itertools import islice
 from typing import Any, Self, cast
 from urllib.parse import quote
@@ -30,6 +31,8 @@ with warnings.catch_warnings():  # python-binance imports websockets.legacy, whi
     warnings.simplefilter("ignore", DeprecationWarning)
     from binance import AsyncClient
 
+_REQUEST: ContextVar[tuple[int, int]] = ContextVar("request")
+"""The weight of the request that is under way in this task, and when it was sent, in ms."""
 LONGEST_BODY = 32 * 2**20
 """Bytes of one answer; spot's whole exchangeInfo has about half."""
 LATE_PAUSES_S = (1.5, 2.5)
@@ -43,7 +46,7 @@ class Exchange:
     """One market of Binance during one run; use as `async with`.
 
     `deadline_s` is of time.monotonic(): no request is begun after it, and none lasts beyond it. `share` is the part of
-    the weight limit that this run may use.
+    the weight limit that this run may use; one that is `yielding` leaves what others need (see Budget).
     """
 
     def __init__(
@@ -53,12 +56,13 @@ class Exchange:
         *,
         deadline_s: float,
         share: float = 0.9,
+        yielding: bool = False,
         connections: int = 20,
         request_timeout_s: float,
         late_pauses_s: Sequence[float] = LATE_PAUSES_S,
     ) -> None:
         self.market = market
-        self.budget = Budget(market.weight_per_minute, share, self.now_ms)
+        self.budget = Budget(market.weight_per_minute, share, self.now_ms, yielding=yielding)
         self.skew_ms = 0
         self._url = url
         self._deadline_s = deadline_s
@@ -193,6 +197,30 @@ class Exchange:
         rows, rejects = sift(body, INTERVALS["1m"], whole)
         return min(_times(rows, rejects, whole), default=0 if body else None)
 
+    async def span(self, symbol: str, interval: Interval, listed_ms: int | None) -> tuple[int | None, int | None]:
+        """The open times, in ms, of the symbol's first kline (`listed_ms` if it is known) and of its last closed one.
+
+        Each is None while there is none; of COIN-M the last one is looked for in the last 200 days.
+        """
+        end_ms = interval.floor(self.now_ms())
+        parameters = {"symbol": symbol, "interval": interval.name, "endTime": end_ms - 1, "limit": 1}
+        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(1))
+        whole = Window(0, end_ms)
+        last_ms = max(_times(*sift(body, interval, whole), whole), default=None)
+        if listed_ms is None and last_ms is not None:
+            listed_ms = await self._first(symbol)
+        return listed_ms, last_ms
+
+    async def days(self, symbol: str, days: Window) -> list[Row]:
+        """The symbol's 1d klines of whole days; raises Retry, Stop or GiveUp."""
+        want = Want(symbol, [days])
+        want.most_pages = 10**6
+        want.listed_ms = 0
+        await self.fetch(want, INTERVALS["1d"])
+        if want.error:
+            raise want.error
+        return want.rows
+
     async def phase_ms(self, symbol: str, interval: Interval) -> int | None:
         """How far the interval's grid is shifted against the epoch, as the symbol's newest kline shows; None while it
         has none."""
@@ -223,6 +251,7 @@ class Exchange:
         while True:
             async with self._turns:
                 await self.budget.spend(weight, self.now_ms() + int((self._deadline_s - time.monotonic()) * 1000))
+                _REQUEST.set((weight, self.now_ms()))
                 try:
                     return await self._once(call)
                 except RateLimited as error:
@@ -256,7 +285,7 @@ class Exchange:
     def _observe(self, headers: Mapping[str, str]) -> None:
         used = headers.get("X-MBX-USED-WEIGHT-1M", "")
         if used.isascii() and used.isdigit() and len(used) < 10:
-            self.budget.learn(int(used))
+            self.budget.learn(int(used), *_REQUEST.get())
 
     async def _status(self) -> None:
         """Raises ExchangeDown under maintenance; where there is no system status, or a fault in it, a ping stands for

@@ -32,12 +32,12 @@ class Gap:
     next_check_ms: int | None = None
 
     def is_open(self, now_ms: int) -> bool:
-        """Whether it is time to ask the exchange for it; what is due always is."""
-        return self.reason == DUE or self.has_waited(now_ms)
+        """Whether it is time to ask the exchange for it: not while it is settled, waits, or a backfill works on it.
 
-    def has_waited(self, now_ms: int) -> bool:
-        """Whether its next check has come."""
-        return self.next_check_ms is not None and self.next_check_ms <= now_ms
+        What is due is due, though a run's clock be a little behind that of the run before.
+        """
+        early_ms = MINUTE if self.reason == DUE else 0
+        return self.next_check_ms is not None and self.next_check_ms <= now_ms + early_ms
 
 
 def due(window: Window, now_ms: int) -> Gap:
@@ -48,7 +48,7 @@ def due(window: Window, now_ms: int) -> Gap:
 def owe(gaps: Sequence[Gap], windows: Iterable[Window], now_ms: int) -> list[Gap]:
     """The ledger with `windows` in it as due, as far as it does not have them already; they join a due neighbour."""
     parts = subtract(windows, [gap.window for gap in gaps])
-    neighbours = {gap.window.end_ms: gap for gap in gaps if gap.reason == DUE}
+    neighbours = {gap.window.end_ms: gap for gap in gaps if gap.reason == DUE and gap.is_open(now_ms)}
     return _join(
         [
             *gaps,
@@ -58,6 +58,24 @@ def owe(gaps: Sequence[Gap], windows: Iterable[Window], now_ms: int) -> list[Gap
             ),
         ]
     )
+
+
+def lease(gaps: Sequence[Gap], windows: Iterable[Window], until_ms: int, now_ms: int) -> list[Gap]:
+    """The ledger with `windows` in it as due, for nobody else before `until_ms`, where it has no other reason."""
+    windows = list(windows)
+    others = [gap for gap in gaps if gap.reason != DUE]
+    dues = [gap for gap in gaps if gap.reason == DUE]
+    kept = [replace(gap, window=rest) for gap in dues for rest in subtract([gap.window], windows)]
+    held = [replace(gap, window=part) for gap in dues for part in intersect([gap.window], windows)]
+    new = subtract(windows, [gap.window for gap in gaps])
+    leased = [*held, *(due(part, now_ms) for part in new)]
+    return _join([*others, *kept, *(replace(gap, next_check_ms=until_ms) for gap in leased)])
+
+
+def release(gaps: Sequence[Gap], windows: Iterable[Window], now_ms: int) -> list[Gap]:
+    """The ledger in which what is due within `windows` is anybody's again."""
+    dues = [gap.window for gap in gaps if gap.reason == DUE]
+    return lease(gaps, intersect(dues, windows), now_ms, now_ms)
 
 
 def revise(
@@ -88,7 +106,7 @@ def _find(gaps: Sequence[Gap], window: Window, reason: str, now_ms: int) -> list
 
 def _beside(same: Sequence[Gap], part: Window, now_ms: int) -> Gap | None:
     """`part` with the history of the gap that ends where it starts, and waits for its check."""
-    beside = (gap for gap in same if gap.window.end_ms == part.start_ms and not gap.has_waited(now_ms))
+    beside = (gap for gap in same if gap.window.end_ms == part.start_ms and not gap.is_open(now_ms))
     return next((replace(gap, window=part) for gap in beside), None)
 
 

@@ -75,7 +75,7 @@ def conclude(facts: Facts) -> Outcome:
     failed = {s: e for s, e in facts.errors.items() if s not in unknown and not isinstance(e, Stop)}
     said = _said(facts, failed, unknown)
     if facts.stopped:
-        return _add(fail(facts.stopped), said)
+        return add(fail(facts.stopped), said)
     everybody_failed = len(failed) + len(unknown) == facts.symbols
     if failed and everybody_failed and all(isinstance(error, Unreachable) for error in failed.values()):
         return Outcome("ExchangeDown", f"Binance can't be reached: {_first(failed)}. {said}. The next run tries again.")
@@ -103,7 +103,8 @@ def _next_step(error: KlinesError) -> str:
     return "The next run tries again." if isinstance(error, ExchangeDown | Retry | Later) else ""
 
 
-def _add(outcome: Outcome, said: str) -> Outcome:
+def add(outcome: Outcome, said: str) -> Outcome:
+    """The outcome of a run that was stopped, with what it had done before."""
     return Outcome(outcome.state, f"{outcome.message} Before that: {said}.")
 
 
@@ -114,29 +115,34 @@ def _said(facts: Facts, failed: Mapping[str, Exception], unknown: Sequence[str])
     parts += [f"{stored.restated} restated"] if stored.restated else []
     parts += [f"{stored.rejected} rejected"] if stored.rejected else []
     parts += [f"{facts.klines_left:,} older ones still due"] if facts.klines_left else []
-    parts += [f"{len(failed)} failed: {_names(failed)} ({_first(failed)})"] if failed else []
-    for what, names in (
+    parts += [f"{len(failed)} failed: {names(failed)} ({_first(failed)})"] if failed else []
+    for what, listed in (
         ("trade but have no kline for 5 minutes", facts.stale),
         ("not asked for, as weight or time ran out", facts.unasked),
         ("published late", facts.late),
         ("not trading", facts.not_trading),
         ("unknown to Binance, asked again in an hour", unknown),
     ):
-        parts += [f"{len(names)} {what}: {_names(names)}"] if names else []
+        parts += [f"{len(listed)} {what}: {names(listed)}"] if listed else []
     return "; ".join(parts)
 
 
 def _advice(missing: Sequence[str], unknown: Sequence[str]) -> str:
     if missing:
         return "The rest is stored; the next run asks for these again."
-    return f"Check the spelling: Binance knows none of {_names(unknown)}."
+    return f"Check the spelling: Binance knows none of {names(unknown)}."
 
 
 def _first(failed: Mapping[str, Exception]) -> str:
-    error = next(iter(failed.values()))
+    return reason(next(iter(failed.values())))
+
+
+def reason(error: Exception) -> str:
+    """Why something failed: our errors are sentences, of others the kind is said."""
     return str(error).rstrip(".") if isinstance(error, KlinesError) else f"unexpected {type(error).__name__}: {error}"
 
 
-def _names(names: Sequence[str] | Mapping[str, object]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(list(names)[:NAMED]) + (f" and {more} more" if more > 0 else "")
+def names(listed: Sequence[str] | Mapping[str, object]) -> str:
+    """At most NAMED of them, and how many more there are."""
+    more = len(listed) - NAMED
+    return ", ".join(list(listed)[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -5,28 +5,22 @@ The steps are called from outside, in order, so that a scheduler can show each o
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Self
 
-import duckdb
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-
-from klines.bans import active_ban, remember_ban
-from klines.database import opened
-from klines.errors import BadParameter, DatabaseBusy, KlinesError, Retry, Stop, UnknownSymbol
+from klines.errors import BadParameter, DatabaseBusy, Retry, UnknownSymbol
 from klines.exchange import LATE_PAUSES_S, Exchange
 from klines.interval import INTERVALS, Interval
 from klines.market import MARKETS, Market
 from klines.outcome import Facts, Outcome, conclude
 from klines.plan import Want, share_out
+from klines.session import Session
 from klines.settings import Settings
 from klines.store import Stored, quarantined, store
-from klines.wanted import a_stored_time, wants
+from klines.wanted import wants
 
 DEADLINE_S, FETCH_SHARE = 45.0, 2 / 3
 """A run's whole time, and the share of it in which requests are made; what is left is for waiting for the file."""
@@ -54,11 +48,8 @@ class Job:
         return cls(chosen, MARKETS[market], INTERVALS[interval], lookback)
 
 
-class Run:
-    """Use as `with`, then call health, plan, fetch, store and outcome in this order.
-
-    Entering checks the database and the bans: bad input, and a ban that holds, end the run before any request.
-    """
+class Run(Session):
+    """Use as `with`, then call health, plan, fetch, store and outcome in this order."""
 
     def __init__(
         self,
@@ -71,57 +62,32 @@ class Run:
         pages: int = PAGES_A_RUN,
     ) -> None:
         self.job = job
-        self.interval = job.interval
-        self.database: Path = settings.database
         self.wants: dict[str, Want] = {}
         self._since_ms = settings.since_ms
         self._pages = pages
         self._began_s = time.monotonic()
-        self._deadline_s = self._began_s + deadline_s
-        self._ask_until_s = self._began_s + deadline_s * FETCH_SHARE
         self._quarantined: list[str] = []
         self._stale: list[str] = []
         self._not_trading: list[str] = []
         self._is_silent = False
         self._stored = Stored()
-        self.exchange = Exchange(
+        exchange = Exchange(
             job.market,
             settings.url(job.market.name),
-            deadline_s=self._ask_until_s,
+            deadline_s=self._began_s + deadline_s * FETCH_SHARE,
             request_timeout_s=request_timeout_s,
             late_pauses_s=late_pauses_s,
         )
-        self._portal: BlockingPortal
-
-    def __enter__(self) -> Self:
-        with opened(self.database, self._ask_until_s) as connection:
-            ban = active_ban(connection, self.job.market.pool, _machine_ms())
-        if ban:
-            raise ban
-        with contextlib.ExitStack() as stack:
-            self._portal = stack.enter_context(start_blocking_portal())
-            stack.enter_context(self._portal.wrap_async_context_manager(self.exchange))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stack.close()
-
-    def health(self) -> int:
-        """Ask whether the exchange serves, and for its clock; returns its difference to this machine's, in ms."""
-        try:
-            self._portal.call(self.exchange.health)
-        except Stop as error:
-            self._remember(error)
-            raise
-        return self.exchange.skew_ms
+        until_s = self._began_s + deadline_s
+        super().__init__(settings.database, job.interval, exchange, wait_s=deadline_s * FETCH_SHARE, until_s=until_s)
 
     def plan(self) -> list[str]:
         """The symbols of which klines are missing."""
-        if not self.interval.is_phase_known and not self._learn_phase():
+        self._quarantined = self._learn_phase(self.job.symbols)
+        if not self.interval.is_phase_known:
             return []
         now_ms = self.exchange.now_ms()
-        with opened(self.database, self._deadline_s) as connection:
+        with self._opened() as connection:
             self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
             found = wants(
                 connection,
@@ -135,29 +101,6 @@ class Run:
         share_out(found, self.interval, self.job.market.page_slots(self.interval), self._pages)
         self.wants = {want.symbol: want for want in found}
         return list(self.wants)
-
-    def _learn_phase(self) -> bool:
-        """Take the interval's phase from a stored kline, else from the exchange's newest; whether there is one."""
-        with opened(self.database, self._deadline_s) as connection:
-            stored_ms = a_stored_time(connection, self.job.market, self.interval)
-        phase_ms = None if stored_ms is None else stored_ms % self.interval.length_ms
-        symbols = iter(self.job.symbols)
-        failed: dict[str, KlinesError] = {}
-        while phase_ms is None and (symbol := next(symbols, None)):
-            try:
-                phase_ms = self._portal.call(self.exchange.phase_ms, symbol, self.interval)
-            except Stop as error:
-                self._remember(error)
-                raise
-            except KlinesError as error:
-                failed[symbol] = error
-        if phase_ms is not None:
-            self.interval = self.interval.shifted(phase_ms)
-            return True
-        self._quarantined = [symbol for symbol, error in failed.items() if isinstance(error, UnknownSymbol)]
-        for symbol in failed.keys() - self._quarantined:
-            raise failed[symbol]
-        return False
 
     def fetch(self, symbols: Sequence[str]) -> dict[str, Exception]:
         """Ask for what is missing of `symbols`; returns the errors of those that failed. Safe to call from threads."""
@@ -181,7 +124,7 @@ class Run:
             raise
 
     def _write(self) -> Stored:
-        with opened(self.database, self._deadline_s) as connection:
+        with self._opened() as connection:
             self._stored = store(
                 connection,
                 self.job.market,
@@ -239,15 +182,3 @@ class Run:
     def _slots_left(self, want: Want) -> int:
         """Slots of a catch-up that this run did not get to."""
         return sum(self.interval.slots(gap.start_ms, gap.end_ms) for gap in want.owed(self.interval))
-
-    def _remember(self, error: Stop) -> None:
-        with opened(self.database, self._deadline_s) as connection:
-            self._enter_ban(connection, error)
-
-    def _enter_ban(self, connection: duckdb.DuckDBPyConnection, error: Stop) -> None:
-        now_ms, exchange_now_ms = _machine_ms(), self.exchange.now_ms()
-        remember_ban(connection, self.job.market.pool, error, now_ms=now_ms, exchange_now_ms=exchange_now_ms)
-
-
-def _machine_ms() -> int:
-    return int(time.time() * 1000)

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 import duckdb
 
 from klines.gaps import read_gaps, write_gaps
-from klines.interval import Interval
+from klines.interval import DAY, Interval
 from klines.ledger import Gap, due
 from klines.market import Market
 from klines.plan import Want, newest_page
+from klines.totals import Totals
 from klines.window import Window, intersect, merge, missing, subtract
 
 FIRST_MS, FOREVER_MS = 1_483_228_800_000, 2**52
@@ -101,7 +102,7 @@ def stored_windows(
     to_ms: int = FOREVER_MS,
 ) -> Stored:
     """What is stored of [from_ms, to_ms). Counting tells for most symbols that there is no hole (4 ms for 600 × 1,440
-    rows); only the others are looked at slot by slot."""
+    rows), and for most days of the others; only days that are short are looked at slot by slot."""
     parameters = [market.name, interval.name, " ".join(symbols), from_ms, to_ms]
     counts = connection.execute(
         f"SELECT symbol, epoch_ms(min(open_time)), epoch_ms(max(open_time)), count(*) {_FROM} GROUP BY symbol",
@@ -114,10 +115,10 @@ def stored_windows(
             stored[symbol] = [Window(interval.floor(first_ms), interval.step(last_ms, 1))]
         else:
             holed.append(symbol)
-    return stored | _islands(connection, market, interval, holed, from_ms, to_ms)
+    return stored | _by_day(connection, market, interval, holed, from_ms, to_ms)
 
 
-def _islands(
+def _by_day(
     connection: duckdb.DuckDBPyConnection,
     market: Market,
     interval: Interval,
@@ -125,21 +126,36 @@ def _islands(
     from_ms: int,
     to_ms: int,
 ) -> Stored:
-    """The stored windows of symbols with holes: from consecutive slots their row numbers differ by a constant."""
-    stored: dict[str, list[Window]] = defaultdict(list)
+    """The stored windows of symbols with holes; an interval that does not divide the day has no days to count."""
+    found: dict[str, list[Window]] = defaultdict(list)
     if not symbols:
-        return stored
+        return found
+    parameters = [market.name, interval.name, " ".join(symbols), from_ms, to_ms]
+    whole = DAY // interval.length_ms if 0 < interval.length_ms < DAY else FOREVER_MS
+    days = connection.execute(
+        f"""
+        SELECT symbol, epoch_ms(open_time) // {DAY} AS day {_FROM}
+        GROUP BY ALL HAVING count(*) = {whole} ORDER BY ALL
+        """,
+        parameters,
+    ).fetchall()
+    for symbol, day in days:
+        found[symbol].append(Window(day * DAY, (day + 1) * DAY))
+    # from consecutive slots their row numbers differ by a constant
     rows = connection.execute(
         f"""
-        WITH slots AS (SELECT DISTINCT symbol, {interval.sql_index("open_time")} AS slot {_FROM}),
+        WITH counted AS (SELECT symbol, open_time, epoch_ms(open_time) // {DAY} AS day {_FROM}),
+             short AS (SELECT symbol, day FROM counted GROUP BY ALL HAVING count(*) <> {whole}),
+             slots AS (SELECT DISTINCT symbol, {interval.sql_index("open_time")} AS slot
+                       FROM counted JOIN short USING (symbol, day)),
              numbered AS (SELECT *, slot - row_number() OVER (PARTITION BY symbol ORDER BY slot) AS island FROM slots)
         SELECT symbol, min(slot), max(slot) FROM numbered GROUP BY symbol, island ORDER BY symbol, min(slot)
         """,
-        [market.name, interval.name, " ".join(symbols), from_ms, to_ms],
+        parameters,
     ).fetchall()
     for symbol, first, last in rows:
-        stored[symbol].append(Window(interval.start(first), interval.start(last + 1)))
-    return stored
+        found[symbol].append(Window(interval.start(first), interval.start(last + 1)))
+    return {symbol: merge(windows) for symbol, windows in found.items()}
 
 
 _FROM = """
@@ -183,3 +199,14 @@ def a_stored_time(connection: duckdb.DuckDBPyConnection, market: Market, interva
         "SELECT epoch_ms(open_time) FROM klines WHERE market = ? AND interval = ? LIMIT 1", [market.name, interval.name]
     ).fetchone()
     return None if row is None else int(row[0])
+
+
+def stored_totals(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbol: str, day: Window
+) -> Totals | None:
+    """What the stored klines of a day add up to; None where there are none."""
+    [(count, *totals)] = connection.execute(
+        f"SELECT count(*), sum(trades), sum(volume), max(high), min(low) {_FROM}",
+        [market.name, interval.name, symbol, day.start_ms, day.end_ms],
+    ).fetchall()
+    return Totals(*totals) if count else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from klines.run import Run
+from klines.session import Session
 from tasks.retry import may_pass
 
 WORST_SKEW_MS = 1000
@@ -21,7 +21,7 @@ WORST_SKEW_MS = 1000
     timeout_seconds=30,
     cache_policy=NO_CACHE,
 )
-def health(market: str, run: Run) -> None:  # noqa: ARG001 - the market names the task run
+def health(market: str, run: Session) -> None:  # noqa: ARG001 - the market names the task run
     """Ask whether the exchange serves, and for the clock that decides which klines are closed."""
     skew_ms = run.health()
     if abs(skew_ms) > WORST_SKEW_MS:

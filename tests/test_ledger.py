@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klines.interval import DAY, HOUR, MINUTE
-from klines.ledger import BACK_OFF_MS, DUE, NOT_LISTED, REJECTED, UNRESOLVED, Gap, due, revise
+from klines.ledger import BACK_OFF_MS, DUE, NOT_LISTED, REJECTED, UNRESOLVED, Gap, due, lease, owe, release, revise
 from klines.window import Window
 
 SLOTS, NOW = 24, 10**9
@@ -132,10 +132,35 @@ def test_not_listed_is_settled() -> None:
 
 
 def test_due_is_open_at_once() -> None:
-    """A gap of ours was never checked, and is asked for from its first moment on."""
+    """A gap of ours was never checked, and is asked for from its first moment on, by a slower clock, too."""
     gap = due(Window(0, 9), NOW)
     assert Gap(Window(0, 9), DUE, NOW, None, 0, NOW) == gap
     assert (True, True, True) == tuple(gap.is_open(now) for now in (NOW - 1, NOW, NOW + 1))
+
+
+def test_what_a_backfill_works_on_is_its_own() -> None:
+    """A leased gap is not open for others before its time, takes nobody into its lease, and is anybody's when released
+    or when the time has come."""
+    ledger = owe(lease([], [Window(0, 9)], NOW + HOUR, NOW), [Window(9, 10)], NOW)
+    assert [(Window(0, 9), False), (Window(9, 10), True)] == [(gap.window, gap.is_open(NOW)) for gap in ledger]
+    assert all(gap.is_open(NOW + HOUR) for gap in ledger)
+    assert [due(Window(0, 10), NOW)] == release(ledger, [Window(0, 99)], NOW)
+    assert [(Window(0, 4), False), (Window(4, 10), True)] == [
+        (gap.window, gap.is_open(NOW)) for gap in release(ledger, [Window(4, 9)], NOW)
+    ]
+
+
+def test_a_lease_leaves_other_reasons_alone() -> None:
+    """Only what is due or new is leased; what has another reason keeps it, with its next check."""
+    settled = Gap(Window(3, 5), NOT_LISTED, 1, 2, 1, None)
+    ledger = lease([settled, due(Window(5, 6), 7)], [Window(0, 9)], NOW + HOUR, NOW)
+    expected = [
+        (Window(0, 3), NOW + HOUR),
+        (Window(3, 5), None),
+        (Window(5, 6), NOW + HOUR),
+        (Window(6, 9), NOW + HOUR),
+    ]
+    assert expected == [(gap.window, gap.next_check_ms) for gap in ledger]
 
 
 def test_an_outage_that_grows_stays_one_gap() -> None:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from klines.findings import findings, slots
 from klines.interval import INTERVALS, Interval
 from klines.ledger import NOT_LISTED, REJECTED, UNRESOLVED
 from klines.market import MARKETS
 from klines.plan import Want, overlapped, pages, share_out
 from klines.rows import Reject, Row
-from klines.store import findings, slots
 from klines.window import Window
 
 MINUTE, T = INTERVALS["1m"], 1_709_164_800_000  # 2024-02-29

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from klines.database import opened
+from klines.findings import slots
 from klines.interval import INTERVALS
 from klines.market import MARKETS
 from klines.plan import Want
 from klines.rows import Reject, Row
-from klines.store import Stored, slots, store
+from klines.store import Stored, store
 from klines.wanted import stored_windows, wants
 from klines.window import Window, subtract
 from tests.drive import MINUTE, NOON, at, ms

@@ -61,10 +61,11 @@ class Asked:
 
 @dataclass(slots=True)
 class Answer:
-    """What will be sent: `rows` instead of a body for klines; `wire` names a fault of the connection."""
+    """What will be sent: `rows` instead of a body for klines, `raw` for a file; `wire` is a fault of the connection."""
 
     status: int = 200
     body: str = "{}"
+    raw: bytes | None = None
     rows: Rows | None = None
     kind: str = JSON_TYPE
     headers: dict[str, str] = field(default_factory=dict)
@@ -122,6 +123,7 @@ def page(status: int, title: str = "") -> Answer:
 
 def _become(answer: Answer, other: Answer) -> None:
     answer.status, answer.body, answer.rows, answer.kind = other.status, other.body, None, other.kind
+    answer.raw = None
     answer.headers = other.headers
 
 

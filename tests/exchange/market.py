@@ -214,6 +214,7 @@ class Market:
         self._restated: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
         self._recorded: dict[str, list[Span]] = {}
         self._days: dict[tuple[str, str, int], Units | None] = {}
+        self._zips: dict[tuple[str, str], bytes | None] = {}
 
     def list(self, symbol: str, *, since_ms: int = FIRST_LISTING_MS, until_ms: int | None = None,
              status: str = "TRADING", markets: Iterable[str] | None = None) -> None:  # fmt: skip
@@ -221,12 +222,12 @@ class Market:
         usual = ("coinm",) if is_coinm(symbol) else ("spot", "usdm")
         here = tuple(usual if markets is None else markets)
         self.listings[symbol] = Listing(since_ms, until_ms, status, here)
-        self._days = {}
+        self._days, self._zips = {}, {}
 
     def hole(self, start_ms: int, end_ms: int, symbol: str | None = None) -> None:
         """Leave no kline that opens in [start, end): an outage (symbol None: of the whole exchange)."""
         self._holes.append((start_ms, end_ms, symbol))
-        self._days = {}
+        self._days, self._zips = {}, {}
 
     def late(self, by_ms: int, symbol: str | None = None) -> None:
         """Show a closed kline only `by_ms` after its close, and the open one not at all; 0 ends it."""
@@ -236,14 +237,14 @@ class Market:
         """Serve other values for one kline from now on; a restated minute also changes the longer klines over it."""
         changed = {FIELDS.index(name): value for name, value in fields.items()}
         self._restated.setdefault((symbol, interval), {}).setdefault(open_time_ms, {}).update(changed)
-        self._days = {}
+        self._days, self._zips = {}, {}
 
     def replay(self, symbol: str, rows: Rows) -> None:
         """Serve recorded 1m rows as they are; between the first and the last no other minute exists."""
         rows = sorted(rows, key=lambda row: int(row[0]))
         span = Span(floor(rows[0][0], "1m"), floor(rows[-1][0], "1m") + MINUTE_MS, rows)
         self._recorded.setdefault(symbol, []).append(span)
-        self._days = {}
+        self._days, self._zips = {}, {}
 
     def listing(self, market: str, symbol: str) -> Listing | None:
         """The listing a route of `market` finds, None if unknown; the futures routes know each other's symbols."""

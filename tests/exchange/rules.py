@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from tests.exchange.archives import Archives
+from tests.exchange.archives import named as archive_file
 from tests.exchange.faults import KINDS, Answer, Asked, Fault, banned, error, page
-from tests.exchange.market import DAY_MS, LENGTH_MS, MINUTE_MS, Listing, Market, Page, Rows, assets, floor, is_coinm
+from tests.exchange.market import DAY_MS, LENGTH_MS, MINUTE_MS, Listing, Page, Rows, assets, floor, is_coinm
 
 ROUTES = {
     f"{prefix}/{name}": (market, name)
@@ -41,7 +43,7 @@ class Refused(Exception):
         self.answer = error(code, **words)
 
 
-class Rules(Market):
+class Rules(Archives):
     """What the exchange answers, as a function of request and clock; no socket in it."""
 
     def __init__(self, symbols: Iterable[str], markets: Iterable[str], any_symbol: bool) -> None:
@@ -109,13 +111,27 @@ class Rules(Market):
     def answer(self, asked: Asked) -> Answer:
         """The answer to one GET, recorded."""
         market, name = ROUTES.get(asked.path, ("", ""))
-        if market not in self.markets or (name == "status" and not self.sapi):
+        if asked.path.startswith("/data/"):
+            answer = self._from_the_archive(asked)
+        elif market not in self.markets or (name == "status" and not self.sapi):
             answer = page(404) if "text/html" in asked.headers.get("accept", "") else Answer(404, "")
         else:
             answer = self._weigh(market, name, asked) or self._on_time(market, name, asked)
         status = 0 if answer.wire in ("hang", "reset") else answer.status
         self.requests.append(Request(asked.now_ms, asked.path, asked.params, status))
         return answer
+
+    def _from_the_archive(self, asked: Asked) -> Answer:
+        """A file, or its checksum, with the faults that are switched on for path "archive"."""
+        answer, file = self.archived(asked), archive_file(asked.path)
+        for fault in self._faults:
+            if fault.path == "archive" and fault.symbol in (None, file.symbol if file else ""):
+                fault.strike(answer, asked)
+        return answer
+
+    def archive_requests(self, name: str = "") -> list[Request]:
+        """The recorded requests below /data whose path holds `name`."""
+        return [request for request in self.requests if request.path.startswith("/data/") and name in request.path]
 
     def _on_time(self, market: str, name: str, asked: Asked) -> Answer:
         """The right answer, then the faults on it."""

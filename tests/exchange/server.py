@@ -127,10 +127,18 @@ class StandIn(Rules):
 
     def _bytes(self, answer: Answer, asked: Asked) -> tuple[bytes, bytes]:
         text = answer.body if answer.rows is None else json.dumps(answer.rows, separators=(",", ":"))
-        body, more = text.encode(), "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+        body, more = (
+            text.encode() if answer.raw is None else answer.raw,
+            "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items()),
+        )
         if answer.wire == "gzip_garbage":
             body, more = b"\x1f\x8b" + bytes(range(100, 200)), more + "Content-Encoding: gzip\r\n"
-        elif len(body) > 1024 and answer.wire != "huge" and "gzip" in asked.headers.get("accept-encoding", ""):
+        elif (
+            answer.raw is None
+            and len(body) > 1024
+            and answer.wire != "huge"
+            and "gzip" in asked.headers.get("accept-encoding", "")
+        ):
             packer = zlib.compressobj(1, wbits=31)
             body, more = packer.compress(body) + packer.flush(), more + "Content-Encoding: gzip\r\n"
         market, _ = ROUTES.get(asked.path, ("spot", ""))

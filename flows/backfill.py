@@ -1,0 +1,83 @@
+"""Any date range: a plan of what is missing → archive files and REST pages, mapped over chunks → one writer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, get_run_logger, runtime
+from prefect.client.schemas.objects import State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.parameters import IntervalName, Market, Source, Symbols, Time
+from klines import settings
+from klines.backfill import Backfill, Job
+from klines.backfilled import planned
+from klines.errors import KlinesError
+from klines.outcome import Outcome, fail
+from tasks.health import health
+from tasks.load import AT_ONCE, load_all
+from tasks.progress import Watch, publish
+from tasks.report import report
+
+
+def _name() -> str:
+    """`spot 1m 2024-01-01 to 2024-02-01`."""
+    it = runtime.flow_run.parameters
+    return f"{it['market']} {it['interval']} {str(it['start'])[:10]} to {str(it['end'])[:10]}"
+
+
+@flow(
+    name="backfill",
+    flow_run_name=_name,
+    task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE),  # type: ignore[arg-type]  # Prefect's own generics disagree
+    validate_parameters=True,
+)
+def backfill(
+    symbols: Symbols,
+    start: Time,
+    end: Time,
+    market: Market = "spot",
+    interval: IntervalName = "1m",
+    source: Source = "auto",
+    refresh: bool = False,
+    dry_run: bool = False,
+) -> State[Any]:
+    """Store the klines of a date range that are missing: from Binance's archive, checked, and from REST what it lacks.
+
+    What is stored is not fetched again, so a run that was stopped goes on when it is run again.
+
+    Args:
+        symbols: Symbols to load, as in BTCUSDT; also delisted ones.
+        start: The first open time, as in 2024-01-01 or 2024-01-01T12:00; UTC where no zone is given.
+        end: The open time before which it ends; in the future: now. The same forms as of start.
+        market: spot, usdm (USDⓈ-M futures) or coinm (COIN-M futures).
+        interval: The klines' interval, in Binance's names; 1M is a calendar month.
+        source: auto takes whole days from the archive (data.binance.vision) and the rest by REST;
+            archive or rest takes all from one of them.
+        refresh: Fetch what is stored, too, and correct what Binance gives differently now.
+        dry_run: Only say what would be done, and what it would cost.
+    """
+    try:
+        loaded = settings.load()
+        job = Job.of(loaded, symbols, start, end, market, interval, source, refresh, dry_run)
+        with Backfill(loaded, job) as run:
+            health(market, run)
+            plan = run.plan()
+            said = planned(len(job.symbols), plan.total, plan.seconds)
+            get_run_logger().info(said)
+            publish(plan)
+            if dry_run:
+                return report(Outcome("Completed", f"{said}; nothing was done"))
+            with Watch(run) as watch:
+                load_all(run, plan.chunks, watch, watch.every_s)
+            outcome = run.outcome()
+    except KlinesError as error:
+        outcome = fail(error)
+    get_run_logger().info(outcome.message)
+    return report(outcome)
+
+
+if __name__ == "__main__":
+    from flows.shell import main
+
+    main(backfill, Job.of)

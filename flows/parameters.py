@@ -1,0 +1,26 @@
+"""The types of the flows' parameters: what the form, the API and the shell accept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from klines.names import SYMBOL_PATTERN, check_symbol, check_symbols
+
+Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN), BeforeValidator(check_symbol)]
+Symbols = Annotated[list[Symbol], AfterValidator(check_symbols)]
+Market = Literal["spot", "usdm", "coinm"]
+IntervalName = Literal[
+    "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"
+]  # fmt: skip
+Source = Literal["auto", "archive", "rest"]
+
+
+def _utc(time: datetime) -> datetime:
+    """A time without a zone means UTC."""
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+Time = Annotated[datetime, AfterValidator(_utc)]

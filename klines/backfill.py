@@ -1,0 +1,377 @@
+"""One run of backfill: what is missing of a range is planned, noted in the ledger, and worked off in bulk.
+
+The steps are called from outside, in order, as those of `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple, Self
+
+import duckdb
+
+from klines.archive import PAUSES_S, Archive
+from klines.backfilled import Facts, conclude
+from klines.chunks import NOTHING, Chunk, Piece, Work, chunks, days_of, slots_of, work
+from klines.database import in_memory, opened
+from klines.errors import BadParameter, DatabaseBusy, KlinesError, Retry, Stop, UnknownSymbol
+from klines.exchange import FRESH_MS, Exchange
+from klines.files import Life
+from klines.gaps import read_gaps, write_gaps
+from klines.interval import HOUR, INTERVALS, Interval
+from klines.ledger import DUE, NOT_LISTED, UNRESOLVED, lease, owe, release, revise
+from klines.load import Account, Loader
+from klines.market import MARKETS, Market
+from klines.outcome import Outcome
+from klines.plan import Want
+from klines.session import Session
+from klines.settings import Settings
+from klines.store import Loaded, Stored, note_symbol, store
+from klines.wanted import FIRST_MS, FOREVER_MS, listings, stored_totals, stored_windows
+from klines.window import Window, intersect, missing, subtract, window
+from klines.writer import Item, Writer
+
+REQUEST_S, FILE_S, LONGEST_S = 10.0, 300.0, 30 * 86_400.0
+"""How long a request may take, how long the run waits for the file, and how long it may last; in seconds."""
+SPAN_PAUSES_S, RELEASE_S = (1.0, 3.0), 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a backfill is asked to do, already validated; times in epoch ms."""
+
+    symbols: list[str]
+    start_ms: int
+    end_ms: int
+    market: Market
+    interval: Interval
+    source: str = "auto"
+    refresh: bool = False
+    dry_run: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,  # noqa: ARG003 - every flow's job is made of the settings and its parameters
+        symbols: list[str],
+        start: datetime,
+        end: datetime,
+        market: str = "spot",
+        interval: str = "1m",
+        source: str = "auto",
+        refresh: bool = False,
+        dry_run: bool = False,
+    ) -> Self:
+        """The job that the flow's parameters describe; raises BadParameter for one that can't be."""
+        if interval == "1s" and market != "spot":
+            raise BadParameter(f"interval: 1s exists on spot only, not on {market}")
+        start_ms, end_ms = (int(_utc(time).timestamp() * 1000) for time in (start, end))
+        if start_ms >= end_ms:
+            raise BadParameter(f"start: {_said(start)} is not before the end, {_said(end)}; the end is not included")
+        it = INTERVALS[interval]
+        return cls(list(dict.fromkeys(symbols)), start_ms, end_ms, MARKETS[market], it, source, refresh, dry_run)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a backfill will do: its chunks, and what each symbol costs."""
+
+    chunks: Sequence[Chunk] = ()
+    symbols: Mapping[str, Work] = field(default_factory=dict)
+    total: Work = NOTHING
+    seconds: float = 0.0
+
+
+class _Missing(NamedTuple):
+    """Of one symbol: what is neither stored nor in the ledger for another reason than due, and what to work off."""
+
+    owed: list[Window]
+    gaps: list[Window]
+
+
+class Backfill(Session):
+    """Use as `with`, then call health, plan, load (for each chunk, from threads) and then ask for what it was."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        job: Job,
+        *,
+        request_timeout_s: float = REQUEST_S,
+        pauses_s: Sequence[float] = PAUSES_S,
+    ) -> None:
+        self.job = job
+        self.stored = Stored()
+        self.pieces: list[Piece] = []
+        self.errors: dict[str, Exception] = {}
+        self.unknown: list[str] = []
+        self.stale: list[str] = []
+        self.not_trading: list[str] = []
+        self.unhealthy: KlinesError | None = None
+        self.loader: Loader | None = None
+        self._began_s = time.monotonic()
+        exchange = Exchange(
+            job.market,
+            settings.url(job.market.name),
+            deadline_s=self._began_s + LONGEST_S,
+            request_timeout_s=request_timeout_s,
+            yielding=True,
+        )
+        super().__init__(settings.database, job.interval, exchange, wait_s=FILE_S)
+        self._archive = Archive(settings.archive_url, pauses_s=pauses_s)
+        self._writer = Writer(self._write)
+
+    def _enter_all(self, stack: contextlib.ExitStack) -> None:
+        super()._enter_all(stack)
+        stack.enter_context(self._portal.wrap_async_context_manager(self._archive))
+        stack.enter_context(self._portal.wrap_async_context_manager(self._writer))
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            super().__exit__(*exc)
+        finally:
+            self._release()
+
+    def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+        is_new = self.job.dry_run and not self.database.exists()
+        return in_memory() if is_new else super()._opened()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has lasted."""
+        return time.monotonic() - self._began_s
+
+    @property
+    def wanted(self) -> int:
+        """How many klines the plan has to work off."""
+        return sum(slots_of(piece.gaps, self.interval) for piece in self.pieces)
+
+    @property
+    def left(self) -> int:
+        """How many of them are neither stored nor explained yet."""
+        return sum(slots_of(piece.left, self.interval) for piece in self.pieces)
+
+    def health(self) -> int:
+        """As of every run; from the archive alone a backfill goes on without the exchange."""
+        try:
+            return super().health()
+        except KlinesError as error:
+            if self.job.source != "archive":
+                raise
+            self.unhealthy = error
+            return 0
+
+    def plan(self) -> Plan:
+        """What is missing of the range, as work; noted in the ledger unless this is a dry run."""
+        if not self.unhealthy:
+            self.unknown = self._learn_phase(self.job.symbols)
+        now_ms = self.exchange.now_ms()
+        end_ms = self.interval.floor(min(now_ms, self.interval.ceil(self.job.end_ms)))
+        start_ms = self.interval.ceil(max(self.job.start_ms, FIRST_MS))
+        if not self.interval.is_phase_known or start_ms >= end_ms:
+            return Plan()
+        with self._opened() as connection:
+            found = self._missing(connection, Window(start_ms, end_ms), now_ms)
+            listed_ms = listings(connection, self.market, list(found))
+        whole = self._call(self._whole_pieces, found, listed_ms, now_ms)
+        costs = {piece.symbol: work(piece, self.market, self.interval) for piece in whole}
+        total = sum(costs.values(), NOTHING)
+        seconds = total.seconds(self.exchange.budget.ceiling)
+        made = chunks([piece for piece in whole if piece.gaps], self.interval)
+        if not self.job.dry_run:
+            with self._opened() as connection:
+                self._note(connection, found, whole, now_ms, until_ms=now_ms + max(HOUR, int(seconds * 2000)))
+        self.pieces = [piece for chunk in made for piece in chunk.pieces]
+        self.loader = Loader(self.exchange, self._archive, self._writer, self.interval, whole)
+        return Plan(made, costs, total, seconds)
+
+    def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, _Missing]:
+        """Of each symbol of which anything is missing; of all of them when what is stored is to be refreshed."""
+        symbols = self.job.symbols
+        stored = stored_windows(
+            connection, self.market, self.interval, symbols, wanted.start_ms, self.interval.step(wanted.end_ms, 0)
+        )
+        ledger = read_gaps(connection, self.market.name, self.interval.name, symbols)
+        found = {}
+        for symbol in symbols:
+            others = [gap for gap in ledger[symbol] if gap.reason != DUE]
+            waiting = [gap.window for gap in others if not gap.is_open(now_ms)]
+            settled = [gap.window for gap in others if gap.next_check_ms is None]
+            there = stored.get(symbol, [])
+            gaps = missing([], wanted, settled) if self.job.refresh else missing(there, wanted, waiting)
+            if gaps:
+                found[symbol] = _Missing(missing(there, wanted, [gap.window for gap in others]), gaps)
+        return found
+
+    async def _whole_pieces(
+        self, found: Mapping[str, _Missing], listed_ms: Mapping[str, int], now_ms: int
+    ) -> list[Piece]:
+        """A piece a symbol: its gaps within the time in which the exchange has klines of it."""
+        jobs = [self._whole_piece(symbol, it.gaps, listed_ms.get(symbol), now_ms) for symbol, it in found.items()]
+        pieces = [piece for piece in await asyncio.gather(*jobs) if piece]
+        old = [it.symbol for it in pieces if it.is_known and now_ms - it.life.end_ms > FRESH_MS]
+        if old:
+            trading = await self.exchange.trading(old)
+            self.stale = [symbol for symbol in old if symbol in trading]
+            self.not_trading = [symbol for symbol in old if symbol not in trading]
+        return pieces
+
+    async def _whole_piece(self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int) -> Piece | None:
+        if self.unhealthy or symbol in self.unknown:
+            return self._from_the_archive(symbol, gaps, listed_ms, now_ms)
+        for pause_s in (*SPAN_PAUSES_S, None):
+            try:
+                first_ms, last_ms = await self.exchange.span(symbol, self.interval, listed_ms)
+                break
+            except UnknownSymbol as error:
+                self.unknown.append(symbol)
+                self.errors[symbol] = error
+                return self._from_the_archive(symbol, gaps, listed_ms, now_ms)
+            except Stop:
+                raise
+            except KlinesError as error:
+                if pause_s is None or not isinstance(error, Retry):
+                    self.errors[symbol] = error
+                    return None
+                await asyncio.sleep(pause_s)
+        start_ms = self.interval.floor(max(first_ms or 0, FIRST_MS))
+        end_ms = self.interval.floor(now_ms) if last_ms is None else self.interval.step(last_ms, 1)
+        life = Life(start_ms, end_ms, now_ms)
+        parts = intersect(gaps, window(life.start_ms, life.end_ms))
+        return Piece(symbol, parts, life, self.job.source, last_ms, first_ms)
+
+    def _from_the_archive(self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int) -> Piece | None:
+        """Of a symbol that the exchange does not know (any more), or that it can't be asked about."""
+        if self.job.source == "rest":
+            return None
+        life = Life(listed_ms or FIRST_MS, now_ms, now_ms)
+        return Piece(symbol, intersect(gaps, window(life.start_ms, life.end_ms)), life, "archive", is_known=False)
+
+    def _note(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        found: Mapping[str, _Missing],
+        pieces: Sequence[Piece],
+        now_ms: int,
+        until_ms: int,
+    ) -> None:
+        """Enter what is missing: due, and this run's until `until_ms`; or before the first kline, or after the last."""
+        whole = {piece.symbol: piece for piece in pieces}
+        before = read_gaps(connection, self.market.name, self.interval.name, list(found))
+        changed = {}
+        connection.begin()
+        for symbol, (owed, _) in found.items():
+            piece, gaps = whole.get(symbol), before[symbol]
+            if piece and piece.listed_ms is not None:
+                note_symbol(connection, self.market, symbol, piece.listed_ms)
+                unlisted = intersect(owed, window(0, piece.life.start_ms))
+                gaps = revise(gaps, [], [(part, NOT_LISTED) for part in unlisted], now_ms)
+                owed = subtract(owed, unlisted)
+            if piece and symbol in self.not_trading:
+                over = intersect(owed, window(piece.life.end_ms, FOREVER_MS))
+                gaps = revise(gaps, [], [(part, UNRESOLVED) for part in over], now_ms)
+                owed = subtract(owed, over)
+            if symbol not in self.unknown:
+                gaps = owe(lease(gaps, intersect(owed, piece.gaps if piece else []), until_ms, now_ms), owed, now_ms)
+            if gaps != before[symbol]:
+                changed[symbol] = gaps
+        write_gaps(connection, self.market.name, self.interval.name, changed)
+        connection.commit()
+
+    def load(self, chunk: Chunk) -> None:
+        """Work off a chunk; safe to call from threads, and again after an error; raises the first piece's error."""
+        assert self.loader is not None
+        self._call(self.loader.load, chunk)
+        for piece in chunk.pieces:
+            if piece.error:
+                raise piece.error
+
+    def outcome(self) -> Outcome:
+        """The final state, with its message."""
+        stopped = self.exchange.budget.stopped
+        if stopped:
+            with contextlib.suppress(DatabaseBusy), self._opened() as connection:
+                self._enter_ban(connection, stopped)
+        loader = self.loader
+        found = {*self.unknown} - {piece.symbol for piece in self.pieces if len(piece.left) < len(piece.gaps)}
+        failed = {**self.errors, **{piece.name: piece.error for piece in self.pieces if piece.error}}
+        return conclude(
+            Facts(
+                symbols=len(self.job.symbols),
+                wanted=self.wanted,
+                left=self.left,
+                seconds=self.seconds,
+                stored=self.stored,
+                files=loader.account if loader else Account(),
+                is_from_archive=self.job.source == "archive",
+                is_refresh=self.job.refresh,
+                failed={name: error for name, error in failed.items() if name not in self.unknown},
+                unknown=sorted(found),
+                stale=self.stale,
+                not_trading=self.not_trading,
+                doubted=self._doubted(loader) if loader else [],
+                unchecked=self.unhealthy,
+                stopped=stopped,
+            )
+        )
+
+    def _doubted(self, loader: Loader) -> list[str]:
+        """The days, as `BTCUSDT 2024-01-31`, on which a file and the stored klines disagree with the 1d one."""
+        doubted = []
+        for symbol, days in loader.account.doubted.items():
+            stated = loader.stated(symbol)
+            with self._opened() as connection:
+                for day in sorted(days):
+                    totals = stored_totals(connection, self.market, self.interval, symbol, day)
+                    if totals and not (day.start_ms in stated and totals.agrees(stated[day.start_ms])):
+                        doubted.append(f"{symbol} {days_of(day)}")
+        return doubted
+
+    def _write(self, items: Sequence[Item]) -> float:
+        """One transaction; returns for how many seconds the file was held."""
+        with self._opened() as connection:
+            began_s = time.monotonic()
+            self.stored += store(
+                connection,
+                self.market,
+                self.interval,
+                [item for item in items if isinstance(item, Want)],
+                now_ms=self.exchange.now_ms(),
+                not_trading=self.not_trading,
+                files=[item for item in items if isinstance(item, Loaded)],
+            )
+        return time.monotonic() - began_s
+
+    def _release(self) -> None:
+        """What is left is anybody's again; where the file is busy, or the run is killed, it is so after a while."""
+        left: dict[str, list[Window]] = defaultdict(list)
+        for piece in self.pieces:
+            if piece.left:
+                left[piece.symbol] += piece.left
+        if self.job.dry_run or not left:
+            return
+        now_ms = self.exchange.now_ms()
+        with contextlib.suppress(DatabaseBusy), opened(self.database, time.monotonic() + RELEASE_S) as connection:
+            before = read_gaps(connection, self.market.name, self.interval.name, list(left))
+            connection.begin()
+            write_gaps(
+                connection,
+                self.market.name,
+                self.interval.name,
+                {symbol: release(before[symbol], windows, now_ms) for symbol, windows in left.items()},
+            )
+            connection.commit()
+
+
+def _utc(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _said(time: datetime) -> str:
+    return f"{_utc(time).astimezone(UTC):%Y-%m-%d %H:%M}"

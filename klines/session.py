@@ -1,0 +1,112 @@
+"""What every run has: one exchange on one event loop, the file, and the memory of bans."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import duckdb
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from klines.bans import active_ban, remember_ban
+from klines.database import opened
+from klines.errors import KlinesError, Stop, UnknownSymbol
+from klines.exchange import Exchange
+from klines.interval import Interval
+from klines.wanted import a_stored_time
+
+Result = TypeVar("Result")
+
+
+class Session:
+    """Use as `with`: entering checks the database and the bans, so that bad input, and a ban that holds, end the run
+    before any request.
+
+    `wait_s` is how long it waits for the file while another process holds it; `until_s`, of time.monotonic(), ends
+    that early.
+    """
+
+    def __init__(
+        self, database: Path, interval: Interval, exchange: Exchange, *, wait_s: float, until_s: float = float("inf")
+    ) -> None:
+        self.database = database
+        self.market = exchange.market
+        self.interval = interval
+        self.exchange = exchange
+        self._wait_s = wait_s
+        self._until_s = until_s
+        self._portal: BlockingPortal
+
+    def __enter__(self) -> Self:
+        with self._opened() as connection:
+            ban = active_ban(connection, self.market.pool, machine_ms())
+        if ban:
+            raise ban
+        with contextlib.ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal())
+            self._enter_all(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _enter_all(self, stack: contextlib.ExitStack) -> None:
+        """Enter what lives on the event loop."""
+        stack.enter_context(self._portal.wrap_async_context_manager(self.exchange))
+
+    def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return opened(self.database, min(time.monotonic() + self._wait_s, self._until_s))
+
+    def health(self) -> int:
+        """Ask whether the exchange serves, and for its clock; returns its difference to this machine's, in ms."""
+        self._call(self.exchange.health)
+        return self.exchange.skew_ms
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of a coroutine function on the event loop; what stops everybody is remembered."""
+        try:
+            return self._portal.call(function, *arguments)
+        except Stop as error:
+            with self._opened() as connection:
+                self._enter_ban(connection, error)
+            raise
+
+    def _enter_ban(self, connection: duckdb.DuckDBPyConnection, error: Stop) -> None:
+        remember_ban(connection, self.market.pool, error, now_ms=machine_ms(), exchange_now_ms=self.exchange.now_ms())
+
+    def _learn_phase(self, symbols: Sequence[str]) -> list[str]:
+        """Take the interval's phase from a stored kline, else from the exchange's newest of one of the symbols.
+
+        Returns the symbols that it does not know, and leaves `interval` as it is where none has a kline.
+        """
+        if self.interval.is_phase_known:
+            return []
+        with self._opened() as connection:
+            stored_ms = a_stored_time(connection, self.market, self.interval)
+        phase_ms = None if stored_ms is None else stored_ms % self.interval.length_ms
+        failed: dict[str, KlinesError] = {}
+        for symbol in symbols:
+            if phase_ms is not None:
+                break
+            try:
+                phase_ms = self._call(self.exchange.phase_ms, symbol, self.interval)
+            except Stop:
+                raise
+            except KlinesError as error:
+                failed[symbol] = error
+        if phase_ms is not None:
+            self.interval = self.interval.shifted(phase_ms)
+            return []
+        unknown = [symbol for symbol, error in failed.items() if isinstance(error, UnknownSymbol)]
+        for symbol in failed.keys() - unknown:
+            raise failed[symbol]
+        return unknown
+
+
+def machine_ms() -> int:
+    """This machine's clock, in epoch ms."""
+    return int(time.time() * 1000)

@@ -1,0 +1,176 @@
+"""The bulk archive of data.binance.vision, below /data: zips made of the same klines that REST serves, with checksums.
+
+As there: no header on spot, one on futures since 2022; microseconds on spot since 2025; a file appears some hours after
+its day, or days after its month, and one without klines never does. A checksum line has no newline at its end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.exchange.faults import Answer, Asked
+from tests.exchange.market import DAY_MS, HOUR_MS, LENGTH_MS, Market, Page, Rows, following
+
+PATH = re.compile(
+    r"/data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>\w+)"
+    r"/(?P<name>(?P=symbol)-(?P=interval)-(?P<date>\d{4}-\d\d(-\d\d)?))\.zip(?P<checksum>\.CHECKSUM)?"
+)
+MARKETS = {"spot": "spot", "futures/um": "usdm", "futures/cm": "coinm"}
+NO_DAILY = ("3d", "1w", "1M")
+HEADER = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+)
+MICROSECONDS_FROM_MS, HEADER_FROM_MS = 1_735_689_600_000, 1_640_995_200_000
+KINDS = ("wrong_checksum", "no_checksum", "odd_checksum", "cut_zip", "corrupt_zip", "odd_member", "two_members", "bomb")
+Edit = Callable[[Rows], Rows]
+
+
+class Wanted(NamedTuple):
+    """A file as its path names it."""
+
+    market: str
+    kind: str
+    symbol: str
+    interval: str
+    name: str
+    start_ms: int
+    end_ms: int
+    is_checksum: bool
+
+
+class Archives(Market):
+    """What the archive serves; `folder`, if set, keeps the zips that were made."""
+
+    def __init__(self, markets: Iterable[str], any_symbol: bool) -> None:
+        super().__init__(markets, any_symbol)
+        self.folder: Path | None = None
+        self.published_after_ms = {"daily": 6 * HOUR_MS, "monthly": 2 * DAY_MS}
+        self._placed: dict[str, bytes | None] = {}
+        self._edits: dict[str, Edit] = {}
+        self._spoiled: dict[str, tuple[str, int, list[int]]] = {}
+
+    def place(self, name: str, body: bytes | None) -> None:
+        """Serve these bytes as `name`.zip (BTCUSDT-1m-2020-01-01), with their checksum; None: there is no such file."""
+        self._placed[name] = body
+
+    def misprint(self, name: str, edit: Edit) -> None:
+        """Let the archive's file differ from REST: `edit` is given its REST rows."""
+        self._edits[name] = edit
+        self._zips = {}
+
+    def spoil(self, name: str, kind: str, times: int = -1) -> None:
+        """Spoil the next `times` (−1: all) downloads of a file; see KINDS."""
+        if kind not in KINDS:
+            raise ValueError(f"no kind {kind!r}, one of: {' '.join(KINDS)}")
+        self._spoiled[name] = (kind, times, [0, 0])
+
+    def archived(self, asked: Asked) -> Answer:
+        """The answer to a request below /data."""
+        wanted = named(asked.path)
+        body = None if wanted is None else self._zip(wanted, asked.now_ms)
+        if wanted is None or body is None:
+            return Answer(404, "<Error><Code>NoSuchKey</Code></Error>", kind="application/xml")
+        kind = self._strike(wanted)
+        if wanted.is_checksum:
+            return checksum(wanted, body, kind)
+        return Answer(raw=spoiled(wanted, body, kind), kind="application/zip")
+
+    def _strike(self, wanted: Wanted) -> str:
+        """The fault on this download, the n-th zip or the n-th checksum of the file."""
+        kind, times, served = self._spoiled.get(wanted.name, ("", 0, [0, 0]))
+        served[wanted.is_checksum] += 1
+        return kind if times < 0 or served[wanted.is_checksum] <= times else ""
+
+    def _zip(self, wanted: Wanted, now_ms: int) -> bytes | None:
+        if wanted.name in self._placed:
+            return self._placed[wanted.name]
+        if wanted.end_ms + self.published_after_ms[wanted.kind] > now_ms or wanted.interval not in LENGTH_MS:
+            return None
+        if (wanted.kind == "daily" and wanted.interval in NO_DAILY) or self.listing(
+            wanted.market, wanted.symbol
+        ) is None:
+            return None
+        kept = self.folder / f"{wanted.market}-{wanted.name}.zip" if self.folder else None
+        key = (wanted.market, wanted.name)
+        if key not in self._zips and kept and kept.exists():
+            self._zips[key] = kept.read_bytes()
+        if key not in self._zips:
+            self._zips[key] = self._make(wanted, now_ms)
+            if kept and self._zips[key]:
+                kept.write_bytes(self._zips[key] or b"")
+        return self._zips[key]
+
+    def _make(self, wanted: Wanted, now_ms: int) -> bytes | None:
+        page = Page(
+            wanted.market, wanted.symbol, wanted.interval, wanted.start_ms, wanted.end_ms - 1, 10**9, False, now_ms
+        )
+        rows = self.rows(page)
+        if not rows:
+            return None
+        return zipped(f"{wanted.name}.csv", csv(wanted, self._edits.get(wanted.name, list)(rows)))
+
+
+def named(path: str) -> Wanted | None:
+    """The file that a path names; None for any other path."""
+    found = PATH.fullmatch(path)
+    if found is None or (len(found["date"]) == 10) != (found["kind"] == "daily"):
+        return None
+    interval = {"1mo": "1M"}.get(found["interval"], found["interval"])
+    first = found["date"] if found["kind"] == "daily" else f"{found['date']}-01"
+    start_ms = int(datetime.fromisoformat(first).replace(tzinfo=UTC).timestamp()) * 1000
+    end_ms = start_ms + DAY_MS if found["kind"] == "daily" else following(start_ms, "1M")
+    market, is_checksum = MARKETS[found["market"]], bool(found["checksum"])
+    return Wanted(market, found["kind"], found["symbol"], interval, found["name"], start_ms, end_ms, is_checksum)
+
+
+def csv(wanted: Wanted, rows: Rows) -> bytes:
+    """The rows as the archive writes them."""
+    micro = wanted.market == "spot" and wanted.start_ms >= MICROSECONDS_FROM_MS
+    if micro:
+        rows = [[row[0] * 1000, *row[1:6], row[6] * 1000 + 999, *row[7:]] for row in rows]
+    lines = [",".join(map(str, row)) for row in rows]
+    if wanted.market != "spot" and wanted.start_ms >= HEADER_FROM_MS:
+        lines.insert(0, HEADER)
+    return "\n".join([*lines, ""]).encode()
+
+
+def zipped(member: str, content: bytes, *others: str) -> bytes:
+    """A zip with one member, and empty others."""
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as it:
+        it.writestr(member, content)
+        for other in others:
+            it.writestr(other, b"")
+    return body.getvalue()
+
+
+def checksum(wanted: Wanted, body: bytes, kind: str) -> Answer:
+    """The .CHECKSUM beside a zip; right for all but a cut zip."""
+    if kind == "no_checksum":
+        return Answer(404, "")
+    digest = hashlib.sha256(body if kind == "cut_zip" else spoiled(wanted, body, kind)).hexdigest()
+    digest = digest[::-1] if kind == "wrong_checksum" else digest
+    text = "<html>" if kind == "odd_checksum" else f"{digest}  {wanted.name}.zip"
+    return Answer(body=text, kind="binary/octet-stream")
+
+
+def spoiled(wanted: Wanted, body: bytes, kind: str) -> bytes:
+    """The zip with its fault, if that is one of the zip."""
+    member = f"{wanted.name}.csv"
+    if kind == "cut_zip":
+        return body[: len(body) // 2]
+    if kind == "corrupt_zip":
+        return body[:60] + bytes(200) + body[260:]
+    if kind == "bomb":
+        return zipped(member, bytes(80 * 2**20))
+    if kind in ("odd_member", "two_members"):
+        content = zipfile.ZipFile(io.BytesIO(body)).read(member)
+        return zipped(f"../{member}", content) if kind == "odd_member" else zipped(member, content, "other.csv")
+    return body
