@@ -215,7 +215,11 @@ class Backfill(Session):
         """A piece a symbol: its gaps within the time in which the exchange has klines of it."""
         jobs = [self._whole_piece(symbol, it.gaps, listed_ms.get(symbol), now_ms) for symbol, it in found.items()]
         pieces = [piece for piece in await asyncio.gather(*jobs) if piece]
-        old = [it.symbol for it in pieces if it.is_known and now_ms - it.life.end_ms > FRESH_MS]
+        old = [
+            piece.symbol
+            for piece in pieces
+            if piece.is_known and now_ms - self.interval.step(piece.life.end_ms, 1) > FRESH_MS
+        ]
         if old:
             trading = await self.exchange.trading(old)
             self.stale = [symbol for symbol in old if symbol in trading]
@@ -294,7 +298,7 @@ class Backfill(Session):
 
     def outcome(self) -> Outcome:
         """The final state, with its message."""
-        stopped = self.exchange.budget.stopped
+        stopped = None if self.unhealthy else self.exchange.budget.stopped
         if stopped:
             with contextlib.suppress(DatabaseBusy), self._opened() as connection:
                 self._enter_ban(connection, stopped)

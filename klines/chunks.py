@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from klines.files import File, Life, choose, holding
+from klines.files import File, Life, choose
 from klines.interval import DAY, INTERVALS, Interval
 from klines.market import Market
 from klines.plan import pages
@@ -118,9 +118,9 @@ def work(piece: Piece, market: Market, interval: Interval) -> Work:
 
 
 def pick(left: Sequence[Window], piece: Piece, market: Market, interval: Interval, *, is_month: bool) -> list[File]:
-    """The files to load for what is left: from the archive alone whatever holds any of it, else what is worth it."""
-    which = holding if piece.source == "archive" else choose
-    return which(left, piece.symbol, market, interval, piece.life, is_month=is_month)
+    """The files to load for what is left of a piece."""
+    every = piece.source == "archive"
+    return choose(left, piece.symbol, market, interval, piece.life, is_month=is_month, every=every)
 
 
 def _alive(piece: Piece) -> Window:

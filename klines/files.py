@@ -79,32 +79,34 @@ class Life:
 
 
 def choose(
-    gaps: Sequence[Window], symbol: str, market: Market, interval: Interval, life: Life, *, is_month: bool
+    gaps: Sequence[Window],
+    symbol: str,
+    market: Market,
+    interval: Interval,
+    life: Life,
+    *,
+    is_month: bool,
+    every: bool = False,
 ) -> list[File]:
-    """The files of the months, or days, that are missing as a whole and for which REST would need several pages.
+    """The files to load for gaps: of months, or days, that are missing as a whole, where REST would need several pages
+    for each; ascending.
 
-    A month in which the symbol was listed, or ended, is whole when all of its life in it is missing.
+    With `every`, for when REST is not asked: all days of which anything is missing, and all months that are missing as
+    a whole or that have no days. A month in which the symbol was listed, or ended, is whole when all of its life in it
+    is missing.
     """
-    return [
-        file
-        for file in holding(gaps, symbol, market, interval, life, is_month=is_month)
-        if _slots(file, interval) > market.page_slots(interval) and _is_missing(file, gaps, life)
-    ]
-
-
-def holding(
-    gaps: Sequence[Window], symbol: str, market: Market, interval: Interval, life: Life, *, is_month: bool
-) -> list[File]:
-    """The files of all months, or days, of which anything is missing and that have been over for an hour; ascending.
-
-    None where there are none: days of 3d, 1w, 1M; months of 1s, which would not fit into memory.
-    """
-    sizes = (interval.length_ms >= MINUTE or not interval.length_ms) if is_month else 0 < interval.length_ms <= DAY
-    if not sizes:
-        return []
     alive = intersect(gaps, window(life.start_ms, life.end_ms))
-    files = _covering(alive, symbol, market, interval, is_month=is_month)
-    return [file for file in files if file.window.end_ms + HOUR <= life.now_ms]
+    files = _covering(alive, symbol, market, interval, is_month=is_month) if _exist(interval, is_month) else ()
+    published = [file for file in files if file.window.end_ms + HOUR <= life.now_ms]
+    if every and not (is_month and _exist(interval, is_month=False)):
+        return published
+    pages = market.page_slots(interval)
+    return [it for it in published if (every or _slots(it, interval) > pages) and _is_missing(it, gaps, life)]
+
+
+def _exist(interval: Interval, is_month: bool) -> bool:
+    """Whether there are such files: no days of 3d, 1w, 1M; and months of 1s would not fit into memory."""
+    return not 0 < interval.length_ms < MINUTE if is_month else 0 < interval.length_ms <= DAY
 
 
 def _slots(file: File, interval: Interval) -> int:

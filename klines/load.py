@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import polars as pl
 
@@ -32,6 +32,10 @@ ROOM = 1_500_000
 REST_COST = 5
 """A kline of an answer takes so many times the memory of one of a file."""
 PAGES_A_WANT = 10
+LATE_MONTH_MS = 45 * DAY
+"""A month's file has appeared up to the 13th of the next month; one that is missing for longer stays so."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -78,23 +82,36 @@ class Loader:
     async def _load(self, piece: Piece) -> None:
         piece.error = None
         try:
-            for is_month in (True, False) if piece.source != "rest" else ():
-                files = pick(piece.left, piece, self._exchange.market, self._interval, is_month=is_month)
-                await _all(self._file(piece, file) for file in files)
+            if piece.source != "rest":
+                await self._files(piece)
             if piece.source != "archive":
                 await _all(self._ask(piece, want) for want in self._wants(piece))
         except Exception as error:  # spoils this piece only
             piece.error = error
 
-    async def _file(self, piece: Piece, file: File) -> None:
+    async def _files(self, piece: Piece) -> None:
+        """The months, then the days that no month had; of a symbol that the exchange does not know, no days of months
+        that are missing for long: it may never have been."""
+        market, interval, left = self._exchange.market, self._interval, piece.left
+        months = pick(left, piece, market, interval, is_month=True)
+        was_there = await _all(self._file(piece, file) for file in months)
+        left = piece.left
+        if not piece.is_known:
+            absent = [file.window for file, was in zip(months, was_there, strict=True) if not was]
+            left = subtract(left, [it for it in absent if it.end_ms < piece.life.now_ms - LATE_MONTH_MS])
+        await _all(self._file(piece, file) for file in pick(left, piece, market, interval, is_month=False))
+
+    async def _file(self, piece: Piece, file: File) -> bool:
+        """Store what is wanted of a file; whether there was one."""
         async with self._room.taken(self._slots([file.window])):
             with self._writer.working():
                 content = await self._fetch(file)
                 if content is None:
-                    return
+                    return False
                 loaded = await self._check(piece, file, content)
             await self._writer.put(loaded, loaded.rows.height)
         piece.left = subtract(piece.left, islands(loaded.rows, self._interval))
+        return True
 
     async def _fetch(self, file: File) -> Content | None:
         try:
@@ -185,12 +202,13 @@ def _within(rows: pl.DataFrame, windows: Sequence[Window]) -> pl.DataFrame:
     return rows.filter(pl.any_horizontal(time.is_between(w.start_ms, w.end_ms, closed="left") for w in windows))
 
 
-async def _all(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all to their ends, then raise the first error."""
+async def _all(jobs: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """The results of all, when all have ended; then raises the first error."""
     results = await asyncio.gather(*jobs, return_exceptions=True)
     for error in results:
         if isinstance(error, BaseException):
             raise error
+    return cast(list[Result], results)
 
 
 class _Room:

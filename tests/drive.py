@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +13,8 @@ from typing import Any, NamedTuple
 import duckdb
 import pytest
 
+from klines import backfill
+from klines.backfilled import planned
 from klines.errors import KlinesError
 from klines.outcome import Outcome, fail
 from klines.run import Job, Run
@@ -57,6 +61,37 @@ def collect_once(
             run.health()
             run.fetch(run.plan())
             run.store()
+            return run.outcome()
+    except KlinesError as error:
+        return fail(error)
+
+
+def backfill_once(
+    exchange: StandIn | Fixed,
+    database: Path,
+    symbols: Sequence[str],
+    start: str,
+    end: str,
+    *,
+    request_timeout_s: float = 1,
+    **options: Any,
+) -> Outcome:
+    """One backfill: health, plan, every chunk loaded, a failing one tried once."""
+    url = exchange.url
+    settings = Settings(database=database, spot_url=url, usdm_url=url, coinm_url=url, archive_url=url)
+    try:
+        times = (datetime.fromisoformat(start), datetime.fromisoformat(end))
+        job = backfill.Job.of(settings, list(symbols), *times, **options)
+        with backfill.Backfill(settings, job, request_timeout_s=request_timeout_s, pauses_s=(0.01, 0.01)) as run:
+            run.health()
+            plan = run.plan()
+            if job.dry_run:
+                return Outcome("Completed", planned(len(job.symbols), plan.total, plan.seconds))
+            if plan.chunks:
+                with ThreadPoolExecutor(8) as threads:
+                    for loading in [threads.submit(run.load, chunk) for chunk in plan.chunks]:
+                        with contextlib.suppress(KlinesError):
+                            loading.result()
             return run.outcome()
     except KlinesError as error:
         return fail(error)
