@@ -39,7 +39,7 @@ from klines.writer import Item, Writer
 
 REQUEST_S, FILE_S, LONGEST_S = 10.0, 300.0, 30 * 86_400.0
 """How long a request may take, how long the run waits for the file, and how long it may last; in seconds."""
-SPAN_PAUSES_S, RELEASE_S = (1.0, 3.0), 5.0
+SPAN_PAUSES_S, RELEASE_S = (0.5, 2.0, 8.0), 5.0
 
 
 @dataclass(frozen=True, slots=True)
