@@ -261,3 +261,68 @@ def test_a_block_outranks_a_limit() -> None:
         assert isinstance(budget.stopped, Blocked)
 
     run(scenario)
+
+
+def yielding(scenario: Callable[[Clock, Budget], Coroutine[Any, Any, None]], at_ms: int) -> None:
+    """`scenario` with a budget that leaves others their share."""
+    clock = Clock(START + at_ms)
+    asyncio.run(asyncio.wait_for(scenario(clock, Budget(FULL, SHARE, clock, yielding=True)), 5))
+
+
+async def spend_all(clock: Clock, budget: Budget, others: int = 0) -> int:
+    """Spend until there is none left in this minute, each request answered with the sum; how much that was."""
+    spent = 0
+    while True:
+        try:
+            await budget.spend(2, clock.now_ms + 1)
+        except Spent:
+            return spent
+        spent += 2
+        budget.learn(spent + others, 2, clock.now_ms)
+
+
+def test_a_yielding_run_leaves_what_others_used() -> None:
+    """A backfill leaves the last minute's weight of the others, a tenth of the limit over it, and the tenth that nobody
+    uses; a part of its own it spends in the last ten seconds only, when the answers tell what others used."""
+
+    async def scenario(clock: Clock, budget: Budget) -> None:
+        clock.now_ms = START + 55_000
+        await spend_all(clock, budget, others=1200)
+        clock.now_ms = START + MINUTE + 5_000
+        assert int(FULL * 0.75) - 1200 == await spend_all(clock, budget)
+
+    yielding(scenario, 5_000)
+
+
+def test_a_yielding_run_knows_nothing_yet() -> None:
+    """Until a minute's end was seen a third of its share is left to others, whoever they are."""
+
+    async def scenario(clock: Clock, budget: Budget) -> None:
+        assert int(FULL * 0.75 - FULL * SHARE / 3) == await spend_all(clock, budget)
+
+    yielding(scenario, 5_000)
+
+
+def test_what_others_use_now_is_not_left_twice() -> None:
+    """What others have used in this minute already is not reserved for them again."""
+
+    async def scenario(clock: Clock, budget: Budget) -> None:
+        clock.now_ms = START + 55_000
+        await spend_all(clock, budget, others=1200)
+        clock.now_ms = START + MINUTE + 5_000
+        budget.learn(1200)
+        assert int(FULL * 0.75) - 1200 == await spend_all(clock, budget, others=1200)
+
+    yielding(scenario, 5_000)
+
+
+def test_an_answer_from_the_last_minute_says_nothing_of_this_one() -> None:
+    """A sum that was counted before the full minute, and arrives after it, is not this minute's."""
+
+    async def scenario(clock: Clock, budget: Budget) -> None:
+        sent_ms = clock.now_ms
+        clock.now_ms = START + MINUTE + 1_000
+        budget.learn(5000, 2, sent_ms)
+        assert 0 == budget.used
+
+    yielding(scenario, 59_900)
