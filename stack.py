@@ -227,7 +227,7 @@ def prepare(is_demo: bool) -> int:
         "PREFECT_API_URL": "",
         "PREFECT_HOME": str(CHECKOUT / ".demo" / "prefect"),
         "KLINES_DATABASE": str(CHECKOUT / ".demo" / "klines.duckdb"),
-        "KLINES_SPOT_URL": f"http://{HOST}:{port + 1}",
+        **{f"KLINES_{name}_URL": f"http://{HOST}:{port + 1}" for name in ("SPOT", "USDM", "COINM", "ARCHIVE")},
     }
     if is_demo:
         with writing(CHECKOUT / ".demo", "clone klines into a folder that you can write"):
