@@ -50,7 +50,7 @@ def backfill(
         symbols: Symbols to load, as in BTCUSDT; also delisted ones.
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00; UTC where no zone is given.
         end: The open time before which it ends; in the future: now. The same forms as of start.
-        market: spot, usdm (USDⓈ-M futures) or coinm (COIN-M futures).
+        market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         source: auto takes whole days from the archive (data.binance.vision) and the rest by REST;
             archive or rest takes all from one of them.

@@ -47,7 +47,7 @@ def collect(
 
     Args:
         symbols: Symbols to collect, as in BTCUSDT; none: those of the setting KLINES_SYMBOLS.
-        market: spot, usdm (USDⓈ-M futures) or coinm (COIN-M futures).
+        market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         lookback: How far back holes are looked for, as an ISO 8601 duration (P1D, PT3H); a longer
             time without a run is caught up whatever this is.

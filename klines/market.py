@@ -1,7 +1,7 @@
 """Binance's markets, one frozen row each: what a page costs and how long it may be.
 
-Sources: Binance REST docs (spot `GET /api/v3/klines`: weight 2, at most 1,000 rows; USDⓈ-M and COIN-M klines: weight by
-`limit`, at most 1,500 rows; COIN-M: the last `limit` rows of at most 200 days). USDⓈ-M and COIN-M share one pool of
+Sources: Binance REST docs (spot `GET /api/v3/klines`: weight 2, at most 1,000 rows; USDS-M and COIN-M klines: weight by
+`limit`, at most 1,500 rows; COIN-M: the last `limit` rows of at most 200 days). USDS-M and COIN-M share one pool of
 2,400 weight a minute since 2026-06-30.
 """
 

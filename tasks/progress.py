@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import Self, cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from klines.backfill import Backfill, Plan
 from klines.backfilled import duration, planned
@@ -34,7 +36,7 @@ def publish(plan: Plan) -> None:
     ]
     said = planned(len(rows), plan.total, plan.seconds)
     more = f"\n\nThe {SHOWN} largest of {len(rows)} symbols." if len(rows) > SHOWN else ""
-    create_markdown_artifact(f"{said}.\n\n" + "\n".join(table) + more, key="plan", description=said)
+    create_markdown_artifact("\n".join(table) + more, key="plan", description=said)
 
 
 class Watch:
@@ -46,19 +48,18 @@ class Watch:
         self._wanted = run.wanted
         self._began_s = self._told_s = time.monotonic()
         self._bar = Progress(
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f} klines"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[rate]:,.0f} a second"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
+            BarColumn(style="grey37", complete_style="green", finished_style="green", pulse_style="green"),
+            TextColumn("{task.percentage:>3.0f}%", style="none"),
+            TextColumn("{task.fields[said]}", style="none"),
+            console=_console(),
+            refresh_per_second=2,
             transient=True,
             disable=not sys.stderr.isatty(),
         )
 
     def __enter__(self) -> Self:
         self._artifact = cast(UUID, create_progress_artifact(0.0, key="progress", description=self._said(self._wanted)))
-        self._line = self._bar.add_task("", total=self._wanted, rate=0.0)
+        self._line = self._bar.add_task("", total=self._wanted, said="")
         self._bar.start()
         return self
 
@@ -69,7 +70,7 @@ class Watch:
     def __call__(self) -> None:
         """Show how far it is."""
         left = self._run.left
-        self._bar.update(self._line, completed=self._wanted - left, rate=self._rate(left))
+        self._bar.update(self._line, completed=self._wanted - left, said=self._said(left))
         if time.monotonic() - self._told_s >= ARTIFACT_S:
             self._told_s = time.monotonic()
             self._tell(left)
@@ -85,3 +86,9 @@ class Watch:
 
     def _rate(self, left: int) -> float:
         return (self._wanted - left) / max(0.1, time.monotonic() - self._began_s)
+
+
+def _console() -> Console:
+    """The console that Prefect logs to, so that its lines are written above the bar and not into it."""
+    handlers = [*logging.getLogger("prefect").handlers, *logging.getLogger().handlers]
+    return next((it.console for it in handlers if isinstance(it, PrefectConsoleHandler)), Console(stderr=True))

@@ -69,7 +69,7 @@ def test_three_recorded_months_over_the_switch_to_microseconds(exchange: StandIn
 
 
 def test_a_recorded_month_of_futures(exchange: StandIn, tmp_path: Path) -> None:
-    """ALGOUSDT of September 2024, with its header: a monthly file of USDⓈ-M, value by value."""
+    """ALGOUSDT of September 2024, with its header: a monthly file of USDS-M, value by value."""
     body = recorded("usdm_archive", "ALGOUSDT-1m-2024-09.zip").read_bytes()
     rows = rest_rows(zipfile.ZipFile(io.BytesIO(body)).read("ALGOUSDT-1m-2024-09.csv").decode())
     exchange.place("ALGOUSDT-1m-2024-09", body)

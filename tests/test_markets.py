@@ -90,7 +90,7 @@ def test_futures_are_healthy_by_ping_and_time(exchange: StandIn, database: Path)
 
 @pytest.mark.parametrize(("first", "second"), [("spot", "usdm"), ("coinm", "spot")])
 def test_ban_of_one_pool_never_stops_the_other(exchange: StandIn, database: Path, first: str, second: str) -> None:
-    """Spot and futures are limited apart, USDⓈ-M and COIN-M together: a ban holds for its own pool alone."""
+    """Spot and futures are limited apart, USDS-M and COIN-M together: a ban holds for its own pool alone."""
     exchange.fault(SYMBOL[first], "status", status=418)
     assert collect_once(exchange, database, [SYMBOL[first]], market=first).state == "RateLimited"
     exchange.clear()
@@ -103,7 +103,7 @@ def test_ban_of_one_pool_never_stops_the_other(exchange: StandIn, database: Path
 
 
 def test_futures_share_one_pool_of_weight(exchange: StandIn, database: Path) -> None:
-    """USDⓈ-M and COIN-M draw on one sum: what the one has used the other leaves out, and nobody is limited."""
+    """USDS-M and COIN-M draw on one sum: what the one has used the other leaves out, and nobody is limited."""
     exchange.weight_limit["futures"] = 100
     collect_once(exchange, database, [f"U{n}USDT" for n in range(70)], market="usdm")
     used = exchange.used_weight("futures")
