@@ -17,7 +17,8 @@ from klines.errors import BadParameter, Unusable
 
 
 def main(flow: Flow[..., Any], prepare: Callable[..., object]) -> NoReturn:
-    """Run `flow` with the command line's parameters and exit: 0 when it Completed, 1 when not, 2 for bad parameters.
+    """Run `flow` with the command line's parameters and exit: 0 when it Completed, 1 when not, 2 for bad parameters,
+    130 after Ctrl-C.
 
     Parameters and settings are checked before Prefect starts; `prepare`, given the settings and all the parameters,
     checks what goes together.
@@ -30,7 +31,11 @@ def main(flow: Flow[..., Any], prepare: Callable[..., object]) -> NoReturn:
     except Unusable as error:
         print(f"klines: {error}", file=sys.stderr)
         sys.exit(2)
-    state: State[Any] = cast(Any, flow)(**parameters, return_state=True)
+    try:
+        state: State[Any] = cast(Any, flow)(**parameters, return_state=True)
+    except KeyboardInterrupt:
+        print("klines: stopped; what is stored stays, and another run goes on from there", file=sys.stderr)
+        sys.exit(130)
     print(f"{state.name}: {state.message}")
     sys.exit(0 if state.is_completed() else 1)
 

@@ -20,7 +20,7 @@ from klines.archive import PAUSES_S, Archive
 from klines.backfilled import Facts, conclude
 from klines.chunks import NOTHING, Chunk, Piece, Work, chunks, days_of, slots_of, work
 from klines.database import in_memory, opened
-from klines.errors import BadParameter, DatabaseBusy, KlinesError, Retry, Stop, UnknownSymbol
+from klines.errors import BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol
 from klines.exchange import FRESH_MS, Exchange
 from klines.files import Life
 from klines.gaps import read_gaps, write_gaps
@@ -30,7 +30,7 @@ from klines.load import Account, Loader
 from klines.market import MARKETS, Market
 from klines.outcome import Outcome
 from klines.plan import Want
-from klines.session import Session
+from klines.session import STOPPED, Session
 from klines.settings import Settings
 from klines.store import Loaded, Stored, note_symbol, store
 from klines.wanted import FIRST_MS, FOREVER_MS, listings, stored_totals, stored_windows
@@ -133,7 +133,10 @@ class Backfill(Session):
         stack.enter_context(self._portal.wrap_async_context_manager(self._writer))
 
     def __exit__(self, *exc: object) -> None:
+        self._is_ending = True
         try:
+            if self.loader:
+                self._portal.call(self.loader.stop)
             super().__exit__(*exc)
         finally:
             self._release()
@@ -292,6 +295,8 @@ class Backfill(Session):
         """Work off a chunk; safe to call from threads, and again after an error; raises the first piece's error."""
         assert self.loader is not None
         self._call(self.loader.load, chunk)
+        if self._is_ending:  # what the pieces say then is only what they met when everything was closed
+            raise Interrupted(STOPPED)
         for piece in chunk.pieces:
             if piece.error:
                 raise piece.error

@@ -11,7 +11,8 @@ KlinesError
 │   ├── Blocked        403, 451: this address is refused
 │   └── ExchangeDown   maintenance, unreachable, or publishing nothing
 ├── Later              not in this run: the next one asks again
-│   └── Overloaded     -1008: "try again in a few minutes"
+│   ├── Overloaded     -1008: "try again in a few minutes"
+│   └── Interrupted    the run was stopped from outside
 ├── GiveUp             this symbol only: asking again gives the same answer
 │   ├── UnknownSymbol  the exchange does not know it
 │   └── RequestRefused the exchange refused the request: our mistake
@@ -79,6 +80,10 @@ class Later(KlinesError):
 
 class Overloaded(Later):
     """The exchange sheds load (-1008)."""
+
+
+class Interrupted(Later):
+    """The run was stopped from outside: by Ctrl-C, or cancelled."""
 
 
 class GiveUp(KlinesError):

@@ -74,10 +74,21 @@ class Loader:
         self._whole = {piece.symbol: piece for piece in symbols}
         self._stated: dict[str, asyncio.Task[dict[int, Totals] | None]] = {}
         self._room = _Room(ROOM)
+        self._running: set[asyncio.Future[Any]] = set()
 
     async def load(self, chunk: Chunk) -> None:
         """Work off a chunk; returns when all that could be had is committed. Called again it asks for the rest only."""
-        await asyncio.gather(*(self._load(piece) for piece in chunk.pieces))
+        loading = asyncio.gather(*(self._load(piece) for piece in chunk.pieces))
+        self._running.add(loading)
+        loading.add_done_callback(self._running.discard)
+        await loading
+
+    async def stop(self) -> None:
+        """End what is being loaded; whoever waits for it gets a CancelledError."""
+        running = [*self._running, *self._stated.values()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _load(self, piece: Piece) -> None:
         piece.error = None

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import duckdb
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from klines.bans import active_ban, remember_ban
 from klines.database import opened
-from klines.errors import KlinesError, Stop, UnknownSymbol
+from klines.errors import Interrupted, KlinesError, Stop, UnknownSymbol
 from klines.exchange import Exchange
 from klines.interval import Interval
 from klines.wanted import a_stored_time
 
-Result = TypeVar("Result")
+STOPPED = "the run was stopped"
 
 
 class Session:
@@ -38,6 +39,7 @@ class Session:
         self.exchange = exchange
         self._wait_s = wait_s
         self._until_s = until_s
+        self._is_ending = False
         self._portal: BlockingPortal
 
     def __enter__(self) -> Self:
@@ -52,6 +54,7 @@ class Session:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._is_ending = True
         self._stack.close()
 
     def _enter_all(self, stack: contextlib.ExitStack) -> None:
@@ -67,9 +70,16 @@ class Session:
         return self.exchange.skew_ms
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The result of a coroutine function on the event loop; what stops everybody is remembered."""
+        """The result of a coroutine function on the event loop; what stops everybody is remembered.
+
+        Raises Interrupted in threads that the end of the run cuts short.
+        """
         try:
             return self._portal.call(function, *arguments)
+        except (CancelledError, RuntimeError, AssertionError):
+            if self._is_ending:
+                raise Interrupted(STOPPED) from None
+            raise
         except Stop as error:
             with self._opened() as connection:
                 self._enter_ban(connection, error)

@@ -41,6 +41,7 @@ class Writer:
         self._write = write
         self._handed: list[_Handed] = []
         self._working = 0
+        self._has_ended = False
         self._most_rows = FIRST_ROWS
         self._wake = asyncio.Event()
 
@@ -49,6 +50,7 @@ class Writer:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._has_ended = True
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -66,7 +68,10 @@ class Writer:
             self._wake.set()
 
     async def put(self, item: Item, rows: int) -> None:
-        """Hand over, and wait until it is committed; raises what the transaction raised."""
+        """Hand over, and wait until it is committed; raises what the transaction raised, or CancelledError when the
+        writer has ended."""
+        if self._has_ended:
+            raise asyncio.CancelledError
         handed = _Handed(item, rows)
         self._handed.append(handed)
         self._wake.set()

@@ -120,7 +120,8 @@ def test_nobody_waits_for_a_writer_that_has_ended() -> None:
             await writer.put(item(0), 1)
             waiting = asyncio.create_task(writer.put(item(1), 1))
             await asyncio.sleep(0.01)
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
+        for late in (waiting, writer.put(item(2), 1)):
+            with pytest.raises(asyncio.CancelledError):
+                await late
 
     asyncio.run(asyncio.wait_for(whole(), 5))
