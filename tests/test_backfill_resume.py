@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from klines.settings import CHECKOUT
+from klines import backfill
+from klines.errors import Interrupted
+from klines.settings import CHECKOUT, Settings
 from tests.drive import NOON, backfill_once, collect_once, ms, published, query, stored
 from tests.exchange import StandIn
 
@@ -90,3 +95,25 @@ def test_beside_collect(exchange: StandIn, database: Path) -> None:
     # a page of REST would be one of the minute's that took the backfill's work: it asks for days only
     asked = [r for r in exchange.kline_requests() if r.params["interval"] == "1m" and int(r.params["limit"]) > 100]
     assert [] == asked
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.3, 0.6, 1.0])
+def test_left_early(exchange: StandIn, database: Path, after_s: float) -> None:
+    """A run that is cut short, as by Ctrl-C, ends at once, whatever it was at; what is left is anybody's again."""
+    settings = Settings(database=database, spot_url=exchange.url, archive_url=exchange.url)
+    start, end = map(datetime.fromisoformat, RANGE)
+    job = backfill.Job.of(settings, SYMBOLS, start, end)
+    with ThreadPoolExecutor(8) as threads:
+        with contextlib.suppress(KeyboardInterrupt), backfill.Backfill(settings, job) as run:
+            run.health()
+            loading = [threads.submit(run.load, chunk) for chunk in run.plan().chunks]
+            time.sleep(after_s)
+            began_s = time.monotonic()
+            raise KeyboardInterrupt
+        assert time.monotonic() - began_s < 8
+        errors = [it.exception(timeout=1) for it in loading]
+    assert {Interrupted} >= {type(error) for error in errors if error}
+    leased = "count(*) FILTER (next_check > first_seen + INTERVAL 1 MINUTE)"
+    [(due, leases)] = query(database, f"SELECT count(*), {leased} FROM gaps")
+    assert 0 == leases
+    assert due or not any(errors)
