@@ -40,6 +40,7 @@ def test_every_command_runs(exchange: StandIn, database: Path, tmp_path: Path) -
     """Each line of the sh blocks is a target of the Makefile, or ends with status 0 against the stand-in."""
     environment = os.environ | {
         "KLINES_SPOT_URL": exchange.url,
+        "KLINES_ARCHIVE_URL": exchange.url,
         "KLINES_DATABASE": str(database),
         "PREFECT_HOME": str(tmp_path / "prefect"),
     }
@@ -52,8 +53,10 @@ def test_every_command_runs(exchange: StandIn, database: Path, tmp_path: Path) -
             command[0] = sys.executable
         done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=150)
         assert done.returncode == 0, done.stderr
-    assert [("BTCUSDT", 180), ("ETHUSDT", 180)] == query(
-        database, "SELECT symbol, count(*) FROM klines GROUP BY symbol ORDER BY symbol"
+    assert [("BTCUSDT", 180, 86_400), ("ETHUSDT", 180, 86_400)] == query(
+        database,
+        """SELECT symbol, count(*) FILTER (source = 'rest'), count(*) FILTER (source = 'monthly')
+           FROM klines GROUP BY symbol ORDER BY symbol""",
     )
 
 
@@ -63,7 +66,7 @@ def test_every_table_and_state_and_setting_is_named(exchange: StandIn, database:
     tables = {name for (name,) in query(database, "SELECT table_name FROM duckdb_tables()")}
     named = set(re.findall(r"^\| `?(\w+)`? \|", README, re.MULTILINE))
 
-    assert {"klines", "gaps", "rejects", "restatements", "bans"} <= named & tables
+    assert {"klines", "gaps", "rejects", "restatements", "archive_files", "bans"} <= named & tables
     assert {"Completed", "Degraded", "Failed", *STATES.values()} <= named
     settings = {name.removeprefix("KLINES_").lower() for name in named if name.startswith("KLINES_")}
     assert settings <= set(Settings.model_fields)
