@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+from pathlib import Path
 
 from tests.exchange.server import StandIn
 
@@ -25,9 +26,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8765, help="port on 127.0.0.1; 0: any free one")
     parser.add_argument("--symbols", nargs="*", default=[], help="names, or how many USDT pairs (default 10)")
     parser.add_argument("--any", action="store_true", help="answer for every upper-case name")
+    parser.add_argument("--archives", type=Path, help="a folder with files of the archive, below data/")
     args = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     with StandIn(symbols(args.symbols), port=args.port, any_symbol=args.any) as exchange:
+        exchange.folder = args.archives
         switch = f"curl -X POST '{exchange.url}/faults?symbol=ETHUSDT&kind=status&status=500' (off: -X DELETE)"
         print(f"exchange stand-in at {exchange.url}; a fault: {switch}", flush=True)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})

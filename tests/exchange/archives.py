@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
 
 
 class Archives(Market):
-    """What the archive serves; `folder`, if set, keeps the zips that were made."""
+    """What the archive serves; a file that `folder` holds, at the path of its address, goes before one made anew."""
 
     def __init__(self, markets: Iterable[str], any_symbol: bool) -> None:
         super().__init__(markets, any_symbol)
@@ -71,9 +71,22 @@ class Archives(Market):
             raise ValueError(f"no kind {kind!r}, one of: {' '.join(KINDS)}")
         self._spoiled[name] = (kind, times, [0, 0])
 
+    def keep(self, path: str, now_ms: int) -> None:
+        """Make a zip and its checksum into `folder`, unless they are there."""
+        assert self.folder is not None
+        place, wanted = self.folder / path[1:], named(path)
+        body = None if wanted is None or place.exists() else self._zip(wanted, now_ms)
+        if wanted is None or body is None:
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Path(f"{place}.CHECKSUM").write_text(checksum(wanted, body, "").body)
+        place.write_bytes(body)
+
     def archived(self, asked: Asked) -> Answer:
         """The answer to a request below /data."""
         wanted = named(asked.path)
+        if wanted and self.folder and (kept := self.folder / asked.path[1:]).is_file():
+            return Answer(file=kept, kind="binary/octet-stream" if wanted.is_checksum else "application/zip")
         body = None if wanted is None else self._zip(wanted, asked.now_ms)
         if wanted is None or body is None:
             return Answer(404, "<Error><Code>NoSuchKey</Code></Error>", kind="application/xml")
@@ -97,14 +110,9 @@ class Archives(Market):
             wanted.market, wanted.symbol
         ) is None:
             return None
-        kept = self.folder / f"{wanted.market}-{wanted.name}.zip" if self.folder else None
         key = (wanted.market, wanted.name)
-        if key not in self._zips and kept and kept.exists():
-            self._zips[key] = kept.read_bytes()
         if key not in self._zips:
             self._zips[key] = self._make(wanted, now_ms)
-            if kept and self._zips[key]:
-                kept.write_bytes(self._zips[key] or b"")
         return self._zips[key]
 
     def _make(self, wanted: Wanted, now_ms: int) -> bytes | None:

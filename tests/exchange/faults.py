@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.exchange.market import Row, Rows, floor
@@ -61,11 +62,13 @@ class Asked:
 
 @dataclass(slots=True)
 class Answer:
-    """What will be sent: `rows` instead of a body for klines, `raw` for a file; `wire` is a fault of the connection."""
+    """What will be sent: `rows` instead of a body for klines, `raw` or a `file` of the disk for a download; `wire` is a
+    fault of the connection."""
 
     status: int = 200
     body: str = "{}"
     raw: bytes | None = None
+    file: Path | None = None
     rows: Rows | None = None
     kind: str = JSON_TYPE
     headers: dict[str, str] = field(default_factory=dict)
@@ -123,7 +126,7 @@ def page(status: int, title: str = "") -> Answer:
 
 def _become(answer: Answer, other: Answer) -> None:
     answer.status, answer.body, answer.rows, answer.kind = other.status, other.body, None, other.kind
-    answer.raw = None
+    answer.raw = answer.file = None
     answer.headers = other.headers
 
 

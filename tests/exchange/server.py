@@ -4,8 +4,9 @@
         exchange.fault("BTCUSDT", "status", status=503, times=1)
         urlopen(exchange.url + "/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=3")
 
-One port serves /api/v3 and /sapi (pool "spot"), /fapi/v1 and /dapi/v1 (one pool, "futures"), and the switches
-/faults and /latency for a hand at the keyboard. HTTP is spoken by hand: faults of the wire need the socket.
+One port serves /api/v3, /sapi and the archive below /data (pool "spot"), /fapi/v1 and /dapi/v1 (one pool, "futures"),
+and for a hand at the keyboard the switches /faults and /latency, and /record, which counts the answers by status. HTTP
+is spoken by hand: faults of the wire need the socket.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import socket
 import struct
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
 
@@ -118,14 +121,25 @@ class StandIn(Rules):
         answer = self._switched(method, asked) or self.answer(asked)
         if answer.delay_s or self.latency_s:
             await asyncio.sleep(answer.delay_s + self.latency_s)
+        if answer.file is not None and not answer.wire:
+            return await self._sent(answer, answer.file, asked, writer)
         head, body = self._bytes(answer, asked)
         if answer.wire and answer.wire != "gzip_garbage":
             return await _spoiled(answer.wire, head, body, reader, writer)
         writer.write(head + body)
         await writer.drain()
-        return headers.get("connection", "").lower() != "close"
+        return is_kept_alive(asked)
+
+    async def _sent(self, answer: Answer, file: Path, asked: Asked, writer: asyncio.StreamWriter) -> bool:
+        """Send a file of the disk without taking it into this process."""
+        with file.open("rb") as content:
+            writer.write(self._head(answer, asked, file.stat().st_size))
+            await self._loop.sendfile(writer.transport, content)
+        return is_kept_alive(asked)
 
     def _bytes(self, answer: Answer, asked: Asked) -> tuple[bytes, bytes]:
+        if answer.file is not None:
+            answer.raw = answer.file.read_bytes()
         text = answer.body if answer.rows is None else json.dumps(answer.rows, separators=(",", ":"))
         body, more = (
             text.encode() if answer.raw is None else answer.raw,
@@ -141,18 +155,22 @@ class StandIn(Rules):
         ):
             packer = zlib.compressobj(1, wbits=31)
             body, more = packer.compress(body) + packer.flush(), more + "Content-Encoding: gzip\r\n"
+        return self._head(answer, asked, len(body), more), body
+
+    def _head(self, answer: Answer, asked: Asked, length: int, more: str = "") -> bytes:
         market, _ = ROUTES.get(asked.path, ("spot", ""))
         used = self.used_weight(POOLS[market])
-        head = (
+        return (
             f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, 'Unknown')}\r\nContent-Type: {answer.kind}\r\n"
-            f"Content-Length: {len(body)}\r\nX-MBX-USED-WEIGHT: {used}\r\nX-MBX-USED-WEIGHT-1M: {used}\r\n{more}\r\n"
-        )
-        return head.encode(), body
+            f"Content-Length: {length}\r\nX-MBX-USED-WEIGHT: {used}\r\nX-MBX-USED-WEIGHT-1M: {used}\r\n{more}\r\n"
+        ).encode()
 
     def _switched(self, method: str, asked: Asked) -> Answer | None:
-        """The switches over HTTP: /faults, /latency; and the page a redirect leads to."""
+        """The switches over HTTP: /faults, /latency; /record; and the page a redirect leads to."""
         if asked.path == "/elsewhere":
             return page(200, "Elsewhere")
+        if asked.path == "/record":
+            return Answer(body=json.dumps(Counter(request.status for request in self.requests)))
         if asked.path not in ("/faults", "/latency"):
             return None if method == "GET" else Answer(405, "")
         options: dict[str, Any] = {k: _plain(v) for k, v in asked.params.items() if k not in ("symbol", "kind")}
@@ -170,6 +188,11 @@ class StandIn(Rules):
             for one in self.faults()
         ]
         return Answer(body=json.dumps({"latency_s": self.latency_s} if asked.path == "/latency" else listed))
+
+
+def is_kept_alive(asked: Asked) -> bool:
+    """Whether the client goes on with the connection after the answer."""
+    return asked.headers.get("connection", "").lower() != "close"
 
 
 def _plain(text: str) -> int | float | str:

@@ -1,0 +1,322 @@
+"""The backfill beside a bare limit and beside its peers, all in one run, on loopback.
+
+    python -m benchmarks.backfill [--parts 1 2 3 4] [--symbols 12] [--months 12] [--rounds 3] [--large]
+
+1. The archive into DuckDB, beside the same files unzipped, parsed and inserted with nothing else.
+2. The archive beside `freqtrade download-data`, which is installed into an environment of its own.
+3. REST with 100 ms a request, beside python-binance's get_historical_klines.
+4. Memory, and, with --large, what a million rows cost while 1, 10 and 100 million are stored (11 GB of disk).
+
+Parts 1 and 2 are measured again with 100 ms added to every answer. The archive's files are made first, for some
+minutes, and kept in --cache. The exchange stand-in and Prefect's server run beside, on the same cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from benchmarks import measure
+from benchmarks.measure import Server, Taken
+from klines.database import opened
+from klines.interval import MINUTE
+from tests.exchange.__main__ import symbols as named
+
+END = datetime(2025, 1, 1, tzinfo=UTC)
+"""The end of all ranges; before it spot's files have times in ms, as the bare limit reads them."""
+LATENCY_S = 0.1
+REST_DAYS, PEER_DAYS, REST_SYMBOLS = 30, 10, 10
+PEER_MONTHS = 3
+STORED = (1_000_000, 10_000_000, 100_000_000)
+LONGER_MONTHS = 36
+
+
+class Line(NamedTuple):
+    """A line of the table."""
+
+    what: str
+    ours: str
+    other: str = ""
+    ratio: str = ""
+    required: str = ""
+
+
+class Bench(NamedTuple):
+    """What all parts need; `url` is the stand-in that has the archive's files."""
+
+    options: argparse.Namespace
+    folder: Path
+    server: Server
+    symbols: list[str]
+    url: str
+
+    @property
+    def archives(self) -> Path:
+        """Where the archive's files are."""
+        return Path(self.options.cache) / "archives"
+
+
+def main() -> None:
+    """Run it and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 3, 4])
+    parser.add_argument("--symbols", type=int, default=12)
+    parser.add_argument("--months", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--longer", type=int, default=LONGER_MONTHS, help="months of part 4's longer range; 0: none")
+    parser.add_argument("--large", action="store_true", help="part 4 with up to 100 million rows stored")
+    parser.add_argument("--cache", default=Path(tempfile.gettempdir()) / "klines-benchmarks", type=Path)
+    options = parser.parse_args()
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    with bench(options) as it:
+        for part in sorted(set(options.parts)):
+            for line in PARTS[part](it):
+                print(f"{line[0]:78} {line[1]:>9} {line[2]:>13} {line[3]:>20} {line[4]:>8}", flush=True)
+
+
+@contextmanager
+def bench(options: argparse.Namespace) -> Iterator[Bench]:
+    """The archive's files made, the stand-in and Prefect's server up and warm."""
+    symbols = named([str(options.symbols)])
+    archives = options.cache / "archives"
+    months = max(options.months, PEER_MONTHS, options.longer if 4 in options.parts else 0)
+    paths = [path for symbol in symbols for path in monthly(symbol, months)]
+    if 2 in options.parts:
+        paths += [path for symbol in symbols for path in daily(symbol)]
+    measure.make_archives(archives, paths)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        measure.exchange(symbols, "--archives", str(archives)) as url,
+        measure.prefect_server(Path(folder)) as server,
+    ):
+        measure.warm(url, symbols, ms(back(months)), ms(END))
+        yield Bench(options, Path(folder), server, symbols, url)
+
+
+def back(months: int) -> datetime:
+    """So many months before the end."""
+    year, month = divmod(END.year * 12 + END.month - 1 - months, 12)
+    return datetime(year, month + 1, 1, tzinfo=UTC)
+
+
+def ms(time: datetime) -> int:
+    """Epoch ms."""
+    return int(time.timestamp() * 1000)
+
+
+def monthly(symbol: str, months: int) -> list[str]:
+    """The paths of the last files of a symbol."""
+    dates = [f"{back(n):%Y-%m}" for n in range(months, 0, -1)]
+    return [f"/data/spot/monthly/klines/{symbol}/1m/{symbol}-1m-{date}.zip" for date in dates]
+
+
+def daily(symbol: str) -> list[str]:
+    """The paths that freqtrade asks for: its end is included."""
+    days = (END - back(PEER_MONTHS)).days
+    dates = [f"{END - timedelta(days=n):%Y-%m-%d}" for n in range(days, -1, -1)]
+    return [f"/data/spot/daily/klines/{symbol}/1m/{symbol}-1m-{date}.zip" for date in dates]
+
+
+def ours(it: Bench, symbols: Sequence[str], start: datetime, *more: str, url: str = "", database: str = "") -> Taken:
+    """A backfill into a new database, or into one of that name in the bench's folder."""
+    place = it.folder / (database or "new.duckdb")
+    try:
+        taken = measure.backfill(
+            it.server, url or it.url, place, symbols, "--start", f"{start:%Y-%m-%d}", "--end", f"{END:%Y-%m-%d}", *more
+        )
+    finally:
+        if not database:
+            place.unlink(missing_ok=True)
+    wanted = len(symbols) * wanted_minutes(start)
+    if taken.rows != wanted:
+        raise SystemExit(f"{taken.rows:,} of {wanted:,} klines were stored:\n{taken.printed[-2000:]}")
+    return taken
+
+
+def archive(it: Bench) -> Iterator[Line]:
+    """Part 1, without and with latency."""
+    rows = len(it.symbols) * wanted_minutes(back(it.options.months))
+    yield Line(f"1. archive → DuckDB, {len(it.symbols)} symbols × {it.options.months} months, {rows:,} rows", *HEADS)
+    for latency_s, said in LATENCIES:
+        measure.slow_down(it.url, latency_s)
+        pairs = [(bare(it), ours(it, it.symbols, back(it.options.months))) for _ in range(it.options.rounds)]
+        limits, runs = [limit for limit, _ in pairs], [run for _, run in pairs]
+        bares = [rows / limit.inner_s for limit in limits]
+        yield compared(
+            f"{said}rows/s, flow run beside bare limit", [rows / run.inner_s for run in runs], bares, "≥ 0.7"
+        )
+        yield compared(f"{said}rows/s, whole process beside bare limit", [rows / run.wall_s for run in runs], bares)
+        yield compared(f"{said}CPU s, client beside bare limit", [it.cpu_s for it in runs], [it.cpu_s for it in limits])
+        yield Line(f"   {said}CPU s, Prefect's server", number(statistics.median(run.server_cpu_s for run in runs)))
+        yield Line(f"   {said}peak RSS, MB", number(max(run.rss_mb for run in runs)), "", "", "≤ 600")
+    measure.slow_down(it.url, 0)
+
+
+def bare(it: Bench) -> Taken:
+    """The limit: the same files into the same columns."""
+    database = it.folder / "bare.duckdb"
+    files = [str(it.archives / path[1:]) for symbol in it.symbols for path in monthly(symbol, it.options.months)]
+    try:
+        return measure.peer([sys.executable, "-m", "benchmarks.peers.bare", str(database), *files], it.folder)
+    finally:
+        database.unlink()
+
+
+def freqtrade(it: Bench) -> Iterator[Line]:
+    """Part 2, without and with latency."""
+    rows = len(it.symbols) * wanted_minutes(back(PEER_MONTHS))
+    python = installed(it.options.cache / "freqtrade")
+    yield Line(f"2. archive, {len(it.symbols)} symbols × {PEER_MONTHS} months, {rows:,} rows: freqtrade", *HEADS)
+    for latency_s, said in LATENCIES:
+        measure.slow_down(it.url, latency_s)
+        pairs = [
+            (downloaded(it, python, rows), ours(it, it.symbols, back(PEER_MONTHS))) for _ in range(it.options.rounds)
+        ]
+        peers, runs = [peer for peer, _ in pairs], [run for _, run in pairs]
+        yield compared(f"{said}wall s, whole processes", [it.wall_s for it in runs], [it.wall_s for it in peers], "< 1")
+        costs = [(it.cpu_s + it.server_cpu_s) / rows * 1e6 for it in runs]
+        peer_costs = [it.cpu_s / rows * 1e6 for it in peers]
+        yield compared(f"{said}CPU µs a row, Prefect's server included", costs, peer_costs, "< 1")
+        yield compared(f"{said}CPU µs a row, client", [it.cpu_s / rows * 1e6 for it in runs], peer_costs)
+    measure.slow_down(it.url, 0)
+
+
+def installed(folder: Path) -> Path:
+    """The Python of an environment that has freqtrade; made once."""
+    python = folder / "bin" / "python"
+    if not (folder / "bin" / "freqtrade").exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "freqtrade"], check=True)
+    return python
+
+
+def downloaded(it: Bench, python: Path, rows: int) -> Taken:
+    """freqtrade download-data of the same range, from the same stand-in."""
+    with tempfile.TemporaryDirectory(dir=it.folder) as name:
+        folder = Path(name)
+        urls = {"public": f"{it.url}/api/v3", "fapiPublic": f"{it.url}/fapi/v1", "dapiPublic": f"{it.url}/dapi/v1"}
+        pairs = [f"{symbol.removesuffix('USDT')}/USDT" for symbol in it.symbols]
+        binance = {"name": "binance", "pair_whitelist": pairs, "ccxt_config": {"urls": {"api": urls}}}
+        config = folder / "config.json"
+        config.write_text(json.dumps({"exchange": binance, "stake_currency": "USDT", "dry_run": True}))
+        (folder / "user").mkdir()
+        range_ = f"{back(PEER_MONTHS):%Y%m%d}-{END:%Y%m%d}"
+        script = [str(python), "benchmarks/peers/freqtrade_here.py", it.url, "download-data", "--config", str(config)]
+        taken = measure.process(
+            [*script, "--userdir", str(folder / "user"), "--timerange", range_, "--timeframes", "1m"], folder
+        )
+        stored = sum(pl.read_ipc(file).height for file in folder.rglob("*-1m.feather"))
+    if stored != rows:
+        raise SystemExit(f"freqtrade stored {stored:,} of {rows:,} klines:\n{taken.printed[-2000:]}")
+    return taken
+
+
+def rest(it: Bench) -> Iterator[Line]:
+    """Part 3: every run with a stand-in of its own, whose minute of weight is fresh."""
+    symbols = it.symbols[:REST_SYMBOLS]
+    rows = len(symbols) * REST_DAYS * 1440
+    yield Line(
+        f"3. REST with 100 ms, {len(symbols)} symbols × {REST_DAYS} days, {rows:,} rows: get_historical_klines", *HEADS
+    )
+    peers, runs, records = [], [], []
+    for _ in range(it.options.rounds):
+        with measure.exchange(symbols, latency_s=LATENCY_S) as url:
+            command = [sys.executable, "-m", "benchmarks.peers.historical", url, symbols[0]]
+            peers.append(measure.peer([*command, *map(str, (ms(END - timedelta(days=PEER_DAYS)), ms(END)))], it.folder))
+        with measure.exchange(symbols, latency_s=LATENCY_S) as url:
+            runs.append(ours(it, symbols, END - timedelta(days=REST_DAYS), "--source", "rest", url=url))
+            records.append(measure.got(f"{url}/record"))
+    theirs = [PEER_DAYS * 1440 / peer.inner_s for peer in peers]
+    yield compared("rows/s, flow run beside the peer's call", [rows / run.inner_s for run in runs], theirs, "≥ 10")
+    yield compared("rows/s, whole process beside the peer's call", [rows / run.wall_s for run in runs], theirs)
+    lost = [max(rows - run.rows for run in runs), max(PEER_DAYS * 1440 - peer.rows for peer in peers)]
+    yield Line("   rows lost", number(lost[0]), number(lost[1]), "", "0")
+    yield Line(
+        "   answers other than 200",
+        number(sum(record[s] for record in records for s in record if s != "200")),
+        "",
+        "",
+        "0",
+    )
+
+
+def memory(it: Bench) -> Iterator[Line]:
+    """Part 4."""
+    yield Line("4. memory and growth", "ours", "", "", "required")
+    if it.options.longer:
+        run = ours(it, it.symbols, back(it.options.longer))
+        yield Line(
+            f"   peak RSS, MB, {it.options.longer} months, {run.rows:,} rows", number(run.rss_mb), "", "", "≤ 600"
+        )
+        yield Line("   rows/s of that flow run", number(run.rows / run.inner_s))
+    for rows in STORED if it.options.large else ():
+        database = f"{rows}.duckdb"
+        fill(it.folder / database, rows, back(it.options.months))
+        runs = [
+            ours(it, it.symbols[n : n + 2], back(it.options.months), database=database)
+            for n in range(0, min(it.options.rounds * 2, len(it.symbols)), 2)
+        ]
+        (it.folder / database).unlink()
+        costs = [run.inner_s / run.rows * 1e6 for run in runs]
+        said = f"   s a million rows, {runs[0].rows:,} at a time, into {rows:,}"
+        yield Line(said, number(statistics.median(costs)), spread(costs), "", "flat")
+        yield Line("   peak RSS, MB", number(max(run.rss_mb for run in runs)), "", "", "≤ 600")
+
+
+def fill(database: Path, rows: int, start: datetime) -> None:
+    """So many klines of other symbols from `start` on, a symbol after the other as a backfill leaves them."""
+    minutes = wanted_minutes(start)
+    with opened(database, 0) as connection:
+        for n in range(-(-rows // minutes)):
+            here = min(minutes, rows - n * minutes)
+            connection.execute(
+                f"""
+                INSERT INTO klines
+                SELECT 'spot', 'S{n:04}USDT', '1m', epoch_ms(t), 1 + random(), 3, 0.5, 1 + random(), random() * 100,
+                       epoch_ms(t + {MINUTE - 1}), random() * 1000, 5, random(), random(), 'monthly', epoch_ms(t)
+                FROM range({ms(start)}::BIGINT, {ms(start) + here * MINUTE}::BIGINT, {MINUTE}) times(t)
+                """
+            )
+
+
+def wanted_minutes(start: datetime) -> int:
+    """Minutes from `start` to the end."""
+    return (ms(END) - ms(start)) // MINUTE
+
+
+def compared(what: str, runs: Sequence[float], others: Sequence[float], required: str = "") -> Line:
+    """Medians side by side, and the median of the ratios of each round, with the smallest and the largest."""
+    ratios = [run / other for run, other in zip(runs, others, strict=True)]
+    said = f"{number(statistics.median(ratios))} ({spread(ratios)})"
+    return Line(f"   {what}", number(statistics.median(runs)), number(statistics.median(others)), said, required)
+
+
+def number(value: float) -> str:
+    """Three digits at least."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def spread(values: Sequence[float]) -> str:
+    """`0.71 … 0.83`."""
+    return f"{number(min(values))} … {number(max(values))}"
+
+
+HEADS = ("ours", "other", "ratio (spread)", "required")
+LATENCIES = ((0.0, ""), (LATENCY_S, "100 ms: "))
+PARTS: dict[int, Callable[[Bench], Iterator[Line]]] = {1: archive, 2: freqtrade, 3: rest, 4: memory}
+
+if __name__ == "__main__":
+    main()
