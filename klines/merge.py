@@ -24,71 +24,91 @@ _BULK = 5_000
 """From so many rows of a symbol on it is worth asking whether their place is free."""
 
 
-def stage(symbols: Sequence[tuple[str, Sequence[Row]]]) -> pl.DataFrame:
-    """Rows of many symbols in one frame: that of `rows.frame`, with the symbol."""
+def stage(symbols: Sequence[tuple[str, Sequence[Row]]]) -> list[pl.DataFrame]:
+    """Rows in frames as `rows.frame` makes them, with the symbol: one for each of many rows, one for all the others."""
     long = [frame(rows).with_columns(symbol=pl.lit(symbol)) for symbol, rows in symbols if len(rows) > 100]
     short = [(symbol, row) for symbol, rows in symbols if len(rows) <= 100 for row in rows]
     names = pl.Series([symbol for symbol, _ in short], dtype=pl.String)
-    return pl.concat([*long, frame([row for _, row in short]).with_columns(symbol=names)])
+    return [*long, frame([row for _, row in short]).with_columns(symbol=names)]
 
 
 def merge_rows(
     connection: duckdb.DuckDBPyConnection,
     market: Market,
     interval: Interval,
-    staged: pl.DataFrame,
+    staged: Sequence[pl.DataFrame],
     *,
     source: str,
     now_ms: int,
 ) -> tuple[int, int]:
-    """Write what `stage` made, as part of the caller's transaction.
+    """Write frames such as `stage` makes, as part of the caller's transaction.
 
     Returns how many klines were new, and how many of the stored ones had other values.
     """
     free = _free(connection, market, interval, staged)
-    bulk = staged.filter(pl.col("symbol").is_in(free)) if free else staged.clear()
-    others = staged.filter(~pl.col("symbol").is_in(free)) if free else staged
-    _insert(connection, market, interval, bulk, source, now_ms)
+    _insert(connection, market, interval, [staged[at] for at in free], source, now_ms)
+    others = [rows for at, rows in enumerate(staged) if at not in free]
     inserted, restated = _merge(connection, market, interval, others, source, now_ms)
-    return bulk.height + inserted, restated
+    return sum(staged[at].height for at in free) + inserted, restated
 
 
-def _free(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, staged: pl.DataFrame) -> list[str]:
-    """The symbols with many rows, one a slot, on the grid, of which nothing is stored within their range."""
-    if staged.height < _BULK or not interval.length_ms:
-        return []
-    time = pl.col("open_time")
-    ranges = staged.group_by("symbol").agg(
-        first=time.min(),
-        last=time.max(),
-        is_plain=(time.n_unique() == pl.len())
-        & (pl.len() >= _BULK)
-        & ((time - interval.phase_ms) % interval.length_ms == 0).all(),
-    )
-    return [
-        symbol
-        for symbol, first_ms, last_ms, is_plain in ranges.iter_rows()
-        if is_plain
-        and not connection.execute(
-            """SELECT 1 FROM klines WHERE market = ? AND symbol = ? AND interval = ?
-               AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT) LIMIT 1""",
-            [market.name, symbol, interval.name, first_ms, last_ms + interval.length_ms],
-        ).fetchall()
+def _free(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, staged: Sequence[pl.DataFrame]
+) -> list[int]:
+    """Which frames, ordered by symbol and time, have many rows of one symbol, one a slot, on the grid, and a range in
+    which neither the file nor another of these frames has any."""
+    ranges = [(*_range(rows, interval), at) for at, rows in enumerate(staged) if rows.height >= _BULK]
+    free: list[int] = []
+    before, until_ms = "", 0
+    for symbol, first_ms, last_ms, is_plain, at in sorted(ranges):
+        is_apart = symbol != before or first_ms > until_ms
+        if is_plain and is_apart and not _is_stored(connection, market, interval, symbol, first_ms, last_ms):
+            free.append(at)
+            before, until_ms = symbol, last_ms
+    return free
+
+
+def _range(rows: pl.DataFrame, interval: Interval) -> tuple[str, int, int, bool]:
+    """The symbol, the first and the last open time, and whether it is one symbol's, one row a slot, on the grid."""
+    symbol, time = pl.col("symbol"), pl.col("open_time")
+    is_plain = [
+        symbol.n_unique() == 1,
+        time.n_unique() == pl.len(),
+        ((time - interval.phase_ms) % (interval.length_ms or 1) == 0).all(),
     ]
+    found = rows.select(symbol.first(), time.min(), time.max().alias("last"), plain=pl.all_horizontal(is_plain)).row(0)
+    return found[0], found[1], found[2], found[3] and interval.length_ms > 0
+
+
+def _is_stored(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    symbol: str,
+    first_ms: int,
+    last_ms: int,
+) -> bool:
+    """Whether any kline is stored in the slots from the first to the last."""
+    found = connection.execute(
+        """SELECT 1 FROM klines WHERE market = ? AND symbol = ? AND interval = ?
+           AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT) LIMIT 1""",
+        [market.name, symbol, interval.name, first_ms, last_ms + interval.length_ms],
+    )
+    return bool(found.fetchall())
 
 
 def _insert(
     connection: duckdb.DuckDBPyConnection,
     market: Market,
     interval: Interval,
-    rows: pl.DataFrame,
+    staged: Sequence[pl.DataFrame],
     source: str,
     now_ms: int,
 ) -> None:
-    """Plain insertion, clustered by symbol and time."""
-    if rows.is_empty():
+    """Plain insertion, each frame by time."""
+    if not staged:
         return
-    table = rows.sort("symbol", "open_time").rechunk().to_arrow()
+    table = pl.concat([_by_time(rows) for rows in staged], rechunk=True).to_arrow()
     connection.register("staged_rows", pa.Table.from_batches(table.to_batches(max_chunksize=_ROW_GROUP)))
     connection.execute(
         f"""
@@ -102,17 +122,23 @@ def _insert(
     connection.unregister("staged_rows")
 
 
+def _by_time(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows by open time; the same frame, not a copy, where they are."""
+    return rows if rows["open_time"].is_sorted() else rows.sort("open_time")
+
+
 def _merge(
     connection: duckdb.DuckDBPyConnection,
     market: Market,
     interval: Interval,
-    rows: pl.DataFrame,
+    frames: Sequence[pl.DataFrame],
     source: str,
     now_ms: int,
 ) -> tuple[int, int]:
     """Insert what is new and update what differs; the old values go to `restatements`."""
-    if rows.is_empty():
+    if not any(rows.height for rows in frames):
         return 0, 0
+    rows = pl.concat(frames)
     staged = _one_a_slot(rows, interval).with_columns(
         market=pl.lit(market.name), interval=pl.lit(interval.name), source=pl.lit(source)
     )

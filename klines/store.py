@@ -100,7 +100,7 @@ def _put_files(
     if not files:
         return Stored()
     source = files[0].file.source
-    staged = pl.concat([it.rows.with_columns(symbol=pl.lit(it.file.symbol)) for it in files])
+    staged = [it.rows.with_columns(symbol=pl.lit(it.file.symbol)) for it in files]
     inserted, restated = merge_rows(connection, market, interval, staged, source=source, now_ms=now_ms)
     refused = [(it.file.symbol, reject) for it in files for reject in it.rejects]
     _note_files(connection, files, now_ms)
