@@ -264,7 +264,7 @@ def memory(it: Bench) -> Iterator[Line]:
         yield Line("   rows/s of that flow run", number(run.rows / run.inner_s))
     for rows in STORED if it.options.large else ():
         database = f"{rows}.duckdb"
-        fill(it.folder / database, rows, back(it.options.months))
+        measure.apart(fill, it.folder / database, rows, back(it.options.months))
         runs = [
             ours(it, it.symbols[n : n + 2], back(it.options.months), database=database)
             for n in range(0, min(it.options.rounds * 2, len(it.symbols)), 2)

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -65,6 +65,15 @@ def _make(job: tuple[Path, str]) -> None:
     exchange = Rules([path.split("/")[5]], ["spot"], any_symbol=False)
     exchange.folder = folder
     exchange.keep(path, exchange.now_ms())
+
+
+def apart(function: Callable[..., None], *arguments: object) -> None:
+    """Call it in a process of its own: what this one holds counts as the peak of every child that is started later."""
+    child = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
+    child.start()
+    child.join()
+    if child.exitcode:
+        raise SystemExit(f"{function.__name__} failed")
 
 
 @contextmanager
