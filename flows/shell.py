@@ -49,13 +49,12 @@ def parse(flow: Flow[..., Any], arguments: list[str]) -> dict[str, Any]:
     description = (flow.description or "").split("\nArgs:")[0]
     parser = _Parser(prog=f"python -m flows.{flow.name}", description=description, allow_abbrev=False)
     for name, schema in flow.parameters.properties.items():
-        is_list = "array" in str(schema)
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            nargs="+" if is_list else None,
-            help=_help(schema).replace("%", "%%"),
-            metavar=name.upper().rstrip("S") if is_list else name.upper(),
-        )
+        option, text = f"--{name.replace('_', '-')}", _help(schema).replace("%", "%%")
+        if schema.get("type") == "boolean":
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            nargs, metavar = ("+", name.upper().rstrip("S")) if "array" in str(schema) else (None, name.upper())
+            parser.add_argument(option, nargs=nargs, help=text, metavar=metavar)
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     return {name: _valid(name, hints[name], value) for name, value in given.items()}
 

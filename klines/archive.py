@@ -83,6 +83,12 @@ class Archive:
                 await asyncio.sleep(pause_s)
         raise AssertionError("the last try returns or raises")
 
+    async def checksum(self, file: File) -> str | None:
+        """The SHA-256 that the archive states for a file now; None where it has none, or no readable one."""
+        answer = await self._get(f"{self._url}/{file.url_path}.CHECKSUM")
+        stated = _CHECKSUM.match((answer or b"").decode("ascii", errors="replace"))
+        return stated[1] if stated else None
+
     async def _fetch(self, file: File, interval: Interval) -> Content | None:
         url = f"{self._url}/{file.url_path}"
         body, checksum = await asyncio.gather(self._get(url), self._get(f"{url}.CHECKSUM"))

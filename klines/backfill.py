@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
 
@@ -21,11 +21,11 @@ from klines.backfilled import Facts, conclude
 from klines.chunks import NOTHING, Chunk, Piece, Work, chunks, days_of, slots_of, work
 from klines.database import in_memory, opened
 from klines.errors import BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol
-from klines.exchange import FRESH_MS, Exchange
+from klines.exchange import FRESH_MS, Entry, Exchange
 from klines.files import Life
 from klines.gaps import read_gaps, write_gaps
 from klines.interval import HOUR, INTERVALS, Interval
-from klines.ledger import DUE, NOT_LISTED, UNRESOLVED, lease, owe, release, revise
+from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, lease, owe, release, revise
 from klines.load import Account, Loader
 from klines.market import MARKETS, Market
 from klines.outcome import Outcome
@@ -33,12 +33,14 @@ from klines.plan import Want
 from klines.session import STOPPED, Session
 from klines.settings import Settings
 from klines.store import Loaded, Stored, note_symbol, store
-from klines.wanted import FIRST_MS, FOREVER_MS, listings, stored_totals, stored_windows
+from klines.wanted import FIRST_MS, listings, stored_totals, stored_windows
 from klines.window import Window, intersect, missing, subtract, window
 from klines.writer import Item, Writer
 
 REQUEST_S, FILE_S, LONGEST_S = 10.0, 300.0, 30 * 86_400.0
 """How long a request may take, how long the run waits for the file, and how long it may last; in seconds."""
+ENDED = ("BREAK", "CLOSE", "SETTLING", "DELIVERING", "DELIVERED")
+"""Statuses of symbols that trade no more; spot's BREAK is also a pause, so collecting goes on for a day."""
 SPAN_PAUSES_S, RELEASE_S = (0.5, 2.0, 8.0), 5.0
 
 
@@ -71,9 +73,9 @@ class Job:
         """The job that the flow's parameters describe; raises BadParameter for one that can't be."""
         if interval == "1s" and market != "spot":
             raise BadParameter(f"interval: 1s exists on spot only, not on {market}")
-        start_ms, end_ms = (int(_utc(time).timestamp() * 1000) for time in (start, end))
+        start_ms, end_ms = epoch_ms(start), epoch_ms(end)
         if start_ms >= end_ms:
-            raise BadParameter(f"start: {_said(start)} is not before the end, {_said(end)}; the end is not included")
+            raise backward(start, end)
         it = INTERVALS[interval]
         return cls(list(dict.fromkeys(symbols)), start_ms, end_ms, MARKETS[market], it, source, refresh, dry_run)
 
@@ -88,11 +90,13 @@ class Plan:
     seconds: float = 0.0
 
 
-class _Missing(NamedTuple):
-    """Of one symbol: what is neither stored nor in the ledger for another reason than due, and what to work off."""
+class Missing(NamedTuple):
+    """Of one symbol: what is neither stored nor in the ledger for another reason than due; what to work off; and what
+    is stored."""
 
     owed: list[Window]
     gaps: list[Window]
+    there: list[Window]
 
 
 class Backfill(Session):
@@ -113,6 +117,7 @@ class Backfill(Session):
         self.unknown: list[str] = []
         self.stale: list[str] = []
         self.not_trading: list[str] = []
+        self.ended: dict[str, bool] = {}
         self.unhealthy: KlinesError | None = None
         self.loader: Loader | None = None
         self._began_s = time.monotonic()
@@ -194,7 +199,7 @@ class Backfill(Session):
         self.loader = Loader(self.exchange, self._archive, self._writer, self.interval, whole)
         return Plan(made, costs, total, seconds)
 
-    def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, _Missing]:
+    def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
         """Of each symbol of which anything is missing; of all of them when what is stored is to be refreshed."""
         symbols = self.job.symbols
         stored = stored_windows(
@@ -209,25 +214,40 @@ class Backfill(Session):
             there = stored.get(symbol, [])
             gaps = missing([], wanted, settled) if self.job.refresh else missing(there, wanted, waiting)
             if gaps:
-                found[symbol] = _Missing(missing(there, wanted, [gap.window for gap in others]), gaps)
+                found[symbol] = Missing(missing(there, wanted, [gap.window for gap in others]), gaps, there)
         return found
 
     async def _whole_pieces(
-        self, found: Mapping[str, _Missing], listed_ms: Mapping[str, int], now_ms: int
+        self, found: Mapping[str, Missing], listed_ms: Mapping[str, int], now_ms: int
     ) -> list[Piece]:
         """A piece a symbol: its gaps within the time in which the exchange has klines of it."""
         jobs = [self._whole_piece(symbol, it.gaps, listed_ms.get(symbol), now_ms) for symbol, it in found.items()]
         pieces = [piece for piece in await asyncio.gather(*jobs) if piece]
-        old = [
-            piece.symbol
-            for piece in pieces
-            if piece.is_known and now_ms - self.interval.step(piece.life.end_ms, 1) > FRESH_MS
-        ]
-        if old:
-            trading = await self.exchange.trading(old)
-            self.stale = [symbol for symbol in old if symbol in trading]
-            self.not_trading = [symbol for symbol in old if symbol not in trading]
+        known = [piece for piece in pieces if piece.is_known]
+        silent = [it for it in known if now_ms - self.interval.step(it.life.end_ms, 1) > FRESH_MS]
+        doubtful = silent if self.market.name == "spot" else known
+        if doubtful:
+            entries = await self.exchange.entries()
+            for piece in doubtful:
+                await self._end(piece, entries.get(piece.symbol), now_ms, is_silent=piece in silent)
         return pieces
+
+    async def _end(self, piece: Piece, entry: Entry | None, now_ms: int, *, is_silent: bool) -> None:
+        """Whether a symbol has ended. One that is silent without that trades, and is stale, or pauses; of futures that
+        trade no more empty klines can go on for months."""
+        if (entry and entry.status not in ENDED) or not (entry or is_silent):
+            if entry and is_silent:
+                (self.stale if entry.status == "TRADING" else self.not_trading).append(piece.symbol)
+            return
+        self.not_trading.append(piece.symbol)
+        self.ended[piece.symbol] = entry is not None
+        if self.market.name != "spot" and piece.last_ms is not None:
+            last_ms = await self.exchange.last_trade(piece.symbol, self.interval, piece.last_ms)
+            end_ms = self.interval.step(last_ms, 1)
+            if entry and entry.delivery_ms and piece.life.start_ms < entry.delivery_ms <= now_ms:
+                end_ms = min(end_ms, self.interval.ceil(entry.delivery_ms))
+            piece.life = replace(piece.life, end_ms=end_ms)
+            piece.gaps = piece.left = intersect(piece.gaps, window(piece.life.start_ms, end_ms))
 
     async def _whole_piece(self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int) -> Piece | None:
         if self.unhealthy or symbol in self.unknown:
@@ -263,7 +283,7 @@ class Backfill(Session):
     def _note(
         self,
         connection: duckdb.DuckDBPyConnection,
-        found: Mapping[str, _Missing],
+        found: Mapping[str, Missing],
         pieces: Sequence[Piece],
         now_ms: int,
         until_ms: int,
@@ -273,14 +293,18 @@ class Backfill(Session):
         before = read_gaps(connection, self.market.name, self.interval.name, list(found))
         changed = {}
         connection.begin()
-        for symbol, (owed, _) in found.items():
+        for symbol, (owed, _, _) in found.items():
             piece, gaps = whole.get(symbol), before[symbol]
             if piece and piece.listed_ms is not None:
                 note_symbol(connection, self.market, symbol, piece.listed_ms)
                 unlisted = intersect(owed, window(0, piece.life.start_ms))
                 gaps = revise(gaps, [], [(part, NOT_LISTED) for part in unlisted], now_ms)
                 owed = subtract(owed, unlisted)
-            if piece and symbol in self.not_trading:
+            if piece and symbol in self.ended:
+                over = subtract(window(piece.life.end_ms, FOREVER_MS), found[symbol].there)
+                gaps = revise(gaps, [], [(part, DELISTED) for part in over], now_ms)
+                owed = subtract(owed, over)
+            elif piece and symbol in self.not_trading:
                 over = intersect(owed, window(piece.life.end_ms, FOREVER_MS))
                 gaps = revise(gaps, [], [(part, UNRESOLVED) for part in over], now_ms)
                 owed = subtract(owed, over)
@@ -378,9 +402,16 @@ class Backfill(Session):
             connection.commit()
 
 
+def epoch_ms(time: datetime) -> int:
+    """A time in epoch ms; without a zone it is UTC."""
+    return int(_utc(time).timestamp() * 1000)
+
+
+def backward(start: datetime, end: datetime) -> BadParameter:
+    """The error that a range which ends before it starts is."""
+    first, last = (f"{_utc(it).astimezone(UTC):%Y-%m-%d %H:%M}" for it in (start, end))
+    return BadParameter(f"start: {first} is not before the end, {last}; the end is not included")
+
+
 def _utc(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _said(time: datetime) -> str:
-    return f"{_utc(time).astimezone(UTC):%Y-%m-%d %H:%M}"

@@ -92,6 +92,17 @@ MIGRATIONS = (
         quarantined_until TIMESTAMP                -- the exchange did not know it: not asked before
     );
     """,
+    """
+    CREATE TABLE audits (                          -- what an audit looked at, per series; see the view `certificate`
+        market     VARCHAR NOT NULL,
+        symbol     VARCHAR NOT NULL,
+        interval   VARCHAR NOT NULL,
+        since      TIMESTAMP NOT NULL,             -- the first slot that should be there
+        until      TIMESTAMP NOT NULL,             -- after the last one
+        audited_at TIMESTAMP NOT NULL
+    );
+    """
+    + (Path(__file__).parent / "certificate.sql").read_text(),
 )
 """The schema, as the steps that lead to it; a file holds the number of steps it has taken."""
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from itertools import islice
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 from urllib.parse import quote
 
 import aiohttp
@@ -37,9 +37,18 @@ LONGEST_BODY = 32 * 2**20
 """Bytes of one answer; spot's whole exchangeInfo has about half."""
 LATE_PAUSES_S = (1.5, 2.5)
 """How long to wait before a kline that is not published yet is asked for again."""
+BETWEEN = 3
+"""Klines of the request that looks into a gap: both neighbours, and one too many if there is any in it."""
 NO_TIME = "the exchange did not answer within the run's time"
 FRESH_MS = 300_000
 """A due kline is late up to this long after its close, then stale."""
+
+
+class Entry(NamedTuple):
+    """A symbol in exchangeInfo: its status, and of futures when their contract ends."""
+
+    status: str
+    delivery_ms: int | None
 
 
 class Exchange:
@@ -122,6 +131,63 @@ class Exchange:
             return {symbol for symbol in symbols if entries.get(symbol) == "TRADING"}
         except (KlinesError, Spent, TypeError, KeyError, AttributeError):
             return set(symbols)
+
+    async def entries(self) -> dict[str, Entry]:
+        """What exchangeInfo says of each symbol that it lists; raises Retry or Stop."""
+        info = await self._ask(self._client.all_info, weight=self.market.info_weight)
+        try:
+            return {
+                it["symbol"]: Entry(str(it.get("status", it.get("contractStatus"))), it.get("deliveryDate"))
+                for it in info["symbols"]
+            }
+        except (TypeError, KeyError, AttributeError):
+            raise BadAnswer(f"the answer is no exchangeInfo: {info!r:.200}") from None
+
+    async def last_trade(self, symbol: str, interval: Interval, last_ms: int) -> int:
+        """The open time, in ms, of the last kline up to `last_ms` in which anything was traded; `last_ms` for none.
+
+        Futures that trade no more go on with empty klines for months: where a page has nothing else, the day is looked
+        up in 1d klines first.
+        """
+        rows = await self._newest(symbol, interval, last_ms)
+        if rows and not any(row.trades for row in rows):
+            days = await self._newest(symbol, INTERVALS["1d"], last_ms)
+            traded = [row.close_time for row in days if row.trades]
+            rows = await self._newest(symbol, interval, traded[-1]) if traded else []
+        return max((row.open_time for row in rows if row.trades), default=last_ms)
+
+    async def _newest(self, symbol: str, interval: Interval, end_ms: int) -> list[Row]:
+        """The last page of klines that open until `end_ms`, which is included."""
+        limit = self.market.most_rows
+        parameters = {"symbol": symbol, "interval": interval.name, "endTime": end_ms, "limit": limit}
+        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(limit))
+        return sift(body, interval, Window(0, end_ms + 1))[0]
+
+    async def between(self, symbol: str, interval: Interval, gap: Window) -> list[int] | None:
+        """The slots, as open times in ms, that have a kline within `gap`: at most the first or last few of them.
+
+        One small request for the gap with the slot before and the one after it; None when the answer lacks either of
+        these, as it then says nothing. COIN-M looks at the last 200 days of a longer gap.
+        """
+        before_ms, after_ms = interval.step(gap.start_ms, -1), gap.end_ms
+        start_ms, end_ms = before_ms, interval.step(after_ms, 1)
+        if self.market.widest_ms is not None:
+            start_ms = max(start_ms, end_ms - self.market.widest_ms)
+        body = await self._klines(symbol, interval, Window(start_ms, end_ms), BETWEEN)
+        rows, rejects = sift(body, interval, Window(start_ms, end_ms))
+        slots = sorted({interval.floor(time) for time in _times(rows, rejects, Window(start_ms, end_ms))})
+        inside = [slot for slot in slots if before_ms < slot < after_ms]
+        has_neighbours = len(slots) == BETWEEN or {before_ms, after_ms} <= set(slots)
+        return inside if has_neighbours else None
+
+    async def open_times(self, symbol: str, interval: Interval, asked: Window) -> list[int]:
+        """The open times, in ms, of all klines of a window; raises Retry, Stop or GiveUp."""
+        want = Want(symbol, [asked], listed_ms=0)
+        want.most_pages = 10**6
+        await self.fetch(want, interval)
+        if want.error:
+            raise want.error
+        return sorted(_times(want.rows, want.rejects, asked))
 
     async def _try_page(self, want: Want, page: Window, interval: Interval) -> BadAnswer | None:
         """`_page`; that an older page can't be read is returned, so that those before it are asked for all the same."""
@@ -213,9 +279,8 @@ class Exchange:
 
     async def days(self, symbol: str, days: Window) -> list[Row]:
         """The symbol's 1d klines of whole days; raises Retry, Stop or GiveUp."""
-        want = Want(symbol, [days])
+        want = Want(symbol, [days], listed_ms=0)
         want.most_pages = 10**6
-        want.listed_ms = 0
         await self.fetch(want, INTERVALS["1d"])
         if want.error:
             raise want.error
@@ -345,6 +410,7 @@ class _Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
         self._now_ms = now_ms
         self._connections = connections
         super().__init__(requests_params={"timeout": aiohttp.ClientTimeout(total=None), "allow_redirects": False})
+        self._is_spot = market == "spot"
         self.API_URL, self.MARGIN_API_URL = f"{url}/api", f"{url}/sapi"
         self.FUTURES_URL, self.FUTURES_COIN_URL = f"{url}/fapi", f"{url}/dapi"
         self.klines, self.alive, self.clock, self.status, self.info = {
@@ -371,6 +437,12 @@ class _Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
         names = quote(json.dumps(list(symbols), separators=(",", ":"), ensure_ascii=False))
         chosen = {"symbols": names} if symbols else {"symbolStatus": "HALT"}
         return await self._get("exchangeInfo", data={"showPermissionSets": "false", **chosen})
+
+    async def all_info(self) -> Any:
+        """exchangeInfo of all symbols."""
+        if self._is_spot:
+            return await self._get("exchangeInfo", data={"showPermissionSets": "false"})
+        return await self.info(())
 
     async def _usdm_info(self, _: Sequence[str]) -> Any:
         return await self.futures_exchange_info()

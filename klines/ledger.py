@@ -9,13 +9,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from klines.interval import DAY, HOUR, MINUTE
-from klines.window import Window, intersect, subtract
+from klines.window import Window, intersect, subtract, window
 
 DUE, UNRESOLVED, REJECTED, NOT_LISTED = "due", "unresolved", "rejected", "not_listed"
+OUTAGE, HOLE, DELISTED = "exchange_outage", "exchange_hole", "delisted"
+EXPLAINED = (OUTAGE, HOLE, DELISTED)
+"""Reasons that only an audit gives and checks again; whoever else finds their slots empty leaves them as they are."""
+FOREVER_MS = 253_402_214_400_000
+"""9999-12-31: the end of an open-ended gap."""
+SETTLED_AFTER = 3
+"""So many empty answers between present neighbours settle a gap."""
 
 BACK_OFF_MS = {
     UNRESOLVED: (HOUR, DAY, 7 * DAY),
     REJECTED: (10 * MINUTE, HOUR, DAY),
+    OUTAGE: (HOUR, DAY),
+    HOLE: (HOUR, DAY),
+    DELISTED: (DAY,),
 }
 """How long to wait after the first, second, … answered check; the last value goes on."""
 
@@ -32,12 +42,19 @@ class Gap:
     next_check_ms: int | None = None
 
     def is_open(self, now_ms: int) -> bool:
-        """Whether it is time to ask the exchange for it: not while it is settled, waits, or a backfill works on it.
-
-        What is due is due, though a run's clock be a little behind that of the run before.
+        """Whether it is time to ask the exchange for it: not while it is settled, explained, waits, or a backfill works
+        on it. What is due is due, though a run's clock be a little behind that of the run before.
         """
         early_ms = MINUTE if self.reason == DUE else 0
-        return self.next_check_ms is not None and self.next_check_ms <= now_ms + early_ms
+        return self.reason not in EXPLAINED and self.is_to_check(now_ms + early_ms)
+
+    def is_to_check(self, now_ms: int) -> bool:
+        """Whether an audit should look at it again."""
+        return self.next_check_ms is not None and self.next_check_ms <= now_ms
+
+    def is_fresh_end(self, now_ms: int) -> bool:
+        """Whether it says that trading ended within the last day: as it may be an interruption, collecting goes on."""
+        return self.reason == DELISTED and now_ms - self.window.start_ms < DAY
 
 
 def due(window: Window, now_ms: int) -> Gap:
@@ -87,11 +104,47 @@ def revise(
     slot keeps the history of the gap of its reason that it was in or that it touches, so an outage that grows by a
     slot a minute stays one gap.
     """
-    found = list(found)
+    stored = list(stored)
+    gaps = [part for gap in gaps for part in _after_return(gap, stored)]
+    explained = [gap.window for gap in gaps if gap.reason in EXPLAINED]
+    found = [
+        (part, reason)
+        for window, reason in found
+        for part in (subtract([window], explained) if reason == UNRESOLVED else [window])
+    ]
     taken = [*stored, *(window for window, _ in found)]
     kept = [replace(gap, window=rest) for gap in gaps for rest in subtract([gap.window], taken)]
     new = [gap for window, reason in found for gap in _find(gaps, window, reason, now_ms)]
     return _join([*kept, *new])
+
+
+def _after_return(gap: Gap, stored: Sequence[Window]) -> list[Gap]:
+    """A symbol that trades again was not delisted: what is between is unresolved, what comes after is no gap."""
+    returned_ms = min((w.start_ms for w in stored if w.start_ms >= gap.window.start_ms), default=FOREVER_MS)
+    if gap.reason != DELISTED or returned_ms >= gap.window.end_ms:
+        return [gap]
+    between = window(gap.window.start_ms, returned_ms)
+    return [replace(gap, window=part, reason=UNRESOLVED, next_check_ms=gap.first_seen_ms) for part in between]
+
+
+def explain(gaps: Sequence[Gap], verdicts: Iterable[tuple[Window, str]], now_ms: int) -> list[Gap]:
+    """The ledger after an audit found windows empty between present neighbours, and why.
+
+    A gap that was checked before keeps its history; one that has been checked often enough is settled.
+    """
+    verdicts = list(verdicts)
+    kept = [replace(gap, window=rest) for gap in gaps for rest in subtract([gap.window], [w for w, _ in verdicts])]
+    new = []
+    for verdict, reason in verdicts:
+        known = [replace(gap, window=part) for gap in gaps for part in intersect([gap.window], [verdict])]
+        fresh = [Gap(part, reason, now_ms) for part in subtract([verdict], [gap.window for gap in known])]
+        new += [_settled_or_checked(replace(gap, reason=reason), now_ms) for gap in [*known, *fresh]]
+    return _join([*kept, *new])
+
+
+def _settled_or_checked(gap: Gap, now_ms: int) -> Gap:
+    checked = _checked(gap, now_ms)
+    return replace(checked, next_check_ms=None) if checked.attempts >= SETTLED_AFTER else checked
 
 
 def _find(gaps: Sequence[Gap], window: Window, reason: str, now_ms: int) -> list[Gap]:

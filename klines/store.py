@@ -100,23 +100,38 @@ def _put_files(
     if not files:
         return Stored()
     source = files[0].file.source
-    staged = [it.rows.with_columns(symbol=pl.lit(it.file.symbol)) for it in files]
-    inserted, restated = merge_rows(connection, market, interval, staged, source=source, now_ms=now_ms)
+    inserted, restated = merge_rows(connection, market, interval, _runs(files), source=source, now_ms=now_ms)
     refused = [(it.file.symbol, reject) for it in files for reject in it.rejects]
     _note_files(connection, files, now_ms)
     return Stored(inserted, restated, _merge_rejects(connection, market, interval, refused, now_ms, source))
 
 
+def _runs(files: Iterable[Loaded]) -> list[pl.DataFrame]:
+    """The klines of files that follow upon each other in one frame, with the symbol."""
+    runs: list[list[Loaded]] = []
+    for it in sorted(files, key=lambda it: it.file):
+        before = runs[-1][-1].file if runs else None
+        if before and (before.symbol, before.window.end_ms) == (it.file.symbol, it.file.start_ms):
+            runs[-1].append(it)
+        else:
+            runs.append([it])
+    return [pl.concat([it.rows for it in run]).with_columns(symbol=pl.lit(run[0].file.symbol)) for run in runs]
+
+
 def _note_files(connection: duckdb.DuckDBPyConnection, files: Sequence[Loaded], now_ms: int) -> None:
     """Which files were loaded, and which of them the exchange's 1d klines confirm."""
-    for it in files:
-        connection.execute("DELETE FROM archive_files WHERE path = ?", [it.file.path])
-        connection.execute(
-            """INSERT INTO archive_files BY NAME
-               SELECT ? AS path, ? AS sha256, ? AS rows, epoch_ms(?::BIGINT) AS loaded_at,
-                      epoch_ms(?::BIGINT) AS verified_at""",
-            [it.file.path, it.sha256, it.in_file, now_ms, now_ms if it.is_verified else None],
-        )
+    noted = pl.DataFrame(
+        [(it.file.path, it.sha256, it.in_file, now_ms, now_ms if it.is_verified else None) for it in files],
+        schema={"path": str, "sha256": str, "rows": int, "loaded_at": int, "verified_at": int},
+        orient="row",
+    ).unique("path", keep="last")
+    connection.register("noted_files", noted)
+    connection.execute("DELETE FROM archive_files WHERE path IN (SELECT path FROM noted_files)")
+    connection.execute(
+        """INSERT INTO archive_files BY NAME
+           SELECT * REPLACE (epoch_ms(loaded_at) AS loaded_at, epoch_ms(verified_at) AS verified_at) FROM noted_files"""
+    )
+    connection.unregister("noted_files")
 
 
 def _merge_rejects(

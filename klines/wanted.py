@@ -66,7 +66,7 @@ def _start(interval: Interval, from_ms: int, last_ms: int | None, since_ms: int 
 def _gaps(stored: list[Window], ledger: list[Gap], start_ms: int, end_ms: int, now_ms: int) -> list[Window]:
     """Missing, minus what the ledger has settled or waits with, plus what it has due."""
     open_gaps = [gap.window for gap in ledger if gap.is_open(now_ms)]
-    waiting = [gap.window for gap in ledger if not gap.is_open(now_ms)]
+    waiting = [gap.window for gap in ledger if not (gap.is_open(now_ms) or gap.is_fresh_end(now_ms))]
     fresh = missing(stored, Window(start_ms, end_ms), waiting) if start_ms < end_ms else []
     return intersect(merge([*fresh, *open_gaps]), [Window(0, end_ms)] if end_ms > 0 else [])
 
@@ -210,3 +210,27 @@ def stored_totals(
         [market.name, interval.name, symbol, day.start_ms, day.end_ms],
     ).fetchall()
     return Totals(*totals) if count else None
+
+
+def first_stored(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbols: Sequence[str]
+) -> dict[str, int]:
+    """The open time, in ms, of the first stored kline of each symbol that has any."""
+    rows = connection.execute(
+        f"SELECT symbol, epoch_ms(min(open_time)) {_FROM} GROUP BY symbol",
+        [market.name, interval.name, " ".join(symbols), 0, FOREVER_MS],
+    ).fetchall()
+    return dict(rows)
+
+
+def largest(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, count: int) -> list[str]:
+    """The stored symbols with the largest quote volume in the last stored week, largest first."""
+    rows = connection.execute(
+        """
+        SELECT symbol FROM klines WHERE market = ? AND interval = ? AND open_time >= (
+            SELECT max(open_time) - INTERVAL 7 DAY FROM klines WHERE market = ? AND interval = ?)
+        GROUP BY symbol ORDER BY sum(quote_volume) DESC, symbol LIMIT ?
+        """,
+        [market.name, interval.name] * 2 + [count],
+    ).fetchall()
+    return [symbol for (symbol,) in rows]

@@ -18,8 +18,8 @@ from anyio import to_thread
 from klines.plan import Want
 from klines.store import Loaded
 
-FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 491_520, 20_000, 983_040
-"""Klines of a transaction: at first four of DuckDB's row groups, then what has proved to fit into HELD_S."""
+FIRST_ROWS, LEAST_ROWS = 491_520, 20_000
+"""Klines of a transaction: four of DuckDB's row groups, or fewer where that has proved not to fit into HELD_S."""
 HELD_S, LONGEST_WAIT_S = 1.0, 2.0
 """How long the file should be held at most, and how long handed-over rows wait for more."""
 
@@ -116,11 +116,11 @@ class Writer:
         return batch
 
     def _adapt(self, rows: int, held_s: float) -> None:
-        """So many rows as were written in HELD_S, when it took longer; twice as many when it took less than half."""
+        """So many rows as were written in HELD_S, when it took longer; more again when it took less than half."""
         if held_s > HELD_S:
             self._most_rows = max(LEAST_ROWS, int(rows * HELD_S / held_s))
         elif held_s < HELD_S / 2 and rows * 2 > self._most_rows:
-            self._most_rows = min(MOST_ROWS, self._most_rows * 2)
+            self._most_rows = min(FIRST_ROWS, self._most_rows * 2)
 
     @staticmethod
     def _settle(batch: Sequence[_Handed], error: Exception | None) -> None:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import duckdb
 import pytest
 
-from klines import backfill
+from klines import audit, backfill
+from klines.audited import Part, conclude
 from klines.backfilled import planned
 from klines.errors import KlinesError
 from klines.outcome import Outcome, fail
@@ -95,6 +96,43 @@ def backfill_once(
             return run.outcome()
     except KlinesError as error:
         return fail(error)
+
+
+def audit_once(
+    exchange: StandIn | Fixed,
+    database: Path,
+    *,
+    since: date | None = None,
+    request_timeout_s: float = 1,
+    **options: Any,
+) -> Outcome:
+    """One audit of all that is stored, as the flow does it."""
+    url = exchange.url
+    settings = Settings(database=database, since=since, spot_url=url, usdm_url=url, coinm_url=url, archive_url=url)
+    job = audit.Job(settings, **options)
+    parts = [_audit_part(job, series, request_timeout_s) for series in job.series()]
+    return conclude(parts, *job.whole())
+
+
+def _audit_part(job: audit.Job, series: audit.Series, request_timeout_s: float) -> Part:
+    try:
+        with audit.Audit(job, series, request_timeout_s=request_timeout_s, pauses_s=(0.01, 0.01)) as run:
+            run.health()
+            for _ in range(2):
+                plan = run.plan()
+                if job.repair:
+                    with ThreadPoolExecutor(8) as threads:
+                        for loading in [threads.submit(run.load, chunk) for chunk in plan.chunks]:
+                            with contextlib.suppress(KlinesError):
+                                loading.result()
+                if not (run.explain() and job.repair):
+                    break
+            if job.repair:
+                run.reconcile()
+            run.note()
+            return run.part()
+    except KlinesError as error:
+        return Part(series.name, fail(error))
 
 
 def query(database: Path, sql: str) -> list[tuple[Any, ...]]:

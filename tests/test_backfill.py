@@ -249,7 +249,13 @@ def test_a_delisted_symbol(exchange: StandIn, database: Path) -> None:
     assert "1 no longer trading: OLDUSDT" in outcome.message
     assert ["OLDUSDT-1m-2025-10", "OLDUSDT-1m-2025-11"] == files(exchange)
     assert is_complete(exchange, database, "2025-10-01", "2026-01-01", "OLDUSDT")
-    assert ["not_listed", "unresolved"] == [reason for *_, reason in gaps(database, "OLDUSDT")]
+    assert [
+        ("2025-10-01 00:00", "2025-10-10 00:00", "not_listed"),
+        ("2025-11-20 10:00", "9999-12-31 00:00", "delisted"),
+    ] == gaps(database, "OLDUSDT")
+    exchange.forget()
+    backfill_once(exchange, database, ["OLDUSDT"], "2025-10-01", "2026-01-01")
+    assert [] == exchange.kline_requests()
 
 
 def test_a_symbol_that_only_the_archive_still_has(exchange: StandIn, database: Path) -> None:

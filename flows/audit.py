@@ -1,0 +1,86 @@
+"""What is missing and why: find → repair as a backfill does → explain what is left → compare with the archive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.parameters import IntervalName, Market, Symbols, Time
+from klines import settings
+from klines.audit import Audit, Job, Series
+from klines.audited import Part, conclude
+from klines.errors import KlinesError
+from klines.outcome import fail
+from tasks.audit import explain, reconcile
+from tasks.health import health
+from tasks.load import AT_ONCE, load_all
+from tasks.progress import Watch
+from tasks.report import report
+
+
+@flow(
+    name="audit",
+    task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE),  # type: ignore[arg-type]  # Prefect's own generics disagree
+    validate_parameters=True,
+)
+def audit(
+    symbols: Symbols | None = None,
+    start: Time | None = None,
+    end: Time | None = None,
+    market: Market | None = None,
+    interval: IntervalName | None = None,
+    repair: bool = True,
+    force: bool = False,
+) -> State[Any]:
+    """Find every kline that is missing, fetch what can be had, and say of the rest truthfully why it is not there.
+
+    Args:
+        symbols: Symbols to audit, as in BTCUSDT; none: all of which anything is stored.
+        start: From this open time on; none: from KLINES_SINCE, the listing or the first stored kline on.
+        end: Up to this open time, which is not included; none: now.
+        market: spot, usdm or coinm; none: all.
+        interval: Binance's name of an interval; none: all that are stored.
+        repair: Fetch what is missing, and correct what two of three sources give differently.
+        force: Ask again for what is settled, too.
+    """
+    try:
+        job = Job.of(settings.load(), symbols, start, end, market, interval, repair, force)
+        parts = [_part(job, series) for series in job.series()]
+        outcome = conclude(parts, *job.whole())
+    except KlinesError as error:
+        outcome = fail(error)
+    get_run_logger().info(outcome.message)
+    return report(outcome)
+
+
+def _part(job: Job, series: Series) -> Part:
+    """One market and interval."""
+    try:
+        with Audit(job, series) as run:
+            health(series.market, run)
+            _load(run, job)
+            if explain(series.name, run) and job.repair:
+                _load(run, job)
+            if job.repair:
+                reconcile(series.name, run)
+            run.note()
+            return run.part()
+    except KlinesError as error:
+        return Part(series.name, fail(error))
+
+
+def _load(run: Audit, job: Job) -> None:
+    """Find what is missing, and fetch it."""
+    plan = run.plan()
+    if job.repair and plan.chunks:
+        with Watch(run) as watch:
+            load_all(run, plan.chunks, watch, watch.every_s)
+
+
+if __name__ == "__main__":
+    from flows.shell import main
+
+    main(audit, Job.of)

@@ -1,0 +1,316 @@
+"""An audit: what is missing is found, repaired, and of the rest the ledger says truthfully why it is not there."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.drive import MINUTE, NOON, at, audit_once, backfill_once, collect_once, ms, published, query, stored
+from tests.exchange import StandIn
+from tests.exchange.market import DAY_MS, HOUR_MS
+
+SINCE = date(2026, 1, 1)
+START = ms("2026-01-01")
+
+
+def reasons(database: Path, symbol: str = "BTCUSDT") -> list[tuple[str, str, str]]:
+    """The ledger of a symbol, to the minute."""
+    return query(
+        database,
+        f"""SELECT strftime(start_time, '%m-%d %H:%M'), strftime(end_time, '%m-%d %H:%M'), reason FROM gaps
+            WHERE symbol = '{symbol}' ORDER BY start_time""",
+    )
+
+
+def certified(database: Path) -> list[tuple[Any, ...]]:
+    """Expected, stored, unexplained and share of each series."""
+    return query(database, "SELECT symbol, expected, stored, unexplained, percent_complete FROM certificate ORDER BY 1")
+
+
+def is_complete(exchange: StandIn, database: Path, symbol: str = "BTCUSDT", start_ms: int = START) -> bool:
+    """Whether all that the exchange has since then is stored, value by value."""
+    return published(exchange.klines(symbol, start_ms, NOON)) == stored(database, symbol)
+
+
+def test_our_own_downtime_is_repaired(exchange: StandIn, database: Path) -> None:
+    """What is missing since KLINES_SINCE is fetched, whatever it was: before the first row, between, a whole day."""
+    collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    outcome = audit_once(exchange, database, since=SINCE)
+    assert "Completed" == outcome.state
+    assert "of 4,320 klines 4,320 are stored, 0 explained, 0 unexplained" in outcome.message
+    assert is_complete(exchange, database)
+    assert is_complete(exchange, database, "ETHUSDT")
+    assert [("BTCUSDT", 2160, 2160, 0, 100.0), ("ETHUSDT", 2160, 2160, 0, 100.0)] == certified(database)
+    assert [] == query(database, "FROM gaps")
+
+
+def test_without_since_it_begins_at_the_first_stored_kline(exchange: StandIn, database: Path) -> None:
+    """Between the first stored kline and now nothing may be missing."""
+    backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-01T01:00")
+    assert "Completed" == audit_once(exchange, database).state
+    assert is_complete(exchange, database)
+
+
+def test_an_outage_over_forty_symbols_with_ragged_edges(exchange: StandIn, database: Path) -> None:
+    """Forty symbols that stop and begin again within minutes of each other: an outage of the exchange, for each of them
+    to its own minute; one that stops at another time is a hole of its own."""
+    symbols = [f"S{n:02}USDT" for n in range(40)]
+    for n, symbol in enumerate(symbols):
+        exchange.hole(START + 3 * HOUR_MS + n % 3 * MINUTE, START + 5 * HOUR_MS - n % 2 * MINUTE, symbol)
+    exchange.hole(START + 8 * HOUR_MS, START + 8 * HOUR_MS + 7 * MINUTE, "S07USDT")
+    collect_once(exchange, database, symbols)
+    outcome = audit_once(exchange, database, since=SINCE, request_timeout_s=10)
+    assert "Completed" == outcome.state
+    assert "0 unexplained" in outcome.message
+    for n, symbol in enumerate(symbols):
+        own = [("01-01 08:00", "01-01 08:07", "exchange_hole")] if n == 7 else []
+        assert [(f"01-01 03:0{n % 3}", "01-01 04:59" if n % 2 else "01-01 05:00", "exchange_outage"), *own] == reasons(
+            database, symbol
+        )
+        assert is_complete(exchange, database, symbol)
+
+
+def test_one_symbols_own_hole(exchange: StandIn, database: Path) -> None:
+    """Where the large symbols have klines, it is a hole of that symbol, and not an outage."""
+    exchange.hole(START + 3 * HOUR_MS, START + 4 * HOUR_MS, "ADAUSDT")
+    collect_once(exchange, database, ["ADAUSDT", "BTCUSDT"])
+    audit_once(exchange, database, since=SINCE)
+    assert [("01-01 03:00", "01-01 04:00", "exchange_hole")] == reasons(database, "ADAUSDT")
+    assert [] == reasons(database)
+
+
+def test_a_one_symbol_database(exchange: StandIn, database: Path) -> None:
+    """Witnesses that are not stored are asked for that window, so that an outage is one in a one-symbol database."""
+    exchange.hole(START + 3 * HOUR_MS, START + 4 * HOUR_MS)
+    collect_once(exchange, database, ["ADAUSDT"])
+    audit_once(exchange, database, since=SINCE)
+    assert [("01-01 03:00", "01-01 04:00", "exchange_outage")] == reasons(database, "ADAUSDT")
+    assert [("ADAUSDT",)] == query(database, "SELECT DISTINCT symbol FROM klines")
+
+
+def test_fewer_than_three_witnesses(database: Path) -> None:
+    """On an exchange of two symbols there is nobody to tell an outage from a hole: it is called a hole."""
+    with StandIn(["ADAUSDT", "BTCUSDT"]) as exchange:
+        exchange.freeze(NOON + 5_000)
+        exchange.hole(START + 3 * HOUR_MS, START + 4 * HOUR_MS)
+        collect_once(exchange, database, ["ADAUSDT"])
+        audit_once(exchange, database, since=SINCE)
+    assert [("01-01 03:00", "01-01 04:00", "exchange_hole")] == reasons(database, "ADAUSDT")
+
+
+def test_our_downtime_during_the_exchanges_outage(exchange: StandIn, database: Path) -> None:
+    """We were down from 02:00 to 06:00, the exchange from 03:00 to 05:00: ours is repaired, and only its own remains."""
+    exchange.hole(START + 3 * HOUR_MS, START + 5 * HOUR_MS)
+    for start, end in (("2026-01-01T00:00", "2026-01-01T02:00"), ("2026-01-01T06:00", "2026-01-02T12:00")):
+        backfill_once(exchange, database, ["BTCUSDT", "ETHUSDT"], start, end, source="rest")
+    audit_once(exchange, database)
+    assert [("01-01 03:00", "01-01 05:00", "exchange_outage")] == reasons(database)
+    assert is_complete(exchange, database)
+
+
+def test_a_listing_in_the_middle(exchange: StandIn, database: Path) -> None:
+    """Before the first kline a symbol was not listed, settled at once."""
+    exchange.list("NEWUSDT", since_ms=START + 10 * HOUR_MS)
+    collect_once(exchange, database, ["NEWUSDT"])
+    audit_once(exchange, database, since=SINCE)
+    assert [("01-01 00:00", "01-01 10:00", "not_listed")] == reasons(database, "NEWUSDT")
+    assert [(None,)] == query(database, "SELECT next_check FROM gaps")
+    assert [("NEWUSDT", 2160, 1560, 0, 100.0)] == certified(database)
+
+
+def test_delisting_and_relisting(exchange: StandIn, database: Path) -> None:
+    """After the last trading time a symbol is delisted, open-ended, and looked at daily; when it trades again, all that
+    it has is stored, and what was between is a hole."""
+    exchange.list("OLDUSDT", until_ms=START + 20 * HOUR_MS)
+    backfill_once(exchange, database, ["OLDUSDT"], "2026-01-01T00:00", "2026-01-01T10:00")
+    audit_once(exchange, database)
+    assert [("01-01 20:00", "12-31 00:00", "delisted")] == reasons(database, "OLDUSDT")
+    assert [(NOON + DAY_MS) // DAY_MS] == [
+        t[0] // DAY_MS for t in query(database, "SELECT epoch_ms(next_check) FROM gaps")
+    ]
+    assert [("OLDUSDT", 2160, 1200, 0, 100.0)] == certified(database)
+    exchange.forget()
+    audit_once(exchange, database)
+    assert [] == exchange.kline_requests("OLDUSDT")
+
+    exchange.list("OLDUSDT")
+    exchange.hole(START + 20 * HOUR_MS, NOON, "OLDUSDT")
+    exchange.freeze(NOON + 2 * DAY_MS + 5_000)
+    audit_once(exchange, database, request_timeout_s=5)
+    assert [("01-01 20:00", "01-02 12:00", "exchange_hole")] == reasons(database, "OLDUSDT")
+    assert published(exchange.klines("OLDUSDT", START, NOON + 2 * DAY_MS)) == stored(database, "OLDUSDT")
+
+
+def test_a_gap_that_fills_by_itself(exchange: StandIn, database: Path) -> None:
+    """A hole is looked at again after an hour and after a day; what is there then is stored, and nothing is missing."""
+    collect_once(exchange, database, ["ADAUSDT"])
+    exchange.fault("ADAUSDT", "empty", times=0)
+    exchange.hole(START + 3 * HOUR_MS, START + 4 * HOUR_MS, "ADAUSDT")
+    audit_once(exchange, database, since=SINCE)
+    assert [("exchange_hole", False)] == query(database, "SELECT reason, next_check IS NULL FROM gaps")
+    exchange.unhole()
+    audit_once(exchange, database, since=SINCE)
+    assert 1 == len(reasons(database, "ADAUSDT"))
+    exchange.freeze(NOON + DAY_MS + HOUR_MS)
+    assert "Completed" == audit_once(exchange, database, since=SINCE, request_timeout_s=5).state
+    assert [] == reasons(database, "ADAUSDT")
+    assert 1440 == sum(START <= row[0] < START + DAY_MS for row in stored(database, "ADAUSDT"))
+
+
+def test_three_empty_answers_settle_a_gap(exchange: StandIn, database: Path) -> None:
+    """A hole between present neighbours is settled by its third empty answer; nothing asks for it then, but force."""
+    exchange.hole(START + 3 * HOUR_MS, START + 4 * HOUR_MS, "ADAUSDT")
+    collect_once(exchange, database, ["ADAUSDT"])
+    attempts = []
+    for day in range(5):
+        exchange.freeze(NOON + day * 2 * DAY_MS + 5_000)
+        audit_once(exchange, database, since=SINCE, request_timeout_s=5)
+        attempts += query(database, "SELECT attempts, next_check IS NULL FROM gaps")
+    assert [(2, False), (3, True), (3, True), (3, True), (3, True)] == attempts
+    exchange.forget()
+    audit_once(exchange, database, since=SINCE)
+    collect_once(exchange, database, ["ADAUSDT"])
+    backfill_once(exchange, database, ["ADAUSDT"], "2026-01-01", "2026-01-02", refresh=True, source="rest")
+    hole = {str(START + 3 * HOUR_MS + n * MINUTE) for n in range(60)}
+    assert [] == [r for r in exchange.kline_requests("ADAUSDT") if r.params.get("startTime") in hole]
+    audit_once(exchange, database, since=SINCE, force=True)
+    assert [(4, True)] == query(database, "SELECT attempts, next_check IS NULL FROM gaps")
+
+
+@pytest.mark.parametrize("kind", ["hang", "reset", "empty", "object"])
+def test_a_week_of_failed_checks_settles_nothing(exchange: StandIn, database: Path, kind: str) -> None:
+    """Only an answer that has the row before and the row after counts; a week without one leaves the gap unexplained."""
+    exchange.hole(START + 3 * HOUR_MS, START + 4 * HOUR_MS, "ADAUSDT")
+    backfill_once(exchange, database, ["ADAUSDT"], "2026-01-01T00:00", "2026-01-02T12:00", source="rest")
+    before = query(database, "SELECT reason, attempts FROM gaps")
+    assert [("unresolved", 1)] == before
+    exchange.fault("ADAUSDT", kind)
+    for day in range(7):
+        exchange.freeze(NOON + day * DAY_MS + 5_000)
+        audit_once(exchange, database, request_timeout_s=0.2, end_ms=NOON)
+        assert ("unresolved", 1) == query(database, "SELECT reason, attempts FROM gaps ORDER BY start_time")[0]
+
+
+def test_without_repair_it_only_says(exchange: StandIn, database: Path) -> None:
+    """Without repair nothing is fetched: what is missing is due, and the message counts it."""
+    collect_once(exchange, database, ["BTCUSDT"])
+    outcome = audit_once(exchange, database, since=SINCE, repair=False)
+    assert "2,130 unexplained" in outcome.message
+    assert [("01-01 00:00", "01-02 11:30", "due")] == reasons(database)
+    assert 30 == len(stored(database, "BTCUSDT"))
+
+
+def change(exchange: StandIn, database: Path, minute: int, **values: str) -> None:
+    """Store a day by REST, and change one of its values in the file."""
+    backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-02T12:00", source="rest")
+    sets = ", ".join(f"{name} = {value}" for name, value in values.items())
+    query(database, f"UPDATE klines SET {sets} WHERE open_time = epoch_ms({START + minute * MINUTE}::BIGINT)")
+
+
+def test_live_rows_that_agree_with_the_archive(exchange: StandIn, database: Path) -> None:
+    """Equal rows keep their source and time, and the file is noted as verified."""
+    backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-02T12:00", source="rest")
+    before = query(database, "FROM klines ORDER BY open_time")
+    outcome = audit_once(exchange, database)
+    assert "1 daily files agree with what was collected live" in outcome.message
+    assert before == query(database, "FROM klines ORDER BY open_time")
+    assert [(1440, True)] == query(database, "SELECT rows, verified_at IS NOT NULL FROM archive_files")
+    exchange.forget()
+    audit_once(exchange, database)
+    assert [".CHECKSUM"] == [request.path[-9:] for request in exchange.archive_requests()]
+
+
+def test_a_restated_row(exchange: StandIn, database: Path) -> None:
+    """Archive and REST agree on another value than the stored one: they win, and the old value is kept."""
+    change(exchange, database, 100, close="12.5", low="12.5")
+    outcome = audit_once(exchange, database)
+    assert "1 klines corrected" in outcome.message
+    assert is_complete(exchange, database)
+    assert [(12.5,)] == query(database, "SELECT (old->>'close')::DOUBLE FROM restatements")
+
+
+def test_an_archive_that_is_wrong_where_rest_is_right(exchange: StandIn, database: Path) -> None:
+    """Stored and REST agree against the archive: nothing changes, and the file is not verified."""
+    exchange.misprint("BTCUSDT-1m-2026-01-01", lambda rows: [[*rows[0][:5], "77.0", *rows[0][6:]], *rows[1:]])
+    backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-02T12:00", source="rest")
+    outcome = audit_once(exchange, database)
+    assert "disputed" not in outcome.message
+    assert is_complete(exchange, database)
+    assert [(False,)] == query(database, "SELECT verified_at IS NOT NULL FROM archive_files")
+
+
+def test_three_sources_that_all_differ(exchange: StandIn, database: Path) -> None:
+    """Where no two agree the stored value stays, and the minute is reported as disputed."""
+    change(exchange, database, 0, volume="12.5")
+    exchange.misprint("BTCUSDT-1m-2026-01-01", lambda rows: [[*rows[0][:5], "77.0", *rows[0][6:]], *rows[1:]])
+    outcome = audit_once(exchange, database)
+    assert "1 disputed, kept as stored: BTCUSDT 2026-01-01 00:00" in outcome.message
+    assert 12.5 == stored(database, "BTCUSDT")[0][5]
+    assert [] == query(database, "FROM restatements")
+
+
+def test_a_file_that_was_uploaded_again(exchange: StandIn, database: Path) -> None:
+    """A changed checksum brings the file under comparison again, and with REST on its side it wins."""
+    backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-02T12:00", source="rest")
+    audit_once(exchange, database)
+    exchange.restate("BTCUSDT", START, volume="77.00000000")
+    outcome = audit_once(exchange, database)
+    assert "1 klines corrected" in outcome.message
+    assert is_complete(exchange, database)
+
+
+def test_rows_that_the_archive_lacks_stay(exchange: StandIn, database: Path) -> None:
+    """A file that lacks minutes takes none away."""
+    exchange.misprint("BTCUSDT-1m-2026-01-01", lambda rows: rows[60:])
+    backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-02T12:00", source="rest")
+    audit_once(exchange, database)
+    assert is_complete(exchange, database)
+
+
+def test_the_certificate_of_two_machines(exchange: StandIn, tmp_path: Path) -> None:
+    """The same rows have the same hash, in whatever order and from whichever source they came; one other value has
+    another."""
+    hashes = []
+    for name, source in (("a", "rest"), ("b", "archive"), ("c", "auto")):
+        database = tmp_path / name
+        backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-02T00:00", source=source)
+        if name == "c":
+            query(database, "UPDATE klines SET volume = volume + 1e-8 WHERE open_time = '2026-01-01 10:00'")
+        audit_once(exchange, database, end_ms=START + DAY_MS, repair=False)
+        hashes += query(database, "SELECT hash, stored FROM certificate")
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert 32 == len(hashes[0][0])
+
+
+def test_findings(exchange: StandIn, database: Path) -> None:
+    """What looks wrong is said, with examples, and never changed."""
+    change(exchange, database, 5, high="0.5", trades="0")
+    query(
+        database,
+        f"UPDATE klines SET close_time = close_time - INTERVAL 30 SECOND WHERE open_time = epoch_ms({at(-60)}::BIGINT)",
+    )
+    query(database, f"INSERT INTO klines SELECT * FROM klines WHERE open_time = epoch_ms({at(-50)}::BIGINT)")
+    before = query(database, "SELECT count(*) FROM klines")
+    message = audit_once(exchange, database, repair=False).message
+    assert "1 × two rows in a slot: BTCUSDT 1m 2026-01-02 11:10 (2 rows)" in message
+    assert "1 × high or low between open and close: BTCUSDT 1m 2026-01-01 00:05" in message
+    assert "1 × closed early: BTCUSDT 1m 2026-01-02 11:00 (lasted 30000 ms)" in message
+    assert before == query(database, "SELECT count(*) FROM klines")
+
+
+def test_every_market_and_interval(exchange: StandIn, database: Path) -> None:
+    """Everything stored is audited, each market and interval by itself."""
+    exchange.hole(START + 3 * HOUR_MS, START + 7 * HOUR_MS)
+    collect_once(exchange, database, ["BTCUSDT"])
+    collect_once(exchange, database, ["BTCUSDT"], market="usdm", interval="5m")
+    collect_once(exchange, database, ["BTCUSD_PERP"], market="coinm", interval="1h")
+    outcome = audit_once(exchange, database, since=SINCE)
+    assert "Completed" == outcome.state
+    assert "audited 3 series" in outcome.message
+    rows = query(
+        database, "SELECT market, interval, expected, stored, exchange_outage, unexplained FROM certificate ORDER BY 1"
+    )
+    assert [("coinm", "1h", 36, 32, 4, 0), ("spot", "1m", 2160, 1920, 240, 0), ("usdm", "5m", 432, 384, 48, 0)] == rows
