@@ -10,8 +10,8 @@ import hashlib
 import io
 import os
 import re
+import struct
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -19,6 +19,7 @@ from typing import Self
 import aiohttp
 import polars as pl
 from anyio import CapacityLimiter, to_thread
+from isal import isal_zlib
 
 from klines.csv_rows import read
 from klines.errors import BadArchive, Retry, ServerFault, Unreachable
@@ -138,10 +139,21 @@ def _csv(file: File, body: bytes) -> bytes:
             names = it.namelist()
             if names != [f"{file.name}.csv"]:
                 raise BadArchive(f"it holds {', '.join(names)[:200] or 'nothing'}, not {file.name}.csv")
-            with it.open(names[0]) as member:
-                csv = member.read(LONGEST_FILE + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            return _inflated(it.infolist()[0], body)
+    except (zipfile.BadZipFile, isal_zlib.error, EOFError, struct.error, ValueError) as error:
         raise BadArchive(f"it is a corrupt zip: {error}") from None
+
+
+def _inflated(member: zipfile.ZipInfo, body: bytes) -> bytes:
+    """The member's bytes, at most LONGEST_FILE of them, by isal: three times as fast as zlib, and without the GIL."""
+    if member.compress_type != zipfile.ZIP_DEFLATED or member.flag_bits & 1:
+        raise BadArchive("its CSV is not deflated, or encrypted")
+    name_length, extra_length = struct.unpack_from("<HH", body, member.header_offset + 26)
+    start = member.header_offset + 30 + name_length + extra_length
+    inflating = isal_zlib.decompressobj(wbits=-15)
+    csv = inflating.decompress(body[start : start + member.compress_size], LONGEST_FILE + 1)
     if len(csv) > LONGEST_FILE:
         raise BadArchive(f"its CSV is longer than {LONGEST_FILE >> 20} MiB")
+    if not inflating.eof or isal_zlib.crc32(csv) != member.CRC:
+        raise BadArchive("it is a corrupt zip: cut, or its CRC is wrong")
     return csv

@@ -27,7 +27,6 @@ from klines.interval import DAY, INTERVALS
 from klines.ledger import DELISTED, DUE, HOLE, OUTAGE, UNRESOLVED, Gap, due, explain
 from klines.market import MARKETS
 from klines.reconcile import Reconciled, reconcile
-from klines.session import machine_ms
 from klines.settings import Settings
 from klines.wanted import FIRST_MS, first_stored, largest, stored_windows
 from klines.window import Window, intersect, merge, missing, subtract, window
@@ -101,9 +100,10 @@ class Job:
     def whole(self) -> tuple[list[dict[str, Any]], list[Finding]]:
         """The certificate of all that was ever audited, without the hash, and findings about the quality of the range,
         or of the last two days."""
-        until_ms = machine_ms() + DAY if self.end_ms is None else self.end_ms
-        from_ms = until_ms - 3 * DAY if self.start_ms is None else self.start_ms
         with self._opened() as connection:
+            [(audited_ms,)] = connection.execute("SELECT coalesce(epoch_ms(max(until)), 0) FROM audits").fetchall()
+            until_ms = audited_ms if self.end_ms is None else self.end_ms
+            from_ms = until_ms - 2 * DAY if self.start_ms is None else self.start_ms
             return certificate(connection, with_hash=False), findings(connection, from_ms, until_ms)
 
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:

@@ -102,7 +102,7 @@ def test_fewer_than_three_witnesses(database: Path) -> None:
 
 
 def test_our_downtime_during_the_exchanges_outage(exchange: StandIn, database: Path) -> None:
-    """We were down from 02:00 to 06:00, the exchange from 03:00 to 05:00: ours is repaired, and only its own remains."""
+    """We were down from 02:00 to 06:00, the exchange from 03:00 to 05:00: ours is repaired, its own remains."""
     exchange.hole(START + 3 * HOUR_MS, START + 5 * HOUR_MS)
     for start, end in (("2026-01-01T00:00", "2026-01-01T02:00"), ("2026-01-01T06:00", "2026-01-02T12:00")):
         backfill_once(exchange, database, ["BTCUSDT", "ETHUSDT"], start, end, source="rest")
@@ -147,7 +147,7 @@ def test_delisting_and_relisting(exchange: StandIn, database: Path) -> None:
 def test_a_gap_that_fills_by_itself(exchange: StandIn, database: Path) -> None:
     """A hole is looked at again after an hour and after a day; what is there then is stored, and nothing is missing."""
     collect_once(exchange, database, ["ADAUSDT"])
-    exchange.fault("ADAUSDT", "empty", times=0)
+    exchange.place("ADAUSDT-1m-2026-01-01", None)
     exchange.hole(START + 3 * HOUR_MS, START + 4 * HOUR_MS, "ADAUSDT")
     audit_once(exchange, database, since=SINCE)
     assert [("exchange_hole", False)] == query(database, "SELECT reason, next_check IS NULL FROM gaps")
@@ -182,7 +182,7 @@ def test_three_empty_answers_settle_a_gap(exchange: StandIn, database: Path) -> 
 
 @pytest.mark.parametrize("kind", ["hang", "reset", "empty", "object"])
 def test_a_week_of_failed_checks_settles_nothing(exchange: StandIn, database: Path, kind: str) -> None:
-    """Only an answer that has the row before and the row after counts; a week without one leaves the gap unexplained."""
+    """Only an answer with the row before and the row after counts: a week without one leaves the gap unexplained."""
     exchange.hole(START + 3 * HOUR_MS, START + 4 * HOUR_MS, "ADAUSDT")
     backfill_once(exchange, database, ["ADAUSDT"], "2026-01-01T00:00", "2026-01-02T12:00", source="rest")
     before = query(database, "SELECT reason, attempts FROM gaps")

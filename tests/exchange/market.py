@@ -229,6 +229,11 @@ class Market:
         self._holes.append((start_ms, end_ms, symbol))
         self._days, self._zips = {}, {}
 
+    def unhole(self) -> None:
+        """Fill all holes."""
+        self._holes = []
+        self._days, self._zips = {}, {}
+
     def late(self, by_ms: int, symbol: str | None = None) -> None:
         """Show a closed kline only `by_ms` after its close, and the open one not at all; 0 ends it."""
         self._late_ms[symbol] = by_ms
