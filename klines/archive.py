@@ -12,6 +12,7 @@ import os
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -140,7 +141,7 @@ def _csv(file: File, body: bytes) -> bytes:
             if names != [f"{file.name}.csv"]:
                 raise BadArchive(f"it holds {', '.join(names)[:200] or 'nothing'}, not {file.name}.csv")
             return _inflated(it.infolist()[0], body)
-    except (zipfile.BadZipFile, isal_zlib.error, EOFError, struct.error, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError) as error:  # isal raises zlib's
         raise BadArchive(f"it is a corrupt zip: {error}") from None
 
 
