@@ -32,7 +32,7 @@ from klines.outcome import Outcome
 from klines.plan import Want
 from klines.session import STOPPED, Session
 from klines.settings import Settings
-from klines.store import Loaded, Stored, note_symbol, store
+from klines.store import Loaded, Ready, Stored, note_symbol, store
 from klines.wanted import FIRST_MS, listings, stored_totals, stored_windows
 from klines.window import Window, intersect, missing, subtract, window
 from klines.writer import Item, Writer
@@ -367,7 +367,8 @@ class Backfill(Session):
         return doubted
 
     def _write(self, items: Sequence[Item]) -> float:
-        """One transaction; returns for how many seconds the file was held."""
+        """One transaction, made ready before; returns for how many seconds the file was held."""
+        files = Ready.of([item for item in items if isinstance(item, Loaded)], self.interval)
         with self._opened() as connection:
             began_s = time.monotonic()
             self.stored += store(
@@ -377,7 +378,7 @@ class Backfill(Session):
                 [item for item in items if isinstance(item, Want)],
                 now_ms=self.exchange.now_ms(),
                 not_trading=self.not_trading,
-                files=[item for item in items if isinstance(item, Loaded)],
+                files=files,
             )
         return time.monotonic() - began_s
 

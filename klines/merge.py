@@ -7,6 +7,7 @@ compresses on all cores; all others are merged.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import duckdb
 import polars as pl
@@ -32,44 +33,42 @@ def stage(symbols: Sequence[tuple[str, Sequence[Row]]]) -> list[pl.DataFrame]:
     return [*long, frame([row for _, row in short]).with_columns(symbol=names)]
 
 
-def merge_rows(
-    connection: duckdb.DuckDBPyConnection,
-    market: Market,
-    interval: Interval,
-    staged: Sequence[pl.DataFrame],
-    *,
-    source: str,
-    now_ms: int,
-) -> tuple[int, int]:
-    """Write frames such as `stage` makes, as part of the caller's transaction.
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A frame such as `stage` makes, and its range; `is_plain` when it is one symbol's, one row a slot, on the grid."""
 
-    Returns how many klines were new, and how many of the stored ones had other values.
-    """
-    free = _free(connection, market, interval, staged)
-    _insert(connection, market, interval, [staged[at] for at in free], source, now_ms)
-    others = [rows for at, rows in enumerate(staged) if at not in free]
-    inserted, restated = _merge(connection, market, interval, others, source, now_ms)
-    return sum(staged[at].height for at in free) + inserted, restated
+    rows: pl.DataFrame
+    symbol: str
+    first_ms: int
+    last_ms: int
+    is_plain: bool
 
 
-def _free(
-    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, staged: Sequence[pl.DataFrame]
-) -> list[int]:
-    """Which frames, ordered by symbol and time, have many rows of one symbol, one a slot, on the grid, and a range in
-    which neither the file nor another of these frames has any."""
-    ranges = [(*_range(rows, interval), at) for at, rows in enumerate(staged) if rows.height >= _BULK]
-    free: list[int] = []
-    before, until_ms = "", 0
-    for symbol, first_ms, last_ms, is_plain, at in sorted(ranges):
-        is_apart = symbol != before or first_ms > until_ms
-        if is_plain and is_apart and not _is_stored(connection, market, interval, symbol, first_ms, last_ms):
-            free.append(at)
-            before, until_ms = symbol, last_ms
-    return free
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """Frames made ready before the file is opened; `table` holds all that may be inserted, if their place is free."""
+
+    plain: Sequence[Run]
+    others: Sequence[pl.DataFrame]
+    table: pa.Table | None
 
 
-def _range(rows: pl.DataFrame, interval: Interval) -> tuple[str, int, int, bool]:
-    """The symbol, the first and the last open time, and whether it is one symbol's, one row a slot, on the grid."""
+def prepare(staged: Sequence[pl.DataFrame], interval: Interval) -> Bulk:
+    """Sort frames such as `stage` makes into those that may be inserted as they are, apart from each other, and others."""
+    plain: list[Run] = []
+    others = [rows for rows in staged if rows.height < _BULK]
+    runs = [_run(rows, interval) for rows in staged if rows.height >= _BULK]
+    for run in sorted(runs, key=lambda run: (run.symbol, run.first_ms)):
+        before = plain[-1] if plain else None
+        is_apart = before is None or before.symbol != run.symbol or before.last_ms < run.first_ms
+        if run.is_plain and is_apart:
+            plain.append(run)
+        else:
+            others.append(run.rows)
+    return Bulk(plain, others, _table(plain))
+
+
+def _run(rows: pl.DataFrame, interval: Interval) -> Run:
     symbol, time = pl.col("symbol"), pl.col("open_time")
     is_plain = [
         symbol.n_unique() == 1,
@@ -77,22 +76,45 @@ def _range(rows: pl.DataFrame, interval: Interval) -> tuple[str, int, int, bool]
         ((time - interval.phase_ms) % (interval.length_ms or 1) == 0).all(),
     ]
     found = rows.select(symbol.first(), time.min(), time.max().alias("last"), plain=pl.all_horizontal(is_plain)).row(0)
-    return found[0], found[1], found[2], found[3] and interval.length_ms > 0
+    return Run(rows, found[0], found[1], found[2], found[3] and interval.length_ms > 0)
 
 
-def _is_stored(
+def _table(runs: Sequence[Run]) -> pa.Table | None:
+    """All rows of the runs, each by time, in batches of a row group."""
+    if not runs:
+        return None
+    sorted_rows = [it.rows if it.rows["open_time"].is_sorted() else it.rows.sort("open_time") for it in runs]
+    table = pl.concat(sorted_rows, rechunk=True).to_arrow()
+    return pa.Table.from_batches(table.to_batches(max_chunksize=_ROW_GROUP))
+
+
+def merge_rows(
     connection: duckdb.DuckDBPyConnection,
     market: Market,
     interval: Interval,
-    symbol: str,
-    first_ms: int,
-    last_ms: int,
-) -> bool:
+    bulk: Bulk,
+    *,
+    source: str,
+    now_ms: int,
+) -> tuple[int, int]:
+    """Write what was prepared, as part of the caller's transaction.
+
+    Returns how many klines were new, and how many of the stored ones had other values.
+    """
+    free = [run for run in bulk.plain if not _is_stored(connection, market, interval, run)]
+    table = bulk.table if len(free) == len(bulk.plain) else _table(free)
+    _insert(connection, market, interval, table, source, now_ms)
+    others = [*bulk.others, *(run.rows for run in bulk.plain if run not in free)]
+    inserted, restated = _merge(connection, market, interval, others, source, now_ms)
+    return sum(run.rows.height for run in free) + inserted, restated
+
+
+def _is_stored(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, run: Run) -> bool:
     """Whether any kline is stored in the slots from the first to the last."""
     found = connection.execute(
         """SELECT 1 FROM klines WHERE market = ? AND symbol = ? AND interval = ?
            AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT) LIMIT 1""",
-        [market.name, symbol, interval.name, first_ms, last_ms + interval.length_ms],
+        [market.name, run.symbol, interval.name, run.first_ms, run.last_ms + interval.length_ms],
     )
     return bool(found.fetchall())
 
@@ -101,15 +123,14 @@ def _insert(
     connection: duckdb.DuckDBPyConnection,
     market: Market,
     interval: Interval,
-    staged: Sequence[pl.DataFrame],
+    table: pa.Table | None,
     source: str,
     now_ms: int,
 ) -> None:
-    """Plain insertion, each frame by time."""
-    if not staged:
+    """Plain insertion."""
+    if table is None:
         return
-    table = pl.concat([_by_time(rows) for rows in staged], rechunk=True).to_arrow()
-    connection.register("staged_rows", pa.Table.from_batches(table.to_batches(max_chunksize=_ROW_GROUP)))
+    connection.register("staged_rows", table)
     connection.execute(
         f"""
         INSERT INTO klines BY NAME
@@ -120,11 +141,6 @@ def _insert(
         """
     )
     connection.unregister("staged_rows")
-
-
-def _by_time(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows by open time; the same frame, not a copy, where they are."""
-    return rows if rows["open_time"].is_sorted() else rows.sort("open_time")
 
 
 def _merge(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import duckdb
 import polars as pl
@@ -16,7 +17,7 @@ from klines.gaps import read_gaps, write_gaps
 from klines.interval import HOUR, Interval
 from klines.ledger import owe, revise
 from klines.market import Market
-from klines.merge import merge_rows, stage
+from klines.merge import Bulk, merge_rows, prepare, stage
 from klines.plan import Want
 from klines.rows import Reject
 from klines.wanted import stored_windows
@@ -54,6 +55,28 @@ class Loaded:
     is_verified: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Files of one source, made ready to be written before the file is opened."""
+
+    source: str
+    files: Sequence[Loaded]
+    bulk: Bulk
+    windows: Mapping[str, Sequence[Window]]
+
+    @classmethod
+    def of(cls, files: Iterable[Loaded], interval: Interval) -> list[Self]:
+        """The monthly files, then the daily ones."""
+        ready = []
+        for source in ("monthly", "daily"):
+            its = [it for it in files if it.file.source == source]
+            windows: dict[str, list[Window]] = {it.file.symbol: [] for it in its}
+            for it in its:
+                windows[it.file.symbol] += islands(it.rows, interval)
+            ready += [cls(source, its, prepare(_runs(its), interval), windows)] if its else []
+        return ready
+
+
 def store(
     connection: duckdb.DuckDBPyConnection,
     market: Market,
@@ -62,7 +85,7 @@ def store(
     *,
     now_ms: int,
     not_trading: Iterable[str] = (),
-    files: Sequence[Loaded] = (),
+    files: Sequence[Ready] = (),
 ) -> Stored:
     """Write the rows, rejects, restatements and gaps of `files`, then of `wants`; all or nothing.
 
@@ -71,9 +94,7 @@ def store(
     """
     connection.begin()
     try:
-        stored = Stored()
-        for source in ("monthly", "daily"):
-            stored += _put_files(connection, market, interval, [it for it in files if it.file.source == source], now_ms)
+        stored = sum((_put_files(connection, market, interval, it, now_ms) for it in files), Stored())
         stored += _put_wants(connection, market, interval, wants, now_ms)
         _revise_ledger(connection, market, interval, wants, files, now_ms, set(not_trading))
         _note_symbols(connection, market, wants, now_ms)
@@ -88,22 +109,19 @@ def store(
 def _put_wants(
     connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, wants: Sequence[Want], now_ms: int
 ) -> Stored:
-    staged = stage([(want.symbol, want.rows) for want in wants])
-    inserted, restated = merge_rows(connection, market, interval, staged, source="rest", now_ms=now_ms)
+    bulk = prepare(stage([(want.symbol, want.rows) for want in wants]), interval)
+    inserted, restated = merge_rows(connection, market, interval, bulk, source="rest", now_ms=now_ms)
     refused = [(want.symbol, reject) for want in wants for reject in want.rejects]
     return Stored(inserted, restated, _merge_rejects(connection, market, interval, refused, now_ms, "rest"))
 
 
 def _put_files(
-    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, files: Sequence[Loaded], now_ms: int
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, ready: Ready, now_ms: int
 ) -> Stored:
-    if not files:
-        return Stored()
-    source = files[0].file.source
-    inserted, restated = merge_rows(connection, market, interval, _runs(files), source=source, now_ms=now_ms)
-    refused = [(it.file.symbol, reject) for it in files for reject in it.rejects]
-    _note_files(connection, files, now_ms)
-    return Stored(inserted, restated, _merge_rejects(connection, market, interval, refused, now_ms, source))
+    inserted, restated = merge_rows(connection, market, interval, ready.bulk, source=ready.source, now_ms=now_ms)
+    refused = [(it.file.symbol, reject) for it in ready.files for reject in it.rejects]
+    _note_files(connection, ready.files, now_ms)
+    return Stored(inserted, restated, _merge_rejects(connection, market, interval, refused, now_ms, ready.source))
 
 
 def _runs(files: Iterable[Loaded]) -> list[pl.DataFrame]:
@@ -166,7 +184,7 @@ def _revise_ledger(
     market: Market,
     interval: Interval,
     wants: Sequence[Want],
-    files: Sequence[Loaded],
+    files: Sequence[Ready],
     now_ms: int,
     not_trading: set[str],
 ) -> None:
@@ -177,11 +195,13 @@ def _revise_ledger(
         is_trading = want.symbol not in not_trading
         answers.append((want, stored, findings(want, stored, interval, is_trading=is_trading)))
     held = _stored_already(connection, market, interval, [(want.symbol, found) for want, _, found in answers])
-    symbols = list(dict.fromkeys([*(want.symbol for want in wants), *(it.file.symbol for it in files)]))
+    symbols = list(
+        dict.fromkeys([*(want.symbol for want in wants), *(symbol for it in files for symbol in it.windows)])
+    )
     before = read_gaps(connection, market.name, interval.name, symbols)
     after = {symbol: before[symbol] for symbol in symbols}
-    for it in files:
-        after[it.file.symbol] = revise(after[it.file.symbol], islands(it.rows, interval), [], now_ms)
+    for symbol, there in [pair for it in files for pair in it.windows.items()]:
+        after[symbol] = revise(after[symbol], there, [], now_ms)
     for want, stored, found in answers:
         there = held.get(want.symbol, [])
         truly = [(part, reason) for gap, reason in found for part in subtract([gap], there)]
