@@ -48,10 +48,18 @@ class Content:
 
 
 class Archive:
-    """Bulk downloads during one run; use as `async with`."""
+    """Bulk downloads during one run; use as `async with`. Files are opened and parsed while `may_open` is set."""
 
-    def __init__(self, url: str, *, connections: int = 32, pauses_s: Sequence[float] = PAUSES_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int = 32,
+        pauses_s: Sequence[float] = PAUSES_S,
+        may_open: asyncio.Event | None = None,
+    ) -> None:
         self._url = url
+        self._may_open = may_open
         self._threads = CapacityLimiter(os.cpu_count() or 1)
         self._connections = connections
         self._pauses_s = pauses_s
@@ -101,7 +109,10 @@ class Archive:
         stated = _CHECKSUM.fullmatch(checksum.decode("ascii", errors="replace").strip())
         if stated is None or stated[2] != f"{file.name}.zip":
             raise BadArchive("its checksum file is none")
-        return await to_thread.run_sync(_open, file, interval, body, stated[1], limiter=self._threads)
+        async with self._threads:
+            if self._may_open:
+                await self._may_open.wait()
+            return await to_thread.run_sync(_open, file, interval, body, stated[1])
 
     async def _get(self, url: str) -> bytes | None:
         """The whole body; None for 404."""

@@ -129,8 +129,8 @@ class Backfill(Session):
             yielding=True,
         )
         super().__init__(settings.database, job.interval, exchange, wait_s=FILE_S)
-        self._archive = Archive(settings.archive_url, pauses_s=pauses_s)
         self._writer = Writer(self._write)
+        self._archive = Archive(settings.archive_url, pauses_s=pauses_s, may_open=self._writer.is_free)
 
     def _enter_all(self, stack: contextlib.ExitStack) -> None:
         super()._enter_all(stack)

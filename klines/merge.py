@@ -54,7 +54,7 @@ class Bulk:
 
 
 def prepare(staged: Sequence[pl.DataFrame], interval: Interval) -> Bulk:
-    """Sort frames such as `stage` makes into those that may be inserted as they are, apart from each other, and others."""
+    """Frames such as `stage` makes: those that may be inserted as they are, apart from each other, and the others."""
     plain: list[Run] = []
     others = [rows for rows in staged if rows.height < _BULK]
     runs = [_run(rows, interval) for rows in staged if rows.height >= _BULK]

@@ -35,7 +35,10 @@ class _Handed:
 
 class Writer:
     """Use as `async with`. `write` is called in a thread with the items of a transaction; it opens the file, and
-    returns for how many seconds it held it."""
+    returns for how many seconds it held it.
+
+    `is_free` is set while no transaction is being written: who takes the cores then makes none last longer.
+    """
 
     def __init__(self, write: Callable[[Sequence[Item]], float]) -> None:
         self._write = write
@@ -44,6 +47,8 @@ class Writer:
         self._has_ended = False
         self._most_rows = FIRST_ROWS
         self._wake = asyncio.Event()
+        self.is_free = asyncio.Event()
+        self.is_free.set()
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -81,6 +86,7 @@ class Writer:
         while True:
             await self._enough()
             batch = self._take()
+            self.is_free.clear()
             try:
                 held_s = await to_thread.run_sync(self._write, [handed.item for handed in batch])
             except Exception as error:
@@ -89,6 +95,7 @@ class Writer:
             else:
                 self._adapt(sum(handed.rows for handed in batch), held_s)
                 self._settle(batch, None)
+            self.is_free.set()
             await asyncio.sleep(held_s)
 
     async def _enough(self) -> None:
