@@ -54,7 +54,8 @@ def parse(flow: Flow[..., Any], arguments: list[str]) -> dict[str, Any]:
             parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
             nargs, metavar = ("+", name.upper().rstrip("S")) if "array" in str(schema) else (None, name.upper())
-            parser.add_argument(option, nargs=nargs, help=text, metavar=metavar)
+            is_needed = name in (flow.parameters.required or ())
+            parser.add_argument(option, nargs=nargs, help=text, metavar=metavar, required=is_needed)
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     return {name: _valid(name, hints[name], value) for name, value in given.items()}
 

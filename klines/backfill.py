@@ -41,7 +41,7 @@ REQUEST_S, FILE_S, LONGEST_S = 10.0, 300.0, 30 * 86_400.0
 """How long a request may take, how long the run waits for the file, and how long it may last; in seconds."""
 ENDED = ("BREAK", "CLOSE", "SETTLING", "DELIVERING", "DELIVERED")
 """Statuses of symbols that trade no more; spot's BREAK is also a pause, so collecting goes on for a day."""
-SPAN_PAUSES_S, RELEASE_S = (0.5, 2.0, 8.0), 5.0
+RELEASE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,7 @@ class Backfill(Session):
             yielding=True,
         )
         super().__init__(settings.database, job.interval, exchange, wait_s=FILE_S)
+        self._pauses_s = pauses_s
         self._writer = Writer(self._write)
         self._archive = Archive(settings.archive_url, pauses_s=pauses_s, may_open=self._writer.is_free)
 
@@ -196,7 +197,7 @@ class Backfill(Session):
             with self._opened() as connection:
                 self._note(connection, found, whole, now_ms, until_ms=now_ms + max(HOUR, int(seconds * 2000)))
         self.pieces = [piece for chunk in made for piece in chunk.pieces]
-        self.loader = Loader(self.exchange, self._archive, self._writer, self.interval, whole)
+        self.loader = Loader(self.exchange, self._archive, self._writer, self.interval, whole, self._pauses_s)
         return Plan(made, costs, total, seconds)
 
     def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
@@ -252,7 +253,7 @@ class Backfill(Session):
     async def _whole_piece(self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int) -> Piece | None:
         if self.unhealthy or symbol in self.unknown:
             return self._from_the_archive(symbol, gaps, listed_ms, now_ms)
-        for pause_s in (*SPAN_PAUSES_S, None):
+        for pause_s in (*self._pauses_s, None):
             try:
                 first_ms, last_ms = await self.exchange.span(symbol, self.interval, listed_ms)
                 break

@@ -65,12 +65,14 @@ class Loader:
         writer: Writer,
         interval: Interval,
         symbols: Sequence[Piece],
+        pauses_s: Sequence[float],
     ) -> None:
         self.account = Account()
         self._exchange = exchange
         self._archive = archive
         self._writer = writer
         self._interval = interval
+        self._pauses_s = pauses_s
         self._whole = {piece.symbol: piece for piece in symbols}
         self._stated: dict[str, asyncio.Task[dict[int, Totals] | None]] = {}
         self._room = _Room(ROOM)
@@ -162,7 +164,7 @@ class Loader:
         month, now_ms = INTERVALS["1M"], piece.life.now_ms
         end_ms = min(month.ceil(piece.gaps[-1].end_ms), INTERVALS["1d"].floor(now_ms))
         days = Window(month.floor(piece.gaps[0].start_ms), end_ms)
-        for pause_s in (1, 3, None):
+        for pause_s in (*self._pauses_s, None):
             try:
                 return of_days(await self._exchange.days(piece.symbol, days))
             except Retry as error:

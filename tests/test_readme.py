@@ -30,9 +30,9 @@ def test_every_query_answers(exchange: StandIn, database: Path) -> None:
     collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
     answers = [query(database, sql) for sql in blocks("sql")]
 
-    assert 2 == len(answers)
+    assert 3 == len(answers)
     assert [3, 4] == [len(answers[0]), len(answers[0][0])]
-    assert ["not_listed"] == [reason for _, reason, *_ in answers[1]]
+    assert ["not_listed"] == [reason for _, reason, *_ in answers[2]]
 
 
 @pytest.mark.timeout(180)
@@ -41,6 +41,7 @@ def test_every_command_runs(exchange: StandIn, database: Path, tmp_path: Path) -
     environment = os.environ | {
         "KLINES_SPOT_URL": exchange.url,
         "KLINES_ARCHIVE_URL": exchange.url,
+        "KLINES_SINCE": "2026-01-01",
         "KLINES_DATABASE": str(database),
         "PREFECT_HOME": str(tmp_path / "prefect"),
     }
@@ -67,7 +68,7 @@ def test_every_table_and_state_and_setting_is_named(exchange: StandIn, database:
     tables = {name for (name,) in query(database, "SELECT table_name FROM duckdb_tables()")}
     named = set(re.findall(r"^\| `?(\w+)`? \|", README, re.MULTILINE))
 
-    assert {"klines", "gaps", "rejects", "restatements", "archive_files", "bans"} <= named & tables
+    assert {"klines", "gaps", "rejects", "restatements", "archive_files", "audits", "bans"} <= named & tables
     assert {"Completed", "Degraded", "Failed", *STATES.values()} <= named
     settings = {name.removeprefix("KLINES_").lower() for name in named if name.startswith("KLINES_")}
     assert settings <= set(Settings.model_fields)

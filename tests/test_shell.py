@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from flows.audit import audit
+from flows.backfill import backfill
 from flows.collect import collect
 from flows.shell import parse
 from klines.errors import BadParameter
@@ -95,4 +97,35 @@ def test_database_that_can_not_be_used_fails_before_any_request(tmp_path: Path) 
 
     assert 2 == done.returncode
     assert done.stderr.startswith("klines: KLINES_DATABASE: the folder ")
+    assert 1 == done.stderr.count("\n")
+
+
+def test_switches_are_flags() -> None:
+    """Boolean parameters are `--name` and `--no-name`; dates without a zone are UTC."""
+    given = parse(backfill, ["--symbols", "BTCUSDT", "--start", "2024-01-01", "--end", "2024-02-01T12:00", "--dry-run"])
+    assert {
+        "symbols": ["BTCUSDT"],
+        "start": datetime(2024, 1, 1, tzinfo=UTC),
+        "end": datetime(2024, 2, 1, 12, tzinfo=UTC),
+        "dry_run": True,
+    } == given
+    assert {"repair": False, "force": True} == parse(audit, ["--no-repair", "--force"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--start", "2024-01-01", "--end", "2024-02-01"], "symbols"),
+        (["--symbols", "BTCUSDT", "--start", "soon", "--end", "2024-02-01"], "start: Input should be a valid datetime"),
+        (["--symbols", "BTCUSDT", "--start", "2024-02-01", "--end", "2024-01-01"], "is not before the end"),
+        (["--symbols", "BTCUSDT", "--start", "2024-01-01", "--end", "2024-02-01", "--source", "ftp"], "'auto'"),
+    ],
+)
+def test_a_backfill_that_can_not_be_is_one_line_and_status_2(arguments: list[str], said: str) -> None:
+    """What is missing, no date, backward or unknown ends the command with status 2 and one line that names it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.backfill", *arguments], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert 2 == done.returncode
+    assert said in done.stderr
     assert 1 == done.stderr.count("\n")
