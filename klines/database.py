@@ -106,6 +106,8 @@ MIGRATIONS = (
 )
 """The schema, as the steps that lead to it; a file holds the number of steps it has taken."""
 
+MEMORY = "1500MB"
+"""What DuckDB may take, with its cache of the file: it would take most of the machine's."""
 _MAGIC = b"DUCK"
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
@@ -121,7 +123,7 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     check_place(path)
     connection = _connect(path, deadline_s)
     try:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'")
         _migrate(connection, path)
         yield connection
     finally:

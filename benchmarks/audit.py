@@ -1,0 +1,112 @@
+"""Finding the gaps of a large file: a year of 500 symbols of 1m, and the last day of 600.
+
+    python -m benchmarks.audit [--symbols 500] [--days 365]
+
+The rows (263 million, 11 GB) are generated straight into DuckDB, with holes of some minutes on every tenth day of each
+symbol. What is measured is what an audit does before it asks the exchange anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from klines.database import opened
+from klines.interval import DAY, INTERVALS, MINUTE
+from klines.market import MARKETS
+from klines.wanted import first_stored, stored_windows
+from klines.window import Window, missing
+
+START_MS = 1_704_067_200_000
+"""2024-01-01."""
+HOLE = "(t // 60000 + n * 131) % 14400 BETWEEN 5000 AND 5006"
+"""Seven minutes of every tenth day, at another time for every symbol."""
+SPOT, MINUTES = MARKETS["spot"], INTERVALS["1m"]
+
+
+def main() -> None:
+    """Generate, measure in processes of their own, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--symbols", type=int, default=500)
+    parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--measure", nargs=4, metavar=("FILE", "SYMBOLS", "FROM", "TO"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measured(Path(options.measure[0]), *map(int, options.measure[1:]))))
+        return
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"{'gaps found in':44} {'klines':>13} {'gaps':>7} {'seconds':>8} {'limit':>6} {'peak MB':>8} {'limit':>6}")
+    with tempfile.TemporaryDirectory() as folder:
+        whole, day = Path(folder) / "year.duckdb", Path(folder) / "day.duckdb"
+        end_ms = START_MS + options.days * DAY
+        fill(day, 600, START_MS, START_MS + 2 * DAY)
+        row("the last day of 600 symbols", 2, day, 600, START_MS + DAY, START_MS + 2 * DAY)
+        fill(whole, options.symbols, START_MS, end_ms)
+        row(f"{options.days} days of {options.symbols} symbols", 60, whole, options.symbols, START_MS, end_ms)
+
+
+def fill(database: Path, symbols: int, start_ms: int, end_ms: int) -> None:
+    """Rows of so many symbols but for their holes, a month at a time, as maintenance would cluster them."""
+    command = [sys.executable, "-c", FILL, str(database), str(symbols), str(start_ms), str(end_ms)]
+    subprocess.run(command, check=True)
+
+
+FILL = f"""
+import sys, time
+from pathlib import Path
+from klines.database import opened
+database, symbols, start_ms, end_ms = Path(sys.argv[1]), *map(int, sys.argv[2:])
+for first_ms in range(start_ms, end_ms, 30 * {DAY}):
+    until_ms = min(first_ms + 30 * {DAY}, end_ms)
+    with opened(database, time.monotonic() + 10) as connection:
+        connection.execute(f'''
+            INSERT INTO klines
+            SELECT 'spot', 'S' || lpad(n::VARCHAR, 4, '0'), '1m', epoch_ms(t), 1, 2, 0.5, 1.5, t % 1000,
+                   epoch_ms(t + 59999), t % 977, 5, 1, 1, 'monthly', epoch_ms(t)
+            FROM range({{symbols}}) symbols(n), range({{first_ms}}::BIGINT, {{until_ms}}::BIGINT, {MINUTE}) times(t)
+            WHERE NOT {HOLE}
+        ''')
+"""
+
+
+def row(name: str, limit_s: int, database: Path, symbols: int, from_ms: int, to_ms: int) -> None:
+    """Measure, and print a line."""
+    command = [sys.executable, "-m", "benchmarks.audit", "--measure", str(database)]
+    done = subprocess.run(
+        [*command, str(symbols), str(from_ms), str(to_ms)], capture_output=True, text=True, check=True
+    )
+    it = json.loads(done.stdout)
+    print(
+        f"{name:44} {it['klines']:13,} {it['gaps']:7,} {it['seconds']:8.1f} {limit_s:6} {it['megabytes']:8.0f} {2000:6}",
+        flush=True,
+    )
+
+
+def measured(database: Path, symbols: int, from_ms: int, to_ms: int) -> dict[str, float]:
+    """What is missing in the range: klines looked at, gaps found, seconds, and the process's peak memory."""
+    names = [f"S{n:04}" for n in range(symbols)]
+    began_s = time.monotonic()
+    with opened(database, began_s + 10) as connection:
+        first_ms = first_stored(connection, SPOT, MINUTES, names)
+        stored = stored_windows(connection, SPOT, MINUTES, names, from_ms, to_ms)
+    gaps = [gap for name in names for gap in missing(stored[name], Window(max(from_ms, first_ms[name]), to_ms), [])]
+    seconds = time.monotonic() - began_s
+    klines = sum(w.end_ms - w.start_ms for windows in stored.values() for w in windows) // MINUTE
+    return {"klines": klines, "gaps": len(gaps), "seconds": seconds, "megabytes": peak_mb()}
+
+
+def peak_mb() -> float:
+    """The peak of this process's own memory, not of the one that started it (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+
+
+if __name__ == "__main__":
+    main()
