@@ -18,8 +18,8 @@ from anyio import to_thread
 from klines.plan import Want
 from klines.store import Loaded
 
-FIRST_ROWS, LEAST_ROWS = 491_520, 20_000
-"""Klines of a transaction: four of DuckDB's row groups, or fewer where that has proved not to fit into HELD_S."""
+FIRST_ROWS, LEAST_ROWS = 614_400, 20_000
+"""Klines of a transaction: five of DuckDB's row groups, or fewer where that has proved not to fit into HELD_S."""
 HELD_S, LONGEST_WAIT_S = 1.0, 2.0
 """How long the file should be held at most, and how long handed-over rows wait for more."""
 
