@@ -122,8 +122,10 @@ class Loader:
                 if content is None:
                     return False
                 loaded = await self._check(piece, file, content)
+            stored = islands(loaded.rows, self._interval)
+            del content
             await self._writer.put(loaded, loaded.rows.height)
-        piece.left = subtract(piece.left, islands(loaded.rows, self._interval))
+        piece.left = subtract(piece.left, stored)
         return True
 
     async def _fetch(self, file: File) -> Content | None:

@@ -7,7 +7,8 @@ compresses on all cores; all others are merged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import duckdb
 import polars as pl
@@ -49,8 +50,8 @@ class Bulk:
     """Frames made ready before the file is opened; `table` holds all that may be inserted, if their place is free."""
 
     plain: Sequence[Run]
-    others: Sequence[pl.DataFrame]
     table: pa.Table | None
+    others: Sequence[pl.DataFrame]
 
 
 def prepare(staged: Sequence[pl.DataFrame], interval: Interval) -> Bulk:
@@ -65,7 +66,7 @@ def prepare(staged: Sequence[pl.DataFrame], interval: Interval) -> Bulk:
             plain.append(run)
         else:
             others.append(run.rows)
-    return Bulk(plain, others, _table(plain))
+    return Bulk(*_in_one(plain), others)
 
 
 def _run(rows: pl.DataFrame, interval: Interval) -> Run:
@@ -79,13 +80,16 @@ def _run(rows: pl.DataFrame, interval: Interval) -> Run:
     return Run(rows, found[0], found[1], found[2], found[3] and interval.length_ms > 0)
 
 
-def _table(runs: Sequence[Run]) -> pa.Table | None:
-    """All rows of the runs, each by time, in batches of a row group."""
+def _in_one(runs: Sequence[Run]) -> tuple[list[Run], pa.Table | None]:
+    """All rows of the runs, each by time, in batches of a row group, and the runs as parts of these same rows: what
+    they were made of is free then."""
     if not runs:
-        return None
-    sorted_rows = [it.rows if it.rows["open_time"].is_sorted() else it.rows.sort("open_time") for it in runs]
-    table = pl.concat(sorted_rows, rechunk=True).to_arrow()
-    return pa.Table.from_batches(table.to_batches(max_chunksize=_ROW_GROUP))
+        return [], None
+    by_time = [it.rows if it.rows["open_time"].is_sorted() else it.rows.sort("open_time") for it in runs]
+    whole = pl.concat(by_time, rechunk=True)
+    starts = accumulate((rows.height for rows in by_time), initial=0)
+    parts = [replace(it, rows=whole.slice(start, it.rows.height)) for it, start in zip(runs, starts, strict=False)]
+    return parts, pa.Table.from_batches(whole.to_arrow().to_batches(max_chunksize=_ROW_GROUP))
 
 
 def merge_rows(
@@ -102,7 +106,7 @@ def merge_rows(
     Returns how many klines were new, and how many of the stored ones had other values.
     """
     free = [run for run in bulk.plain if not _is_stored(connection, market, interval, run)]
-    table = bulk.table if len(free) == len(bulk.plain) else _table(free)
+    table = bulk.table if len(free) == len(bulk.plain) else _in_one(free)[1]
     _insert(connection, market, interval, table, source, now_ms)
     others = [*bulk.others, *(run.rows for run in bulk.plain if run not in free)]
     inserted, restated = _merge(connection, market, interval, others, source, now_ms)

@@ -39,9 +39,10 @@ class Stored:
         return Stored(self.inserted + other.inserted, self.restated + other.restated, self.rejected + other.rejected)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Loaded:
-    """What was taken of one file of the archive: klines in the shape of `rows.frame`, ascending, and the rejects.
+    """What was taken of one file of the archive: klines in the shape of `rows.frame`, ascending, and the rejects; the
+    rows are given away when a transaction is made ready.
 
     `in_file` is how many good klines the file has; `is_verified` tells whether every whole day in it agrees with the
     exchange's own 1d kline.
@@ -73,7 +74,10 @@ class Ready:
             windows: dict[str, list[Window]] = {it.file.symbol: [] for it in its}
             for it in its:
                 windows[it.file.symbol] += islands(it.rows, interval)
-            ready += [cls(source, its, prepare(_runs(its), interval), windows)] if its else []
+            if its:
+                ready.append(cls(source, its, prepare(_runs(its), interval), windows))
+                for it in its:
+                    it.rows = it.rows.clear()
         return ready
 
 
