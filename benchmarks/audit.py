@@ -78,15 +78,12 @@ for first_ms in range(start_ms, end_ms, 30 * {DAY}):
 
 def row(name: str, limit_s: int, database: Path, symbols: int, from_ms: int, to_ms: int) -> None:
     """Measure, and print a line."""
-    command = [sys.executable, "-m", "benchmarks.audit", "--measure", str(database)]
-    done = subprocess.run(
-        [*command, str(symbols), str(from_ms), str(to_ms)], capture_output=True, text=True, check=True
-    )
+    options = map(str, (database, symbols, from_ms, to_ms))
+    command = [sys.executable, "-m", "benchmarks.audit", "--measure", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     it = json.loads(done.stdout)
-    print(
-        f"{name:44} {it['klines']:13,} {it['gaps']:7,} {it['seconds']:8.1f} {limit_s:6} {it['megabytes']:8.0f} {2000:6}",
-        flush=True,
-    )
+    found = f"{it['klines']:13,} {it['gaps']:7,} {it['seconds']:8.1f} {limit_s:6} {it['megabytes']:8.0f} {2000:6}"
+    print(f"{name:44} {found}", flush=True)
 
 
 def measured(database: Path, symbols: int, from_ms: int, to_ms: int) -> dict[str, float]:
