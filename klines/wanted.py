@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import duckdb
+import polars as pl
 
 from klines.gaps import read_gaps, write_gaps
 from klines.interval import DAY, Interval
@@ -133,26 +134,25 @@ def _by_day(
     parameters = [market.name, interval.name, " ".join(symbols), from_ms, to_ms]
     whole = DAY // interval.length_ms if 0 < interval.length_ms < DAY else FOREVER_MS
     days = connection.execute(
-        f"""
-        SELECT symbol, epoch_ms(open_time) // {DAY} AS day {_FROM}
-        GROUP BY ALL HAVING count(*) = {whole} ORDER BY ALL
-        """,
-        parameters,
+        f"SELECT symbol, epoch_ms(open_time) // {DAY} AS day, count(*) {_FROM} GROUP BY ALL ORDER BY ALL", parameters
     ).fetchall()
-    for symbol, day in days:
-        found[symbol].append(Window(day * DAY, (day + 1) * DAY))
+    for symbol, day, count in days:
+        if count == whole:
+            found[symbol].append(Window(day * DAY, (day + 1) * DAY))
+    short = [(symbol, day) for symbol, day, count in days if count != whole]
     # from consecutive slots their row numbers differ by a constant
+    connection.register("short_days", pl.DataFrame(short, schema={"symbol": str, "day": int}, orient="row"))
     rows = connection.execute(
         f"""
-        WITH counted AS (SELECT symbol, open_time, epoch_ms(open_time) // {DAY} AS day {_FROM}),
-             short AS (SELECT symbol, day FROM counted GROUP BY ALL HAVING count(*) <> {whole}),
-             slots AS (SELECT DISTINCT symbol, {interval.sql_index("open_time")} AS slot
-                       FROM counted JOIN short USING (symbol, day)),
+        WITH slots AS (SELECT DISTINCT symbol, {interval.sql_index("open_time")} AS slot
+                       FROM (SELECT symbol, open_time, epoch_ms(open_time) // {DAY} AS day {_FROM})
+                       JOIN short_days USING (symbol, day)),
              numbered AS (SELECT *, slot - row_number() OVER (PARTITION BY symbol ORDER BY slot) AS island FROM slots)
         SELECT symbol, min(slot), max(slot) FROM numbered GROUP BY symbol, island ORDER BY symbol, min(slot)
         """,
         parameters,
     ).fetchall()
+    connection.unregister("short_days")
     for symbol, first, last in rows:
         found[symbol].append(Window(interval.start(first), interval.start(last + 1)))
     return {symbol: merge(windows) for symbol, windows in found.items()}
