@@ -12,7 +12,6 @@ import os
 import re
 import struct
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -21,6 +20,7 @@ import aiohttp
 import polars as pl
 from anyio import CapacityLimiter, to_thread
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from klines.csv_rows import read
 from klines.errors import BadArchive, Retry, ServerFault, Unreachable
@@ -152,7 +152,7 @@ def _csv(file: File, body: bytes) -> bytes:
             if names != [f"{file.name}.csv"]:
                 raise BadArchive(f"it holds {', '.join(names)[:200] or 'nothing'}, not {file.name}.csv")
             return _inflated(it.infolist()[0], body)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError) as error:  # isal raises zlib's
+    except (zipfile.BadZipFile, IsalError, EOFError, struct.error, ValueError) as error:  # type: ignore[misc]  # its stub
         raise BadArchive(f"it is a corrupt zip: {error}") from None
 
 

@@ -27,7 +27,7 @@ from klines.totals import Totals, disagreeing, of_days
 from klines.window import Window, intersect, merge, subtract
 from klines.writer import Writer
 
-ROOM = 1_100_000
+ROOM = 900_000
 """Klines that are in memory at most, from the download to the commit; one of a file takes about 150 bytes."""
 REST_COST = 5
 """A kline of an answer takes so many times the memory of one of a file."""
