@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -14,15 +14,23 @@ from klines.audit import Audit, Job, Series
 from klines.audited import Part, conclude
 from klines.errors import KlinesError
 from klines.outcome import fail
-from tasks.audit import explain, reconcile
+from tasks.audit import explain, publish, reconcile
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
 from tasks.progress import Watch
 from tasks.report import report
 
 
+def _name() -> str:
+    """`spot 1m BTCUSDT`, or `all that is stored`."""
+    it = runtime.flow_run.parameters
+    said = [str(it[name]) for name in ("market", "interval") if it.get(name)] + (it.get("symbols") or [])[:3]
+    return " ".join(said) or "all that is stored"
+
+
 @flow(
     name="audit",
+    flow_run_name=_name,
     task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE),  # type: ignore[arg-type]  # Prefect's own generics disagree
     validate_parameters=True,
 )
@@ -49,7 +57,9 @@ def audit(
     try:
         job = Job.of(settings.load(), symbols, start, end, market, interval, repair, force)
         parts = [_part(job, series) for series in job.series()]
-        outcome = conclude(parts, *job.whole())
+        rows, found = job.whole()
+        publish(rows)
+        outcome = conclude(parts, rows, found)
     except KlinesError as error:
         outcome = fail(error)
     get_run_logger().info(outcome.message)
@@ -83,4 +93,4 @@ def _load(run: Audit, job: Job) -> None:
 if __name__ == "__main__":
     from flows.shell import main
 
-    main(audit, Job.of)
+    main(audit, Job.of, lambda: {"certificate": Job.of(settings.load()).certificate()})

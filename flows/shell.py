@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, cast, get_type_hints
@@ -15,16 +16,19 @@ from pydantic import TypeAdapter, ValidationError
 from klines import settings
 from klines.errors import BadParameter, Unusable
 
+JSON = "--json"
 
-def main(flow: Flow[..., Any], prepare: Callable[..., object]) -> NoReturn:
+
+def main(flow: Flow[..., Any], prepare: Callable[..., object], more: Callable[[], dict[str, Any]] = dict) -> NoReturn:
     """Run `flow` with the command line's parameters and exit: 0 when it Completed, 1 when not, 2 for bad parameters,
     130 after Ctrl-C.
 
     Parameters and settings are checked before Prefect starts; `prepare`, given the settings and all the parameters,
-    checks what goes together.
+    checks what goes together. With `--json` state and message are printed as JSON, together with what `more` returns.
     """
+    arguments = [it for it in sys.argv[1:] if it != JSON]
     try:
-        parameters = parse(flow, sys.argv[1:])
+        parameters = parse(flow, arguments)
         whole = inspect.signature(flow.fn).bind(**parameters)
         whole.apply_defaults()
         prepare(settings.load(), **whole.arguments)
@@ -36,7 +40,10 @@ def main(flow: Flow[..., Any], prepare: Callable[..., object]) -> NoReturn:
     except KeyboardInterrupt:
         print("klines: stopped; what is stored stays, and another run goes on from there", file=sys.stderr)
         sys.exit(130)
-    print(f"{state.name}: {state.message}")
+    if len(arguments) < len(sys.argv) - 1:
+        print(json.dumps({"state": state.name, "message": state.message, **more()}, default=str))
+    else:
+        print(f"{state.name}: {state.message}")
     sys.exit(0 if state.is_completed() else 1)
 
 
@@ -48,6 +55,7 @@ def parse(flow: Flow[..., Any], arguments: list[str]) -> dict[str, Any]:
     hints = get_type_hints(flow.fn, include_extras=True)
     description = (flow.description or "").split("\nArgs:")[0]
     parser = _Parser(prog=f"python -m flows.{flow.name}", description=description, allow_abbrev=False)
+    parser.add_argument(JSON, action="store_const", const=None, help="Print the result as JSON.")
     for name, schema in flow.parameters.properties.items():
         option, text = f"--{name.replace('_', '-')}", _help(schema).replace("%", "%%")
         if schema.get("type") == "boolean":

@@ -106,6 +106,11 @@ class Job:
             from_ms = until_ms - 2 * DAY if self.start_ms is None else self.start_ms
             return certificate(connection, with_hash=False), findings(connection, from_ms, until_ms)
 
+    def certificate(self) -> list[dict[str, Any]]:
+        """The whole certificate, with the hashes."""
+        with self._opened() as connection:
+            return certificate(connection)
+
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
         return opened(self.settings.database, time.monotonic() + FILE_S)
 

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from klines.audit import Audit
 from tasks.retry import may_pass
+
+SHOWN = 100
+"""Rows of the certificate's table at most: those that lack most."""
+_COLUMNS = (
+    *("market", "symbol", "interval", "since", "expected", "stored", "exchange_outage", "exchange_hole", "not_listed"),
+    *("delisted", "rejected", "unexplained", "percent_complete"),
+)
+
+
+def publish(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The certificate as the artifact `certificate`."""
+    lines = [" | ".join(_cell(row[name]) for name in _COLUMNS) for row in sorted(rows, key=_completeness)[:SHOWN]]
+    head = [" | ".join(name.replace("_", " ") for name in _COLUMNS), " | ".join("---" for _ in _COLUMNS)]
+    complete = sum(row["unexplained"] == 0 for row in rows)
+    said = f"{complete} of {len(rows)} series are complete: every kline is stored, or explained"
+    create_markdown_artifact("\n".join(f"| {it} |" for it in [*head, *lines]), key="certificate", description=said)
+
+
+def _completeness(row: Mapping[str, Any]) -> tuple[float, str]:
+    return row["percent_complete"], row["symbol"]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 @task(name="explain", task_run_name="explain {name}", cache_policy=NO_CACHE)

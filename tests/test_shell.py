@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from flows.collect import collect
 from flows.shell import parse
 from klines.errors import BadParameter
 from klines.settings import CHECKOUT
+from tests.drive import collect_once
+from tests.exchange import StandIn
 
 
 def test_parameters_of_the_command_line() -> None:
@@ -110,6 +113,25 @@ def test_switches_are_flags() -> None:
         "dry_run": True,
     } == given
     assert {"repair": False, "force": True} == parse(audit, ["--no-repair", "--force"])
+
+
+def test_json(exchange: StandIn, database: Path, tmp_path: Path) -> None:
+    """With --json an audit prints one JSON object: state, message, and the certificate with its hashes."""
+    collect_once(exchange, database, ["BTCUSDT"])
+    environment = os.environ | {
+        "KLINES_SPOT_URL": exchange.url,
+        "KLINES_ARCHIVE_URL": exchange.url,
+        "KLINES_DATABASE": str(database),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.audit", "--json"], cwd=CHECKOUT, env=environment, capture_output=True, text=True
+    )
+    told = json.loads(done.stdout)
+    assert (0, "Completed") == (done.returncode, told["state"])
+    [row] = told["certificate"]
+    assert ("BTCUSDT", 30, 30, 100.0) == tuple(row[k] for k in ("symbol", "expected", "stored", "percent_complete"))
+    assert 32 == len(row["hash"])
 
 
 @pytest.mark.parametrize(
