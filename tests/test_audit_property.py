@@ -66,5 +66,4 @@ def test_any_history(database: Path, seed: int) -> None:
                     "not_listed": symbol == SYMBOLS[5] and not subtract([gap], [*outages, *own, Window(0, listed)]),
                     "delisted": symbol == SYMBOLS[6]
                     and not subtract(intersect([gap], [Window(0, ended)]), [*outages, *own]),
-                    or bool(own or outages),
                 }[reason], (symbol, gap, reason)
