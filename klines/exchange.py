@@ -146,15 +146,17 @@ class Exchange:
     async def last_trade(self, symbol: str, interval: Interval, last_ms: int) -> int:
         """The open time, in ms, of the last kline up to `last_ms` in which anything was traded; `last_ms` for none.
 
-        Futures that trade no more go on with empty klines for months: where a page has nothing else, the day is looked
-        up in 1d klines first.
+        Futures that trade no more go on with empty klines for months: where a page has nothing else, the day, then the
+        hour is looked up in longer klines.
         """
-        rows = await self._newest(symbol, interval, last_ms)
-        if rows and not any(row.trades for row in rows):
-            days = await self._newest(symbol, INTERVALS["1d"], last_ms)
-            traded = [row.close_time for row in days if row.trades]
-            rows = await self._newest(symbol, interval, traded[-1]) if traded else []
-        return max((row.open_time for row in rows if row.trades), default=last_ms)
+        end_ms = last_ms
+        for it in (interval, INTERVALS["1d"], INTERVALS["1h"], interval):
+            traded = [row for row in await self._newest(symbol, it, end_ms) if row.trades]
+            if traded and it is interval:
+                return traded[-1].open_time
+            if traded:
+                end_ms = traded[-1].close_time
+        return last_ms
 
     async def _newest(self, symbol: str, interval: Interval, end_ms: int) -> list[Row]:
         """The last page of klines that open until `end_ms`, which is included."""

@@ -144,6 +144,24 @@ def test_delisting_and_relisting(exchange: StandIn, database: Path) -> None:
     assert published(exchange.klines("OLDUSDT", START, NOON + 2 * DAY_MS)) == stored(database, "OLDUSDT")
 
 
+@pytest.mark.parametrize("hours", [2, 30])
+def test_phantom_klines_after_the_end(exchange: StandIn, database: Path, hours: int) -> None:
+    """Futures that trade no more go on with empty klines: they end with their last trade, and none after it is stored,
+    be it within the last page or long ago."""
+    ended = NOON - hours * HOUR_MS
+    exchange.list("DEADUSDT", since_ms=START - 30 * DAY_MS, until_ms=ended, phantom=True)
+    assert 0 == exchange.klines("DEADUSDT", ended, ended + MINUTE, market="usdm")[0][8]
+    start = f"{date.fromtimestamp((ended - 5 * HOUR_MS) / 1000)}T00:00"
+    backfill_once(exchange, database, ["DEADUSDT"], start, "2026-01-02T12:00", market="usdm")
+    assert "Completed" == audit_once(exchange, database).state
+    last_ms = stored(database, "DEADUSDT")[-1][0]
+    assert ended - 60 * MINUTE < last_ms < ended
+    assert [("delisted", last_ms + MINUTE)] == query(database, "SELECT reason, epoch_ms(start_time) FROM gaps")
+    assert published(exchange.klines("DEADUSDT", ms(start), last_ms + MINUTE, market="usdm")) == stored(
+        database, "DEADUSDT"
+    )
+
+
 def test_a_gap_that_fills_by_itself(exchange: StandIn, database: Path) -> None:
     """A hole is looked at again after an hour and after a day; what is there then is stored, and nothing is missing."""
     collect_once(exchange, database, ["ADAUSDT"])

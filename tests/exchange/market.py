@@ -179,6 +179,7 @@ class Listing(NamedTuple):
     until_ms: int | None
     status: str
     markets: tuple[str, ...]
+    phantom: bool = False
 
 
 class Page(NamedTuple):
@@ -217,11 +218,15 @@ class Market:
         self._zips: dict[tuple[str, str], bytes | None] = {}
 
     def list(self, symbol: str, *, since_ms: int = FIRST_LISTING_MS, until_ms: int | None = None,
-             status: str = "TRADING", markets: Iterable[str] | None = None) -> None:  # fmt: skip
-        """Trade `symbol` from `since_ms` until `until_ms`; names like BTCUSD_PERP on coinm, others on spot and usdm."""
+             status: str = "TRADING", markets: Iterable[str] | None = None,
+             phantom: bool = False) -> None:  # fmt: skip
+        """Trade `symbol` from `since_ms` until `until_ms`; names like BTCUSD_PERP on coinm, others on spot and usdm.
+
+        With `phantom` klines go on after its end, flat and without trades, as those of FTTBUSD did.
+        """
         usual = ("coinm",) if is_coinm(symbol) else ("spot", "usdm")
         here = tuple(usual if markets is None else markets)
-        self.listings[symbol] = Listing(since_ms, until_ms, status, here)
+        self.listings[symbol] = Listing(since_ms, until_ms, status, here, phantom)
         self._days, self._zips = {}, {}
 
     def hole(self, start_ms: int, end_ms: int, symbol: str | None = None) -> None:
@@ -304,6 +309,10 @@ class Market:
         made = _make(page.market, page.symbol, step_ms, first, stop) if stop > first else []
         if made and made[-1][0] + step_ms > page.now_ms:
             made[-1] = _so_far(made[-1], page.now_ms - made[-1][0], step_ms)
+        listing = self.listings.get(page.symbol)
+        if listing and listing.phantom and listing.until_ms is not None:
+            until_ms, flat = listing.until_ms, (UNIT,) * 4 + (0,) * 5
+            made = [units if units[0] < until_ms else (units[0], *flat) for units in made]
         return made
 
     def _spans(self, page: Page) -> Iterator[Span]:
@@ -311,7 +320,7 @@ class Market:
         listing = self.listing(page.market, page.symbol)
         assert listing is not None
         start_ms, end_ms = max(page.start_ms, floor(listing.since_ms, "1m")), page.end_ms + 1
-        end_ms = end_ms if listing.until_ms is None else min(end_ms, listing.until_ms)
+        end_ms = end_ms if listing.until_ms is None or listing.phantom else min(end_ms, listing.until_ms)
         cuts = [Span(a, b) for a, b, whose in self._holes if whose in (None, page.symbol)]
         for cut in sorted(self._recorded.get(page.symbol, []) + cuts, key=lambda span: span.start_ms):
             if cut.end_ms <= start_ms or cut.start_ms >= end_ms:
