@@ -159,7 +159,7 @@ def _find(gaps: Sequence[Gap], window: Window, reason: str, now_ms: int) -> list
 
 def _beside(same: Sequence[Gap], part: Window, now_ms: int) -> Gap | None:
     """`part` with the history of the gap that ends where it starts, and waits for its check."""
-    beside = (gap for gap in same if gap.window.end_ms == part.start_ms and not gap.is_open(now_ms))
+    beside = (gap for gap in same if gap.window.end_ms == part.start_ms and not gap.is_to_check(now_ms))
     return next((replace(gap, window=part) for gap in beside), None)
 
 
