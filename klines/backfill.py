@@ -25,7 +25,7 @@ from klines.exchange import FRESH_MS, Entry, Exchange
 from klines.files import Life
 from klines.gaps import read_gaps, write_gaps
 from klines.interval import HOUR, INTERVALS, Interval
-from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, lease, owe, release, revise
+from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, lease, owe, release, revise, weekly
 from klines.load import Account, Loader
 from klines.market import MARKETS, Market
 from klines.outcome import Outcome
@@ -304,6 +304,8 @@ class Backfill(Session):
             if piece and symbol in self.ended:
                 over = subtract(window(piece.life.end_ms, FOREVER_MS), found[symbol].there)
                 gaps = revise(gaps, [], [(part, DELISTED) for part in over], now_ms)
+                if not self.ended[symbol]:  # exchangeInfo lists it no more
+                    gaps = [weekly(gap, now_ms) if gap.reason == DELISTED else gap for gap in gaps]
                 owed = subtract(owed, over)
             elif piece and symbol in self.not_trading:
                 over = intersect(owed, window(piece.life.end_ms, FOREVER_MS))

@@ -142,6 +142,11 @@ def explain(gaps: Sequence[Gap], verdicts: Iterable[tuple[Window, str]], now_ms:
     return _join([*kept, *new])
 
 
+def weekly(gap: Gap, now_ms: int) -> Gap:
+    """A gap that was just checked, to be looked at again in a week."""
+    return replace(gap, next_check_ms=now_ms + 7 * DAY) if gap.last_checked_ms == now_ms else gap
+
+
 def _settled_or_checked(gap: Gap, now_ms: int) -> Gap:
     checked = _checked(gap, now_ms)
     return replace(checked, next_check_ms=None) if checked.attempts >= SETTLED_AFTER else checked

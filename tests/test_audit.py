@@ -144,6 +144,16 @@ def test_delisting_and_relisting(exchange: StandIn, database: Path) -> None:
     assert published(exchange.klines("OLDUSDT", START, NOON + 2 * DAY_MS)) == stored(database, "OLDUSDT")
 
 
+def test_a_symbol_that_is_listed_no_more(exchange: StandIn, database: Path) -> None:
+    """An ended symbol that exchangeInfo does not list is looked at weekly."""
+    backfill_once(exchange, database, ["GONEUSDT"], "2026-01-01T00:00", "2026-01-01T10:00")
+    exchange.hole(START + 10 * HOUR_MS, NOON + DAY_MS, "GONEUSDT")
+    audit_once(exchange, database)
+    [(reason, next_check_ms)] = query(database, "SELECT reason, epoch_ms(next_check) FROM gaps")
+    assert "delisted" == reason
+    assert NOON + 7 * DAY_MS <= next_check_ms < NOON + 7 * DAY_MS + HOUR_MS
+
+
 @pytest.mark.parametrize("hours", [2, 30])
 def test_phantom_klines_after_the_end(exchange: StandIn, database: Path, hours: int) -> None:
     """Futures that trade no more go on with empty klines: they end with their last trade, and none after it is stored,
