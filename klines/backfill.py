@@ -109,6 +109,7 @@ class Backfill(Session):
         *,
         request_timeout_s: float = REQUEST_S,
         pauses_s: Sequence[float] = PAUSES_S,
+        wait_s: float = FILE_S,
     ) -> None:
         self.job = job
         self.stored = Stored()
@@ -120,6 +121,7 @@ class Backfill(Session):
         self.ended: dict[str, bool] = {}
         self.unhealthy: KlinesError | None = None
         self.loader: Loader | None = None
+        self._broken: Exception | None = None
         self._began_s = time.monotonic()
         exchange = Exchange(
             job.market,
@@ -128,7 +130,7 @@ class Backfill(Session):
             request_timeout_s=request_timeout_s,
             yielding=True,
         )
-        super().__init__(settings.database, job.interval, exchange, wait_s=FILE_S)
+        super().__init__(settings.database, job.interval, exchange, wait_s=wait_s)
         self._pauses_s = pauses_s
         self._writer = Writer(self._write)
         self._archive = Archive(settings.archive_url, pauses_s=pauses_s, may_open=self._writer.is_free)
@@ -203,9 +205,7 @@ class Backfill(Session):
     def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
         """Of each symbol of which anything is missing; of all of them when what is stored is to be refreshed."""
         symbols = self.job.symbols
-        stored = stored_windows(
-            connection, self.market, self.interval, symbols, wanted.start_ms, self.interval.step(wanted.end_ms, 0)
-        )
+        stored = stored_windows(connection, self.market, self.interval, symbols, wanted.start_ms, wanted.end_ms)
         ledger = read_gaps(connection, self.market.name, self.interval.name, symbols)
         found = {}
         for symbol in symbols:
@@ -329,7 +329,9 @@ class Backfill(Session):
                 raise piece.error
 
     def outcome(self) -> Outcome:
-        """The final state, with its message."""
+        """The final state, with its message; raises what kept the file from being written."""
+        if self._broken:
+            raise self._broken
         stopped = None if self.unhealthy else self.exchange.budget.stopped
         if stopped:
             with contextlib.suppress(DatabaseBusy), self._opened() as connection:
@@ -370,19 +372,24 @@ class Backfill(Session):
         return doubted
 
     def _write(self, items: Sequence[Item]) -> float:
-        """One transaction, made ready before; returns for how many seconds the file was held."""
+        """One transaction, made ready before; returns for how many seconds the file was held.
+
+        Where the file can't be written, as it is busy or the disk is full, nothing else is written in this run either.
+        """
+        if self._broken:
+            raise self._broken
         files = Ready.of([item for item in items if isinstance(item, Loaded)], self.interval)
-        with self._opened() as connection:
-            began_s = time.monotonic()
-            self.stored += store(
-                connection,
-                self.market,
-                self.interval,
-                [item for item in items if isinstance(item, Want)],
-                now_ms=self.exchange.now_ms(),
-                not_trading=self.not_trading,
-                files=files,
-            )
+        wants = [item for item in items if isinstance(item, Want)]
+        now_ms, not_trading = self.exchange.now_ms(), self.not_trading
+        try:
+            with self._opened() as connection:
+                began_s = time.monotonic()
+                self.stored += store(
+                    connection, self.market, self.interval, wants, now_ms=now_ms, not_trading=not_trading, files=files
+                )
+        except Exception as error:
+            self._broken = error
+            raise
         return time.monotonic() - began_s
 
     def _release(self) -> None:
@@ -394,7 +401,8 @@ class Backfill(Session):
         if self.job.dry_run or not left:
             return
         now_ms = self.exchange.now_ms()
-        with contextlib.suppress(DatabaseBusy), opened(self.database, time.monotonic() + RELEASE_S) as connection:
+        unwritable = contextlib.suppress(DatabaseBusy, duckdb.Error)
+        with unwritable, opened(self.database, time.monotonic() + RELEASE_S) as connection:
             before = read_gaps(connection, self.market.name, self.interval.name, list(left))
             connection.begin()
             write_gaps(

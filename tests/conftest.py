@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,3 +25,15 @@ def exchange() -> Iterator[StandIn]:
 def database(tmp_path: Path) -> Path:
     """Where a database file may be made."""
     return tmp_path / "klines.duckdb"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MB; skipped where this user can't mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user can't mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

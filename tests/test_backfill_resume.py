@@ -7,18 +7,21 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from klines import backfill
-from klines.errors import Interrupted
+from klines.errors import DatabaseBusy, Interrupted
+from klines.outcome import Outcome
 from klines.settings import CHECKOUT, Settings
 from tests.drive import NOON, backfill_once, collect_once, ms, published, query, stored
 from tests.exchange import StandIn
+from tests.test_database import held
 
 SYMBOLS = [f"S{n}USDT" for n in range(5)]
 RANGE = ("2025-09-01", "2025-12-01")
@@ -117,3 +120,40 @@ def test_left_early(exchange: StandIn, database: Path, after_s: float) -> None:
     [(due, leases)] = query(database, f"SELECT count(*), {leased} FROM gaps")
     assert 0 == leases
     assert due or not any(errors)
+
+
+def loaded(exchange: StandIn, database: Path, before: Callable[[], object], wait_s: float = 0.5) -> Outcome:
+    """The outcome of a backfill between whose plan and loads `before` is called."""
+    settings = Settings(database=database, spot_url=exchange.url, archive_url=exchange.url)
+    start, end = map(datetime.fromisoformat, RANGE)
+    job = backfill.Job.of(settings, SYMBOLS, start, end)
+    with backfill.Backfill(settings, job, wait_s=wait_s) as run, ThreadPoolExecutor(8) as threads:
+        run.health()
+        chunks = run.plan().chunks
+        before()
+        for loading in [threads.submit(run.load, chunk) for chunk in chunks]:
+            loading.exception()
+        return run.outcome()
+
+
+def test_a_file_that_is_held_all_the_time(exchange: StandIn, database: Path) -> None:
+    """A file that another process keeps open ends the run with DatabaseBusy, naming the process, after one wait and not
+    one a transaction; the next run has everything."""
+    began_s = time.monotonic()
+    with (
+        contextlib.ExitStack() as stack,
+        pytest.raises(DatabaseBusy, match=r"python.*pid \d+.* has .*klines.duckdb open"),
+    ):
+        loaded(exchange, database, lambda: stack.enter_context(held(database, "read")))
+    assert time.monotonic() - began_s < 15
+    assert "Completed" == loaded(exchange, database, lambda: None, wait_s=60).state
+
+
+def test_a_disk_that_fills(exchange: StandIn, small_disk: Path) -> None:
+    """A full disk ends the run with that error; what was stored stays, and with room again another run has the rest."""
+    database = small_disk / "klines.duckdb"
+    with pytest.raises(duckdb.Error, match=r"(?i)space|write"):
+        loaded(exchange, database, lambda: None)
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    assert "Completed" == loaded(exchange, database, lambda: None, wait_s=60).state
+    assert [(5 * 91 * 1440,)] == query(database, "SELECT count(DISTINCT (symbol, open_time)) FROM klines")

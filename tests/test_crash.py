@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -48,18 +46,6 @@ def test_killed_twenty_times(exchange: StandIn, database: Path) -> None:
     for symbol in SYMBOLS:
         assert published(exchange.klines(symbol, at(-30), at(600 * 20))) == stored(database, symbol)
     assert [] == query(database, "FROM gaps")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 6 MB; skipped where this user can't mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("this user can't mount a small file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_disk_full(exchange: StandIn, small_disk: Path) -> None:
