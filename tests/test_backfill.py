@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from klines.backfill import Backfill, Job
+from klines.settings import Settings
 from tests.drive import NOON, backfill_once, collect_once, ms, published, query, stored
 from tests.exchange import StandIn
 from tests.exchange.archives import KINDS
@@ -405,10 +407,13 @@ def test_the_archive_serves_where_the_exchange_does_not(exchange: StandIn, datab
 
 def test_collect_leaves_a_running_backfill_its_work(exchange: StandIn, database: Path) -> None:
     """What a backfill has noted as due is not asked for by the minute while it works, and is once it has ended."""
-    exchange.fault("BTCUSDT", "status", status=500)
-    collect_once(exchange, database, ["ETHUSDT"])
-    backfill_once(exchange, database, ["BTCUSDT"], "2026-01-02T00:00", "2026-01-02T06:00", source="rest")
-    exchange.clear()
-    assert [("2026-01-02 00:00", "2026-01-02 06:00", "due")] == gaps(database)
+    settings = Settings(database=database, spot_url=exchange.url, archive_url=exchange.url)
+    start, end = datetime(2026, 1, 2), datetime(2026, 1, 2, 6)
+    with Backfill(settings, Job.of(settings, ["BTCUSDT"], start, end, source="rest")) as run:
+        run.health()
+        run.plan()
+        assert "Completed" == collect_once(exchange, database, ["BTCUSDT"]).state
+        assert [("2026-01-02 00:00", "2026-01-02 06:00", "due")] == gaps(database)[:1]
+        assert [] == [row for row in stored(database, "BTCUSDT") if row[0] < ms("2026-01-02T06:00")]
     assert "Completed" == collect_once(exchange, database, ["BTCUSDT"]).state
-    assert 360 <= len(stored(database, "BTCUSDT"))
+    assert is_complete(exchange, database, "2026-01-02", "2026-01-02T12:00")
