@@ -24,6 +24,7 @@ from isal.igzip_lib import IsalError
 
 from klines.csv_rows import read
 from klines.errors import BadArchive, Retry, ServerFault, Unreachable
+from klines.faults import no_answer
 from klines.files import File
 from klines.interval import Interval
 from klines.rows import Reject
@@ -132,8 +133,7 @@ class Archive:
         except TimeoutError:
             raise Unreachable("the archive did not answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise Unreachable(f"no answer of the archive: {said}") from None
+            raise no_answer(error, " of the archive") from None
 
 
 def _open(file: File, interval: Interval, body: bytes, sha256: str) -> Content:

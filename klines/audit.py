@@ -127,7 +127,6 @@ class Audit(Backfill):
         pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
         self.series = series
-        self.explained = 0
         self.begins: dict[str, int] = {}
         self.reconciled = Reconciled()
         self._since_ms = job.settings.since_ms
@@ -144,7 +143,7 @@ class Audit(Backfill):
     def part(self) -> Part:
         """What became of it."""
         it = self.reconciled
-        return Part(self.series.name, self.outcome(), self.explained, it.files, it.corrected, it.disputed, it.troubles)
+        return Part(self.series.name, self.outcome(), it.files, it.corrected, it.disputed, it.troubles)
 
     def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
         """Of each symbol what is missing since KLINES_SINCE, or since its first stored kline."""
@@ -190,11 +189,10 @@ class Audit(Backfill):
         if not holes:
             return 0
         known = [symbol for symbol in LARGE[self.market.name] if symbol in stored]
-        court = Court(self.exchange, self.interval, [*known, *stored, *LARGE[self.market.name]][:CANDIDATES])
+        court = Court(self.exchange, self.interval, [*known, *stored, *LARGE[self.market.name]])
         verdicts, filled = self._call(court.explain, holes)
         with self._opened() as connection:
             self._enter(connection, verdicts, filled, now_ms)
-        self.explained += sum(len(parts) for parts in verdicts.values())
         return sum(len(parts) for parts in filled.values())
 
     def _to_look_into(self, gaps: Sequence[Gap], now_ms: int) -> list[Window]:

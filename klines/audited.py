@@ -19,7 +19,6 @@ class Part:
 
     name: str
     outcome: Outcome
-    explained: int = 0
     agreeing: int = 0
     corrected: int = 0
     disputed: Sequence[str] = ()

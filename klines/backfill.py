@@ -27,7 +27,7 @@ from klines.gaps import read_gaps, write_gaps
 from klines.interval import HOUR, INTERVALS, Interval
 from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, lease, owe, release, revise, weekly
 from klines.load import Account, Loader
-from klines.market import MARKETS, Market
+from klines.market import MARKETS, Market, check_interval
 from klines.outcome import Outcome
 from klines.plan import Want
 from klines.session import STOPPED, Session
@@ -71,8 +71,7 @@ class Job:
         dry_run: bool = False,
     ) -> Self:
         """The job that the flow's parameters describe; raises BadParameter for one that can't be."""
-        if interval == "1s" and market != "spot":
-            raise BadParameter(f"interval: 1s exists on spot only, not on {market}")
+        check_interval(market, interval)
         start_ms, end_ms = epoch_ms(start), epoch_ms(end)
         if start_ms >= end_ms:
             raise backward(start, end)

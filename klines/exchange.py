@@ -19,7 +19,7 @@ from urllib.parse import quote
 import aiohttp
 
 from klines.errors import BadAnswer, ExchangeDown, KlinesError, RateLimited, Stop, Unreachable
-from klines.faults import translate
+from klines.faults import no_answer, translate
 from klines.interval import INTERVALS, Interval
 from klines.market import Market
 from klines.plan import Want, overlapped, pages
@@ -182,15 +182,6 @@ class Exchange:
         has_neighbours = len(slots) == BETWEEN or {before_ms, after_ms} <= set(slots)
         return inside if has_neighbours else None
 
-    async def open_times(self, symbol: str, interval: Interval, asked: Window) -> list[int]:
-        """The open times, in ms, of all klines of a window; raises Retry, Stop or GiveUp."""
-        want = Want(symbol, [asked], listed_ms=0)
-        want.most_pages = 10**6
-        await self.fetch(want, interval)
-        if want.error:
-            raise want.error
-        return sorted(_times(want.rows, want.rejects, asked))
-
     async def _try_page(self, want: Want, page: Window, interval: Interval) -> BadAnswer | None:
         """`_page`; that an older page can't be read is returned, so that those before it are asked for all the same."""
         try:
@@ -279,14 +270,14 @@ class Exchange:
             listed_ms = await self._first(symbol)
         return listed_ms, last_ms
 
-    async def days(self, symbol: str, days: Window) -> list[Row]:
-        """The symbol's 1d klines of whole days; raises Retry, Stop or GiveUp."""
-        want = Want(symbol, [days], listed_ms=0)
+    async def whole(self, symbol: str, interval: Interval, asked: Window) -> Want:
+        """All that the exchange has of a window, however many pages it takes; raises Retry, Stop or GiveUp."""
+        want = Want(symbol, [asked], listed_ms=0)
         want.most_pages = 10**6
-        await self.fetch(want, INTERVALS["1d"])
+        await self.fetch(want, interval)
         if want.error:
             raise want.error
-        return want.rows
+        return want
 
     async def phase_ms(self, symbol: str, interval: Interval) -> int | None:
         """How far the interval's grid is shifted against the epoch, as the symbol's newest kline shows; None while it
@@ -346,8 +337,7 @@ class Exchange:
                 raise Spent from None
             raise Unreachable(f"no whole answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise Unreachable(f"no answer: {said}") from None
+            raise no_answer(error) from None
 
     def _observe(self, headers: Mapping[str, str]) -> None:
         used = headers.get("X-MBX-USED-WEIGHT-1M", "")

@@ -77,7 +77,7 @@ class Court:
     def __init__(self, exchange: Exchange, interval: Interval, candidates: Sequence[str]) -> None:
         self._exchange = exchange
         self._interval = interval
-        self._candidates = list(dict.fromkeys(candidates))
+        self._candidates = list(dict.fromkeys(candidates))[:CANDIDATES]
 
     async def explain(self, gaps: Mapping[str, Sequence[Window]]) -> tuple[Verdicts, dict[str, list[Window]]]:
         """Of each symbol the gaps that are empty, with their reason, and those that are not empty any more.
@@ -124,7 +124,8 @@ class Court:
         times: set[int] = set()
         try:
             for asked in merge(windows):
-                times |= {interval.floor(time) for time in await self._exchange.open_times(symbol, interval, asked)}
+                want = await self._exchange.whole(symbol, interval, asked)
+                times |= {interval.floor(time) for time in (*(row.open_time for row in want.rows), *want.refused_ms)}
         except Stop:
             raise
         except KlinesError:

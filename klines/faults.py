@@ -17,6 +17,7 @@ from klines.errors import (
     RequestRefused,
     ServerFault,
     UnknownSymbol,
+    Unreachable,
 )
 from klines.interval import DAY
 
@@ -43,6 +44,11 @@ def translate(status: int, body: str, headers: Mapping[str, str], now_ms: int) -
     if status >= 500 or status == 408 or code in RETRYABLE or status < 400:
         return ServerFault(said)
     return RequestRefused(said)
+
+
+def no_answer(error: Exception, of: str = "") -> Unreachable:
+    """What a connection that fails means, in one line."""
+    return Unreachable(f"no answer{of}: {' '.join(str(error).split()) or type(error).__name__}")
 
 
 def _code(body: str) -> tuple[int, str]:

@@ -45,7 +45,6 @@ class Account:
     monthly: int = 0
     daily: int = 0
     unverified: int = 0
-    absent: int = 0
     troubles: list[str] = field(default_factory=list)
     doubted: dict[str, set[Window]] = field(default_factory=dict)
 
@@ -134,12 +133,9 @@ class Loader:
         except Retry as error:
             self.account.troubles.append(f"{file.name}.zip ({file.source}): {str(error).rstrip('.')}")
             return None
-        if content is None:
-            self.account.absent += 1
-        elif file.is_month:
-            self.account.monthly += 1
-        else:
-            self.account.daily += 1
+        if content:
+            self.account.monthly += file.is_month
+            self.account.daily += not file.is_month
         return content
 
     async def _check(self, piece: Piece, file: File, content: Content) -> Loaded:
@@ -168,7 +164,7 @@ class Loader:
         days = Window(month.floor(piece.gaps[0].start_ms), end_ms)
         for pause_s in (*self._pauses_s, None):
             try:
-                return of_days(await self._exchange.days(piece.symbol, days))
+                return of_days((await self._exchange.whole(piece.symbol, INTERVALS["1d"], days)).rows)
             except Retry as error:
                 if pause_s is None:
                     self.account.troubles.append(f"1d klines of {piece.symbol}: {str(error).rstrip('.')}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from klines.errors import BadParameter
 from klines.interval import DAY, Interval
 
 _BY_LIMIT = ((0, 1), (100, 2), (500, 5), (1001, 10))
@@ -37,6 +38,12 @@ class Market:
         if self.widest_ms is None:
             return self.most_rows
         return min(self.most_rows, self.widest_ms // (interval.length_ms or 31 * DAY))
+
+
+def check_interval(market: str, interval: str) -> None:
+    """Raises BadParameter for an interval that the market does not have."""
+    if interval == "1s" and market != "spot":
+        raise BadParameter(f"interval: 1s exists on spot only, not on {market}")
 
 
 MARKETS: dict[str, Market] = {

@@ -22,7 +22,6 @@ from klines.errors import KlinesError, Retry, Stop
 from klines.exchange import Exchange
 from klines.files import File
 from klines.interval import DAY, HOUR, INTERVALS, Interval
-from klines.plan import Want
 from klines.rows import SCHEMA, frame
 from klines.store import Loaded
 from klines.writer import Writer
@@ -144,7 +143,7 @@ async def _settle(
     disputed: list[int] = []
     if other.height:
         try:
-            rest = await _ask(exchange, file, interval)
+            rest = frame(sorted(set((await exchange.whole(file.symbol, interval, day)).rows)))
         except Stop:
             raise
         except KlinesError as error:
@@ -162,16 +161,6 @@ async def _settle(
     done.files += is_verified
     done.corrected += changed.height
     done.disputed += [f"{file.symbol} {_said(time)}" for time in disputed]
-
-
-async def _ask(exchange: Exchange, file: File, interval: Interval) -> pl.DataFrame:
-    """The day's klines as REST gives them now."""
-    want = Want(file.symbol, [file.window], listed_ms=0)
-    want.most_pages = 10**6
-    await exchange.fetch(want, interval)
-    if want.error:
-        raise want.error
-    return frame(sorted(set(want.rows)))
 
 
 def _said(time_ms: int) -> str:

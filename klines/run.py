@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
-from klines.errors import BadParameter, DatabaseBusy, Retry, UnknownSymbol
+from klines.errors import DatabaseBusy, Retry, UnknownSymbol
 from klines.exchange import LATE_PAUSES_S, Exchange
 from klines.interval import INTERVALS, Interval
-from klines.market import MARKETS, Market
+from klines.market import MARKETS, Market, check_interval
 from klines.outcome import Facts, Outcome, conclude
 from klines.plan import Want, share_out
 from klines.session import Session
@@ -42,8 +42,7 @@ class Job:
     @classmethod
     def of(cls, settings: Settings, symbols: list[str] | None, market: str, interval: str, lookback: timedelta) -> Self:
         """The job that the flow's parameters and the settings describe; raises BadParameter for one that can't be."""
-        if interval == "1s" and market != "spot":
-            raise BadParameter(f"interval: 1s exists on spot only, not on {market}")
+        check_interval(market, interval)
         chosen = list(dict.fromkeys(settings.symbols if symbols is None else symbols))
         return cls(chosen, MARKETS[market], INTERVALS[interval], lookback)
 
