@@ -37,3 +37,24 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("this user can't mount a small file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def prefect_server() -> Iterator[None]:
+    """A Prefect server for a module's tests; without heartbeats, whose thread costs a second a run."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        prefect_test_harness(server_startup_timeout=90),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield
+
+
+@pytest.fixture
+def in_settings(exchange: StandIn, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exchange and the database as the settings that a user has."""
+    for name in ("SPOT", "USDM", "COINM", "ARCHIVE"):
+        monkeypatch.setenv(f"KLINES_{name}_URL", exchange.url)
+    monkeypatch.setenv("KLINES_DATABASE", str(database))

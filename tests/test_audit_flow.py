@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from prefect.client.schemas.objects import State
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.audit import audit
-from tests.drive import NOON, collect_once, ms, query
+from tests.drive import collect_once, ms, query
 from tests.exchange import StandIn
 from tests.test_flow import task_runs
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("prefect_server", "in_settings")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    """One Prefect server for these tests; without heartbeats, whose thread costs a second a run."""
-    with (
-        prefect_test_harness(server_startup_timeout=90),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
-        yield
-
-
-@pytest.fixture
-def exchange(database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """The stand-in and a new database, as the settings that a user has; history begins on 2026-01-01."""
-    with StandIn(any_symbol=True) as exchange:
-        exchange.freeze(NOON + 5_000)
-        for name in ("SPOT", "USDM", "ARCHIVE"):
-            monkeypatch.setenv(f"KLINES_{name}_URL", exchange.url)
-        monkeypatch.setenv("KLINES_DATABASE", str(database))
-        monkeypatch.setenv("KLINES_SINCE", "2026-01-01")
-        yield exchange
+@pytest.fixture(autouse=True)
+def since(monkeypatch: pytest.MonkeyPatch) -> None:
+    """History begins on 2026-01-01."""
+    monkeypatch.setenv("KLINES_SINCE", "2026-01-01")
 
 
 def run(**parameters: Any) -> State[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,36 +10,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ParameterTypeError
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.backfill import backfill
-from tests.drive import NOON, ms, query
+from tests.drive import ms, query
 from tests.exchange import StandIn
 from tests.test_flow import task_runs
 
-pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    """One Prefect server for these tests; without heartbeats, whose thread costs a second a run."""
-    with (
-        prefect_test_harness(server_startup_timeout=90),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
-        yield
-
-
-@pytest.fixture
-def exchange(database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """The stand-in and a new database, as the settings that a user has."""
-    with StandIn(any_symbol=True) as exchange:
-        exchange.freeze(NOON + 5_000)
-        for name in ("SPOT", "ARCHIVE"):
-            monkeypatch.setenv(f"KLINES_{name}_URL", exchange.url)
-        monkeypatch.setenv("KLINES_DATABASE", str(database))
-        yield exchange
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("prefect_server", "in_settings")]
 
 
 def run(symbols: list[str], start: str, end: str, **parameters: Any) -> State[Any]:
@@ -56,7 +32,6 @@ def artifacts(state: State[Any]) -> dict[str, Any]:
         return {str(it.key): it.data for it in client.read_artifacts(artifact_filter=flow_run)}
 
 
-@pytest.mark.usefixtures("exchange")
 def test_a_backfill_in_the_ui(database: Path) -> None:
     """A date range ends Completed with counts; the UI has a task run a chunk, the plan as a table, and progress at 100;
     a second run has nothing to do, and says so."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,34 +11,12 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ParameterTypeError
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.collect import collect
 from tests.drive import NOON, query
 from tests.exchange import StandIn
 
-pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    """One Prefect server for these tests; without heartbeats, whose thread costs a second a run."""
-    with (
-        prefect_test_harness(server_startup_timeout=90),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
-        yield
-
-
-@pytest.fixture
-def exchange(database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """The stand-in and a new database, as the settings that a user has."""
-    with StandIn(any_symbol=True) as exchange:
-        exchange.freeze(NOON + 5_000)
-        monkeypatch.setenv("KLINES_SPOT_URL", exchange.url)
-        monkeypatch.setenv("KLINES_DATABASE", str(database))
-        yield exchange
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("prefect_server", "in_settings")]
 
 
 def run(symbols: list[str], **parameters: Any) -> State[Any]:
