@@ -21,7 +21,7 @@ demo: .venv/run.stamp
 	exec $(PY) stack.py --demo
 
 test: .venv/dev.stamp
-	$(PY) -m pytest
+	$(PY) -m pytest -n 3 --dist loadfile
 
 check: .venv/dev.stamp
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
