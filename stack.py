@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -38,23 +38,10 @@ READY_S = 120
 TERM_S = 6
 """How long children may take to end by themselves; twice that, and what is asked of the server, stay under 15 s."""
 LOG_BYTES = 20_000_000
-PREFECT = {
-    "PREFECT_HOME": str(CHECKOUT / ".prefect"),
-    # One transaction for many task runs, not one each: a quarter of the server's CPU.
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    # A run's lease of its deployment's slot outlives a restart, as the count of taken slots does.
-    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # A task run takes 20 kB, ten symbols 350 MB a day: keep one day (86,400 s) of runs and events.
-    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "86400",
-    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P1D",
-    # Nobody is told that we run.
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-}
-"""Prefect's settings as environment variables; one that the user has set goes before."""
+HOME = {"PREFECT_HOME": str(CHECKOUT / ".prefect"), "DO_NOT_TRACK": "1"}
+"""Where Prefect keeps its things, unless the user says so; its settings are in prefect.toml."""
+AGAIN_S, LOOK_S = 20, 20
+"""A child that lives shorter than that is not started again; and how often is looked for runs without a process."""
 
 
 class CannotRun(Exception):
@@ -87,9 +74,11 @@ class Children:
         self.logs = logs
         self._pids = pids
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: dict[str, tuple[float, Sequence[str]]] = {}
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `python -m` with the arguments."""
+        self._started[name] = time.monotonic(), arguments
         path = self.logs / f"{name}.log"
         if path.exists() and path.stat().st_size > LOG_BYTES:
             path.replace(path.with_suffix(".old.log"))
@@ -119,6 +108,17 @@ class Children:
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise CannotRun(f"the {name} ended ({process.returncode}): see {self.logs / name}.log")
+
+    def revive(self) -> None:
+        """Start again what ended by itself; raises CannotRun if it had not lived for long."""
+        for name, process in list(self._running.items()):
+            if process.poll() is None:
+                continue
+            began_s, arguments = self._started[name]
+            if time.monotonic() - began_s < AGAIN_S:
+                self.check()
+            say(f"the {name} ended ({process.returncode}) and is started again: see {self.logs / name}.log")
+            self.start(name, *arguments)
 
     def end(self, *names: str) -> None:
         """TERM to the children's groups, all if none is named; KILL to what is left of them after a while."""
@@ -233,7 +233,7 @@ def prepare(is_demo: bool) -> int:
         with writing(CHECKOUT / ".demo", "clone klines into a folder that you can write"):
             (CHECKOUT / ".demo").mkdir(exist_ok=True)
         os.environ.update(demo)
-    os.environ.update({name: os.environ.get(name) or value for name, value in PREFECT.items()})
+    os.environ.update({name: os.environ.get(name) or value for name, value in HOME.items()})
     if os.environ.get("PREFECT_API_URL"):
         return 0
     os.environ.update({"PREFECT_API_URL": f"http://{HOST}:{port}/api", "PREFECT_SERVER_API_PORT": given})
@@ -265,13 +265,20 @@ def bring_up(children: Children, port: int, prefect_file: Path) -> Server:
 
 
 def serve(children: Children, server: Server) -> None:
-    """Run the worker, and print a line for each finished run, until the end is asked for."""
+    """Run the worker, and print a line for each finished run, until the end is asked for.
+
+    What ends by itself is started again; a run whose process is gone without a word becomes Crashed.
+    """
     server.crash_left_overs(kill_left_over)
     options = ["--pool", server.pool, "--type", "process", "--name", server.worker]
     children.start("worker", "prefect", "worker", "start", *options)
+    look_s = time.monotonic()
     try:
         while True:
-            children.check()
+            children.revive()
+            if time.monotonic() > look_s:
+                server.crash_dead(is_ours)
+                look_s = time.monotonic() + LOOK_S
             for line in server.finished():
                 say(line)
             pause(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +43,10 @@ ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
 CATCHING_UP = timedelta(seconds=90)
 """A run refused so long after its time is one of many that had waited for a worker, and no news."""
+MADE_HERE = re.compile("[0-9a-f]{8}-[0-9a-f]{8}")
+"""What `version` returns."""
+ENDING = timedelta(seconds=10)
+"""So long a run's last state may be young when its process is gone, before that means anything."""
 OVERLAP = timedelta(seconds=10)
 """So much older ends are asked for again: a run's end can become visible after that of a later one."""
 TIMEOUT_S = 2.0
@@ -86,6 +91,14 @@ class Server:
             for section, was, now in zip(self._sections, before, versions, strict=True):
                 self._restore(section, was, now)
         self._ids = [found.id for section in self._sections if (found := self._deployment(section))]
+        self._forget()
+
+    def _forget(self) -> None:
+        """Delete the deployments that were made from here and that prefect.yaml names no more."""
+        for found in self._client.read_deployments():
+            is_of_here = MADE_HERE.fullmatch(found.version or "") and str(CHECKOUT) in json.dumps(found.pull_steps)
+            if is_of_here and found.id not in self._ids:
+                self._client.delete_deployment(found.id)
 
     def _create_pool(self) -> None:
         template = ProcessWorker.get_default_base_job_template()
@@ -126,6 +139,17 @@ class Server:
                     pid = (run.infrastructure_pid or "").rpartition(":")[2]
                     if pid.isdecimal():
                         kill(int(pid))
+                    self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+
+    def crash_dead(self, lives: Callable[[int], bool]) -> None:
+        """Set our worker's runs to Crashed whose process does not live any more, and did not say how it ended."""
+        message = "Its process ended without a word; the next run fetches what is missing."
+        with no_answer_is_no_matter():
+            for run in self._runs(ACTIVE):
+                pid = (run.infrastructure_pid or "").rpartition(":")[2]
+                is_ours = run.labels.get("prefect.worker.name") == self.worker
+                age = datetime.now(UTC) - cast(State[Any], run.state).timestamp
+                if is_ours and pid.isdecimal() and age > ENDING and not lives(int(pid)):
                     self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
     def finished(self) -> list[str]:

@@ -21,7 +21,7 @@ import duckdb
 
 from benchmarks.minute import ask, cpu_s, free_port, idle_after
 from klines.settings import CHECKOUT
-from stack import PREFECT, READY_S
+from stack import READY_S
 from tests.exchange.rules import Rules
 
 DAYS_A_PAGE = 1000
@@ -117,7 +117,7 @@ def got(request: str | Request) -> Any:
 def prefect_server(folder: Path) -> Iterator[Server]:
     """Prefect's server with the project's settings, its database in `folder`."""
     port = free_port()
-    environment = os.environ | PREFECT | {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": str(port)}
+    environment = os.environ | {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": str(port)}
     environment.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (
@@ -169,7 +169,7 @@ def peer(command: Sequence[str], folder: Path) -> Taken:
 
 def backfill(server: Server, url: str, database: Path, symbols: Sequence[str], *options: str) -> Taken:
     """One backfill from the shell, on the running server; waits until that is idle again."""
-    environment = PREFECT | {
+    environment = {
         "PREFECT_HOME": str(database.parent),
         "PREFECT_API_URL": f"http://127.0.0.1:{server.port}/api",
         "KLINES_SPOT_URL": url,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, get_run_logger, runtime
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -14,11 +14,13 @@ from klines.audit import Audit, Job, Series
 from klines.audited import Part, conclude
 from klines.errors import KlinesError
 from klines.outcome import fail
+from tasks import coverage
 from tasks.audit import explain, publish, reconcile
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
 from tasks.progress import Watch
 from tasks.report import report
+from tasks.review import only_news
 
 
 def _name() -> str:
@@ -59,10 +61,11 @@ def audit(
         parts = [_part(job, series) for series in job.series()]
         rows, found = job.whole()
         publish(rows)
+        with only_news():
+            coverage.publish(job.coverage())
         outcome = conclude(parts, rows, found)
     except KlinesError as error:
         outcome = fail(error)
-    get_run_logger().info(outcome.message)
     return report(outcome)
 
 

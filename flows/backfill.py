@@ -14,10 +14,12 @@ from klines.backfill import Backfill, Job
 from klines.backfilled import planned
 from klines.errors import KlinesError
 from klines.outcome import Outcome, fail
+from tasks import coverage
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
 from tasks.progress import Watch, publish
 from tasks.report import report
+from tasks.review import only_news
 
 
 def _name() -> str:
@@ -71,9 +73,10 @@ def backfill(
             with Watch(run) as watch:
                 load_all(run, plan.chunks, watch, watch.every_s)
             outcome = run.outcome()
+        with only_news():
+            coverage.publish(run.coverage())
     except KlinesError as error:
         outcome = fail(error)
-    get_run_logger().info(outcome.message)
     return report(outcome)
 
 

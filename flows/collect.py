@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from prefect import flow, get_run_logger, runtime
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -13,11 +13,12 @@ from pydantic import Field
 from flows.parameters import IntervalName, Market, Symbols
 from klines import settings
 from klines.errors import KlinesError
-from klines.outcome import fail
+from klines.outcome import Outcome, fail
 from klines.run import Job, Run
 from tasks.fetch import SINGLE, fetch_missing
 from tasks.health import health
 from tasks.report import report
+from tasks.review import review
 from tasks.upsert import upsert
 
 Lookback = Annotated[timedelta, Field(ge=timedelta(0))]
@@ -54,18 +55,26 @@ def collect(
     """
     try:
         loaded = settings.load()
-        job = Job.of(loaded, symbols, market, interval, lookback)
-        with Run(loaded, job) as run:
-            health(market, run)
+        run = Run(loaded, Job.of(loaded, symbols, market, interval, lookback))
+    except KlinesError as error:
+        return report(fail(error))
+    outcome = _outcome(run)
+    review(run, outcome)
+    return report(outcome)
+
+
+def _outcome(run: Run) -> Outcome:
+    """What becomes of the run."""
+    try:
+        with run:
+            health(run.market.name, run)
             missing = run.plan()
             fetch_missing(run, missing)
             if missing:
                 upsert(run.database.name, run)
-            outcome = run.outcome()
+            return run.outcome()
     except KlinesError as error:
-        outcome = fail(error)
-    get_run_logger().info(outcome.message)
-    return report(outcome)
+        return fail(error)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ from klines.archive import PAUSES_S
 from klines.audited import Part
 from klines.backfill import FILE_S, REQUEST_S, Backfill, Missing, backward, epoch_ms
 from klines.certificate import Finding, certificate, findings
+from klines.coverage import Coverage, coverage
 from klines.database import opened
+from klines.exchange import FRESH_MS
 from klines.explain import CANDIDATES, LARGE, Court
 from klines.gaps import read_gaps, write_gaps
 from klines.interval import DAY, INTERVALS
@@ -106,6 +108,12 @@ class Job:
             from_ms = until_ms - 2 * DAY if self.start_ms is None else self.start_ms
             return certificate(connection, with_hash=False), findings(connection, from_ms, until_ms)
 
+    def coverage(self) -> list[Coverage]:
+        """How much is there of the 30 days up to the last audit."""
+        with self._opened() as connection:
+            [(audited_ms,)] = connection.execute("SELECT coalesce(epoch_ms(max(until)), 0) FROM audits").fetchall()
+            return coverage(connection, audited_ms + FRESH_MS) if audited_ms else []
+
     def certificate(self) -> list[dict[str, Any]]:
         """The whole certificate, with the hashes."""
         with self._opened() as connection:
@@ -143,7 +151,7 @@ class Audit(Backfill):
     def part(self) -> Part:
         """What became of it."""
         it = self.reconciled
-        return Part(self.series.name, self.outcome(), it.files, it.corrected, it.disputed, it.troubles)
+        return Part(self.series.name, self.outcome(), it.files, it.corrected, it.disputed, it.troubles, it.added)
 
     def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
         """Of each symbol what is missing since KLINES_SINCE, or since its first stored kline."""

@@ -23,6 +23,7 @@ class Part:
     corrected: int = 0
     disputed: Sequence[str] = ()
     troubles: Sequence[str] = ()
+    added: int = 0
 
 
 def conclude(parts: Sequence[Part], rows: Sequence[Mapping[str, Any]], found: Sequence[Finding]) -> Outcome:
@@ -53,6 +54,8 @@ def summary(parts: Sequence[Part], rows: Sequence[Mapping[str, Any]], found: Seq
     troubles = [name for it in parts for name in it.troubles]
     said += [f"{agreeing:,} daily files agree with what was collected live"] if agreeing else []
     said += [f"{corrected:,} klines corrected, as two of three sources agree"] if corrected else []
+    added = sum(it.added for it in parts)
+    said += [f"{added:,} more klines from the archive, before or between those that were stored"] if added else []
     said += [f"{len(disputed)} disputed, kept as stored: {names(disputed)}"] if disputed else []
     said += [f"{len(troubles)} files could not be compared: {names(troubles)}"] if troubles else []
     said += [f"{it.count:,} × {it.name}: {', '.join(it.examples[:3])}" for it in found]

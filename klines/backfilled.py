@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from klines.chunks import Work
 from klines.errors import KlinesError, Stop, UnknownSymbol, Unreachable
 from klines.load import Account
-from klines.outcome import Outcome, add, fail, names, reason
+from klines.outcome import Outcome, add, duration, fail, names, reason
 from klines.store import Stored
 
 
@@ -58,14 +58,6 @@ def planned(symbols: int, work: Work, seconds: float) -> str:
         f"(about {work.megabytes:,.0f} MB), {work.pages:,} REST pages, weight {work.weight:,}; "
         f"at least {duration(seconds)}"
     )
-
-
-def duration(seconds: float) -> str:
-    """`12 s`, `3 min`, `2 h 5 min`."""
-    if seconds < 100:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _said(facts: Facts) -> str:

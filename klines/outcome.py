@@ -137,6 +137,14 @@ def _first(failed: Mapping[str, Exception]) -> str:
     return reason(next(iter(failed.values())))
 
 
+def duration(seconds: float) -> str:
+    """`12 s`, `3 min`, `2 h 5 min`."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def reason(error: Exception) -> str:
     """Why something failed: our errors are sentences, of others the kind is said."""
     return str(error).rstrip(".") if isinstance(error, KlinesError) else f"unexpected {type(error).__name__}: {error}"

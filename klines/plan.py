@@ -45,6 +45,11 @@ class Want:
         return [part for gap in self.left for part in window(max(gap.start_ms, listed_ms), gap.end_ms)]
 
     @property
+    def was_filled(self) -> bool:
+        """Whether a good row of the gaps was answered."""
+        return any(gap.start_ms <= row.open_time < gap.end_ms for row in reversed(self.rows) for gap in self.gaps)
+
+    @property
     def newest_ms(self) -> int:
         """The newest open time that is stored or was answered; −1 for none."""
         return max([row.open_time for row in self.rows] + [-1 if self.last_ms is None else self.last_ms])

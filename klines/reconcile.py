@@ -35,10 +35,12 @@ Opened = Callable[[], contextlib.AbstractContextManager[duckdb.DuckDBPyConnectio
 
 @dataclass(slots=True)
 class Reconciled:
-    """What came of it: files that agree, klines corrected, and the disputed ones as `BTCUSDT 2026-01-01 12:00`."""
+    """What came of it: files that agree, klines corrected, klines that were not stored, and the disputed ones as
+    `BTCUSDT 2026-01-01 12:00`."""
 
     files: int = 0
     corrected: int = 0
+    added: int = 0
     disputed: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
@@ -159,7 +161,9 @@ async def _settle(
     loaded = Loaded(file, content.sha256, changed, content.rejects, content.rows.height, is_verified)
     await writer.put(loaded, changed.height)
     done.files += is_verified
-    done.corrected += changed.height
+    corrected = changed.join(ours, on="open_time", how="semi").height
+    done.corrected += corrected
+    done.added += changed.height - corrected
     done.disputed += [f"{file.symbol} {_said(time)}" for time in disputed]
 
 

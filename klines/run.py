@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from klines.database import opened
 from klines.errors import DatabaseBusy, Retry, UnknownSymbol
 from klines.exchange import LATE_PAUSES_S, Exchange
+from klines.freshness import UNKNOWN, Freshness, Standing, freshness, state
+from klines.incidents import Followed, Incident, Seen, follow, going_on, write
 from klines.interval import INTERVALS, Interval
 from klines.market import MARKETS, Market, check_interval
-from klines.outcome import Facts, Outcome, conclude
+from klines.outcome import Facts, Outcome, conclude, reason
 from klines.plan import Want, share_out
-from klines.session import Session
+from klines.session import AFTERWARDS_S, Session
 from klines.settings import Settings
 from klines.store import Stored, quarantined, store
+from klines.timeliness import Timeliness, timeliness
 from klines.wanted import wants
 
 DEADLINE_S, FETCH_SHARE = 45.0, 2 / 3
@@ -70,6 +74,10 @@ class Run(Session):
         self._not_trading: list[str] = []
         self._is_silent = False
         self._stored = Stored()
+        self._last_ms: dict[str, int] = {}
+        self._due_ms = -1
+        self._incidents: list[Incident] | None = None
+        self._is_done = False
         exchange = Exchange(
             job.market,
             settings.url(job.market.name),
@@ -87,8 +95,9 @@ class Run(Session):
             return []
         now_ms = self.exchange.now_ms()
         with self._opened() as connection:
+            self._incidents = going_on(connection, self.job.market.name)
             self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
-            found = wants(
+            found, self._last_ms = wants(
                 connection,
                 self.job.market,
                 self.interval,
@@ -97,6 +106,7 @@ class Run(Session):
                 lookback_ms=int(self.job.lookback.total_seconds() * 1000),
                 since_ms=self._since_ms,
             )
+        self._due_ms = self.interval.step(self.interval.floor(now_ms), -1)
         share_out(found, self.interval, self.job.market.page_slots(self.interval), self._pages)
         self.wants = {want.symbol: want for want in found}
         return list(self.wants)
@@ -138,6 +148,7 @@ class Run(Session):
 
     def outcome(self) -> Outcome:
         """The final state, with its message."""
+        self._is_done = True
         errors = {symbol: want.error for symbol, want in self.wants.items() if want.error}
         return conclude(
             Facts(
@@ -181,3 +192,57 @@ class Run(Session):
     def _slots_left(self, want: Want) -> int:
         """Slots of a catch-up that this run did not get to."""
         return sum(self.interval.slots(gap.start_ms, gap.end_ms) for gap in want.owed(self.interval))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it came to its end: what could be stored is stored."""
+        return self._is_done
+
+    @property
+    def stored(self) -> Stored:
+        """What the run changed in the file."""
+        return self._stored
+
+    def collected(self) -> list[str]:
+        """The symbols of which it stored klines that were missing."""
+        return [it.symbol for it in self.wants.values() if it.was_filled]
+
+    def freshness(self) -> Freshness | None:
+        """How fresh each symbol is after the run; None if it did not come so far as to know."""
+        if not self._is_done or self._due_ms < 0 or self.exchange.budget.stopped:
+            return None
+        return freshness(self.job.market.name, self.interval, [self._standing(symbol) for symbol in self.job.symbols])
+
+    def _standing(self, symbol: str) -> Standing:
+        want, last_ms = self.wants.get(symbol), self._last_ms.get(symbol)
+        error = want.error if want else None
+        if symbol in self._quarantined or isinstance(error, UnknownSymbol):
+            return Standing(symbol, UNKNOWN)
+        lacks_ms = None if last_ms is None else self.interval.step(last_ms, 1)
+        is_asked = False
+        if want:
+            lacks_ms = want.unstored_from(self.interval)
+            is_asked = want.gaps[-1].end_ms > self._due_ms and symbol not in self._not_trading
+        now_ms = self.exchange.now_ms()
+        found = state(lacks_ms, self.interval, due_ms=self._due_ms, now_ms=now_ms, is_trading=is_asked)
+        return Standing(symbol, found, lacks_ms, reason(error) if error else "")
+
+    def follow(self, outcome: Outcome) -> Followed:
+        """Enter what the run means for the incidents of its market; nothing while others hold the file."""
+        known = self.freshness()
+        seen = Seen(outcome.state, outcome.message, known.stale if known else None)
+        if outcome.is_completed and not seen.stale and self._incidents == []:
+            return Followed()
+        try:
+            with opened(self.database, time.monotonic() + AFTERWARDS_S) as connection:
+                before = going_on(connection, self.market.name)
+                followed = follow(before, self.market.name, self.interval.name, seen, self.exchange.now_ms())
+                write(connection, followed.changed)
+                return followed
+        except DatabaseBusy:
+            return Followed()
+
+    def timeliness(self) -> Timeliness:
+        """How soon klines were stored in the last hour; raises DatabaseBusy."""
+        with opened(self.database, time.monotonic() + AFTERWARDS_S) as connection:
+            return timeliness(connection, self.market.name, self.interval.name, self.exchange.now_ms())

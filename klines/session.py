@@ -13,12 +13,15 @@ import duckdb
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from klines.bans import active_ban, remember_ban
+from klines.coverage import Coverage, coverage
 from klines.database import opened
 from klines.errors import Interrupted, KlinesError, Stop, UnknownSymbol
 from klines.exchange import Exchange
 from klines.interval import Interval
 from klines.wanted import a_stored_time
 
+AFTERWARDS_S = 1.0
+"""How long a run waits for the file for what is only news, when everything is stored."""
 STOPPED = "the run was stopped"
 
 
@@ -68,6 +71,11 @@ class Session:
         """Ask whether the exchange serves, and for its clock; returns its difference to this machine's, in ms."""
         self._call(self.exchange.health)
         return self.exchange.skew_ms
+
+    def coverage(self) -> list[Coverage]:
+        """How much of the last 30 days is in the file, of every series; raises DatabaseBusy."""
+        with opened(self.database, time.monotonic() + AFTERWARDS_S) as connection:
+            return coverage(connection, self.exchange.now_ms())
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a coroutine function on the event loop; what stops everybody is remembered.

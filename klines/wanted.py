@@ -31,9 +31,11 @@ def wants(
     now_ms: int,
     lookback_ms: int,
     since_ms: int | None = None,
-) -> list[Want]:
+) -> tuple[list[Want], dict[str, int]]:
     """Per symbol what a run should ask for: `lookback` and all since the last stored kline, less what is stored or
     settled, and what the ledger has due. Symbols of which nothing is missing are left out.
+
+    Returns it with the open time, in ms, of each symbol's newest stored kline.
 
     `now_ms` is the exchange's clock. A symbol with nothing stored begins at `since_ms`, or `lookback_ms` ago, or where
     the ledger says that it began.
@@ -53,7 +55,7 @@ def wants(
         if gaps:
             found.append(Want(symbol, gaps, last_ms.get(symbol), listed_ms.get(symbol)))
     _remember(connection, market, interval, found, ledger, now_ms)
-    return found
+    return found, last_ms
 
 
 def _start(interval: Interval, from_ms: int, last_ms: int | None, since_ms: int | None) -> int:

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from klines.backfill import Backfill, Plan
-from klines.backfilled import duration, planned
+from klines.backfilled import planned
+from klines.outcome import duration
 
 BAR_S, ARTIFACT_S = 0.5, 3.0
 """How often the terminal's bar and the artifact move."""

@@ -41,7 +41,7 @@ def test_a_backfill_in_the_ui(database: Path) -> None:
     names = {f"load {symbol} 2025-12-30 to 2025-12-31": ("COMPLETED", 1) for symbol in ("BTCUSDT", "ETHUSDT")}
     assert names | {"health of spot": ("COMPLETED", 1)} == task_runs(state)
     shown = artifacts(state)
-    assert {"plan", "progress"} == set(shown)
+    assert {"plan", "progress", "coverage"} == set(shown)
     assert 100.0 == shown["progress"]
     assert "| BTCUSDT | 2,880 | 0 | 2 |" in shown["plan"]
     assert [(5760,)] == query(database, "SELECT count(*) FROM klines")

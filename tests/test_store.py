@@ -147,7 +147,7 @@ def test_stored_ledger_and_missing_tile_the_window(
         Window(*gap)
         for gap in connection.execute("SELECT epoch_ms(start_time), epoch_ms(end_time) FROM gaps").fetchall()
     ]
-    found = wants(connection, SPOT, ONE_MINUTE, ["BTCUSDT"], now_ms=now_ms, lookback_ms=SLOTS * MINUTE)
+    found, _ = wants(connection, SPOT, ONE_MINUTE, ["BTCUSDT"], now_ms=now_ms, lookback_ms=SLOTS * MINUTE)
     missing = found[0].gaps if found else []
 
     tiles = [m for w in (*stored, *gaps, *missing) for m in range(w.start_ms // MINUTE, w.end_ms // MINUTE)]

@@ -1,0 +1,36 @@
+"""After the commit: what people and programs are told of a run. None of it changes what the run became."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import httpx
+from prefect import get_run_logger
+from prefect.exceptions import PrefectException
+
+from klines.errors import DatabaseBusy
+from klines.outcome import Outcome
+from klines.run import Run
+from tasks import coverage, events, freshness
+from tasks.artifacts import last
+
+
+def review(run: Run, outcome: Outcome) -> None:
+    """Events of new data and of incidents, the artifacts `freshness` and, every hour, `coverage`."""
+    with only_news():
+        if run.is_done:
+            events.collected(run)
+        events.tell(run.follow(outcome))
+        found = run.freshness()
+        if found and freshness.publish(found, run) and last("coverage")[1] > coverage.EVERY:
+            coverage.publish(run.coverage())
+
+
+@contextlib.contextmanager
+def only_news() -> Iterator[None]:
+    """That the file is held, or the server away, is a line of the log: the next run tells the news."""
+    try:
+        yield
+    except (DatabaseBusy, httpx.HTTPError, PrefectException) as error:
+        get_run_logger().warning("what is stored is stored, but not all news could be told: %s", error)
