@@ -1,12 +1,13 @@
 # make run    collect: a Prefect server, its UI, a worker, until Ctrl-C
 # make demo   the same against an exchange stand-in: no internet
-# make test   the whole suite
+# make alarms URL=…  alarms that call a webhook, on the server that runs
+# make test   the whole suite;  make test-ui  what people see, in Chromium, with screenshots
 # make check  ruff and mypy;  make fix  what ruff can mend
 #
 # Needs Python 3.11 or newer; PYTHON=/path/to/python3.12 picks one. Everything is installed into .venv, in the
 # versions of constraints.txt.
 
-.PHONY: run demo test check fix
+.PHONY: run demo alarms test test-ui check fix
 .SILENT:
 
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
@@ -20,8 +21,14 @@ run: .venv/run.stamp
 demo: .venv/run.stamp
 	exec $(PY) stack.py --demo
 
+alarms: .venv/run.stamp
+	exec $(PY) alarms.py "$(URL)"
+
 test: .venv/dev.stamp
 	$(PY) -m pytest -n 3 --dist loadfile
+
+test-ui: .venv/dev.stamp
+	$(PY) -m pytest -rs tests/test_ui.py
 
 check: .venv/dev.stamp
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

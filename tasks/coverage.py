@@ -19,8 +19,8 @@ _COLOURS = {COMPLETE: GREEN, EXPLAINED: AMBER, MISSING: RED, NOTHING: PALE}
 
 def publish(series: Sequence[Coverage]) -> None:
     """Write the artifact."""
-    head = ["market", "interval", "symbol", "last 30 days (UTC)"]
-    head += ["#% complete", "#stored", "#explained", "#unexplained", "next check (UTC)"]
+    head = ["series", "symbol", "last 30 days (UTC)", "#% complete"]
+    head += ["#unexplained", "#explained", "#stored", "next check (UTC)"]
     parts = [
         "A block is a day: green, every kline is stored; amber, what lacks is explained in `gaps`; red, some is "
         "neither; pale, before the beginning, or not trading. Complete is what is stored or explained.",
@@ -32,10 +32,11 @@ def publish(series: Sequence[Coverage]) -> None:
 
 def _row(it: Coverage) -> list[str]:
     return [
-        *(it.market, it.interval, it.symbol),
+        f"{it.market} {it.interval}",
+        it.symbol,
         bar([_COLOURS[day] for day in it.days], _in_words(it.days)),
         f"{it.percent_complete:.2f}",
-        *(f"{number:,}" for number in (it.stored, it.explained, it.unexplained)),
+        *(f"{number:,}" for number in (it.unexplained, it.explained, it.stored)),
         f"{it.next_check:%Y-%m-%d %H:%M}" if it.next_check else "–",
     ]
 

@@ -43,20 +43,17 @@ def publish(freshness: Freshness, run: Run) -> bool:
 def text(freshness: Freshness, hour: Timeliness, now_ms: int, used: int, per_minute: int) -> str:
     """The artifact's Markdown."""
     counts = Counter(it.state for it in freshness.standings)
+    behind = freshness.of(STALE, LATE, UNKNOWN, SILENT)
     parts = [
         f"As of {clock(now_ms)} UTC.",
         bar(_blocks(counts), freshness.said),
-        table(
-            ["state", "#symbols"], [[name, f"{counts[name]:,}"] for name in _COLOURS if counts[name] or name == FRESH]
-        ),
-        table(["the last hour", "#"], _hour(hour, used, per_minute)),
+        table(["state", "#symbols"], [[name, f"{counts[name]:,}"] for name in _COLOURS if counts[name]]),
     ]
-    behind = freshness.of(STALE, LATE, UNKNOWN, SILENT)
     if behind:
         parts.append(table(["symbol", "state", "lacks klines from (UTC)", "why"], map(_row, behind[:SHOWN])))
     if len(behind) > SHOWN:
         parts.append(f"and {len(behind) - SHOWN:,} more")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, table(["the last hour", "#"], _hour(hour, used, per_minute))])
 
 
 def _hour(hour: Timeliness, used: int, per_minute: int) -> list[list[str]]:

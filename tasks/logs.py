@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import logging
 
+from prefect.exceptions import FailedRun
+
 from klines.errors import KlinesError
 
 
 def for_people(record: logging.LogRecord) -> bool:
-    """A logging filter: takes the traceback off our own errors, and drops Prefect's warning that a thread can't be
-    interrupted, as every request has a deadline of its own and the task's timeout is only the backstop."""
+    """A logging filter: takes the traceback off our own errors.
+
+    It drops Prefect's warning that a thread can't be interrupted, as every request has a deadline of its own and the
+    task's timeout is only the backstop; and what it says once more, with a traceback, of a flow that returned a failed
+    state: that is told by then.
+    """
+    if record.exc_info and isinstance(record.exc_info[1], FailedRun):
+        return False
     if record.exc_info and isinstance(record.exc_info[1], KlinesError):
         record.exc_info = None
     return "the task is running in a worker thread" not in str(record.msg)

@@ -2,94 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
-import yaml
 
 from klines.settings import CHECKOUT
+from tests import stacks
 from tests.drive import query
 from tests.exchange import StandIn
+from tests.stacks import LINE, ask, read_until, stack
 
 pytestmark = pytest.mark.timeout(300)
-LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines of (\d+) symbols in [\d.]+ s")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The settings of a stack of the test's own, in another time zone, against the stand-in."""
+    """The settings of a stack of the test's own."""
     with StandIn(any_symbol=True) as exchange:
-        yield os.environ | {
-            "KLINES_SPOT_URL": exchange.url,
-            "KLINES_DATABASE": str(tmp_path / "klines.duckdb"),
-            "KLINES_SYMBOLS": "BTCUSDT ETHUSDT SOLUSDT",
-            "PREFECT_HOME": str(tmp_path / "prefect"),
-            "PREFECT_SERVER_API_PORT": str(free_port()),
-            "PREFECT_API_URL": "",
-            "TZ": "Asia/Tokyo",
-        }
+        yield stacks.environment(tmp_path, exchange.url, ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
 
 
 @pytest.fixture
 def prefect_file(tmp_path: Path) -> Path:
-    """The project's prefect.yaml with a schedule of ten seconds."""
-    content = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
-    content["deployments"] = [section for section in content["deployments"] if section["name"] == "every-minute"]
-    content["deployments"][0]["schedules"][0]["interval"] = 10
-    path = tmp_path / "prefect.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
-@contextmanager
-def stack(environment: dict[str, str], prefect_file: Path) -> Iterator[subprocess.Popen[str]]:
-    """The stack; asked to end at the end of the block if it still runs."""
-    arguments = [sys.executable, "stack.py", "--prefect-file", str(prefect_file)]
-    with subprocess.Popen(arguments, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGINT)
-
-
-def read_until(process: subprocess.Popen[str], wanted: Callable[[str], Any]) -> list[str]:
-    """The lines that the process prints, up to the first that is wanted."""
-    assert process.stdout is not None
-    lines: list[str] = []
-    for line in process.stdout:
-        lines.append(line.rstrip("\n"))
-        if wanted(lines[-1]):
-            return lines
-    raise AssertionError(f"it ended before that: {lines}")
-
-
-def ask(environment: dict[str, str], method: str, path: str, body: Any = None) -> Any:
-    """A request to the stack's Prefect server, as the UI makes it."""
-    url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api{path}"
-    data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data, {"Content-Type": "application/json"}, method=method), timeout=30) as answer:
-        text = answer.read()
-    return json.loads(text) if text else None
+    """The minute alone, every ten seconds."""
+    return stacks.prefect_file(tmp_path, "every-minute")
 
 
 def deployment(environment: dict[str, str]) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""Stacks of a test's own: what `make run` starts, against the stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import yaml
+
+from klines.settings import CHECKOUT
+
+LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines of (\d+) symbols in [\d.]+ s")
+
+
+def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str]:
+    """The settings of a stack in a folder, in another time zone, against the stand-in at an address."""
+    return (
+        os.environ
+        | {f"KLINES_{name}_URL": url for name in ("SPOT", "USDM", "COINM", "ARCHIVE")}
+        | {
+            "KLINES_DATABASE": str(folder / "klines.duckdb"),
+            "KLINES_SYMBOLS": " ".join(symbols),
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_SERVER_API_PORT": str(free_port()),
+            "PREFECT_API_URL": "",
+            "TZ": "Asia/Tokyo",
+        }
+    )
+
+
+def prefect_file(folder: Path, *names: str) -> Path:
+    """The project's prefect.yaml with a schedule of ten seconds, and with these deployments alone, or all."""
+    content = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
+    content["deployments"] = [it for it in content["deployments"] if not names or it["name"] in names]
+    content["deployments"][0]["schedules"][0]["interval"] = 10
+    path = folder / "prefect.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def stack(environment: dict[str, str], prefect_file: Path) -> Iterator[subprocess.Popen[str]]:
+    """The stack; asked to end at the end of the block if it still runs."""
+    arguments = [sys.executable, "stack.py", "--prefect-file", str(prefect_file)]
+    with subprocess.Popen(arguments, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def read_until(process: subprocess.Popen[str], wanted: Callable[[str], Any]) -> list[str]:
+    """The lines that the process prints, up to the first that is wanted."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        if wanted(lines[-1]):
+            return lines
+    raise AssertionError(f"it ended before that: {lines}")
+
+
+def ask(environment: dict[str, str], method: str, path: str, body: Any = None) -> Any:
+    """A request to the stack's Prefect server, as the UI makes it."""
+    url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api{path}"
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(url, data, {"Content-Type": "application/json"}, method=method), timeout=30) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
