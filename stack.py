@@ -240,12 +240,23 @@ def prepare(is_demo: bool) -> int:
     return port
 
 
+def binding() -> str:
+    """The address that the server listens on; raises BadParameter for one that others reach without a password."""
+    host = os.environ.get("PREFECT_SERVER_API_HOST") or HOST
+    if host not in (HOST, "localhost", "::1") and not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        raise BadParameter(
+            f"PREFECT_SERVER_API_HOST: who reaches {host} could run any code as you; first set "
+            "PREFECT_SERVER_API_AUTH_STRING and PREFECT_API_AUTH_STRING to name:password"
+        )
+    return host
+
+
 def bring_up(children: Children, port: int, prefect_file: Path) -> Server:
     """Start the server and wait until it serves; deploy."""
     if port:
         check_port(port)
         say("starting Prefect (the first time takes up to a minute) …")
-        children.start("server", "prefect", "server", "start", "--host", HOST, "--port", str(port))
+        children.start("server", "prefect", "server", "start", "--host", binding(), "--port", str(port))
     try:
         from stack_server import Server  # Prefect reads its settings while it is imported
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -120,6 +121,32 @@ def test_bad_setting_is_one_line(environment: dict[str, str], name: str, value: 
     assert done.stderr.startswith(f"klines: {name}: ")
     assert 1 == done.stderr.count("\n")
     assert not Path(environment["PREFECT_HOME"]).exists()
+
+
+def test_an_open_door_is_refused(environment: dict[str, str]) -> None:
+    """A server that others could reach without a password is not started, and one line says what to set."""
+    done = start_and_fail(environment | {"PREFECT_SERVER_API_HOST": "0.0.0.0"})
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith("klines: PREFECT_SERVER_API_HOST: ")
+    assert "PREFECT_SERVER_API_AUTH_STRING" in done.stderr
+    assert 1 == done.stderr.count("\n")
+
+
+def test_services_are_valid(tmp_path: Path) -> None:
+    """systemd finds nothing wrong with the units, and would with a broken one; skipped where there is no systemd."""
+    if not shutil.which("systemd-analyze") or not (CHECKOUT / ".venv" / "bin" / "prefect").exists():
+        pytest.skip("no systemd-analyze here, or not run by make")
+    for unit in (CHECKOUT / "systemd").iterdir():
+        (tmp_path / unit.name).write_text(unit.read_text().replace("%h/klines", str(CHECKOUT)))
+    (tmp_path / "broken.service").write_text("[Service]\nExecStart=/nowhere\n")
+
+    def verify(*names: str) -> int:
+        command = ["systemd-analyze", "verify", *(str(tmp_path / name) for name in names)]
+        return subprocess.run(command, capture_output=True, timeout=60).returncode
+
+    assert 0 == verify("klines-server.service", "klines-worker.service")
+    assert 0 != verify("broken.service")
 
 
 def test_home_that_can_not_be_written_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
