@@ -1,0 +1,109 @@
+"""The alarms, for real: a stack, its automations, and somebody who listens at the webhook's address."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from klines.settings import CHECKOUT
+from tests import stacks
+from tests.exchange import StandIn
+from tests.stacks import LINE, ask, read_until, stack
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Receiver(ThreadingHTTPServer):
+    """Keeps the text of every message that is posted to it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Post)
+        self.heard: list[str] = []
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many messages have come, at most 30 s."""
+        until_s = time.monotonic() + 30
+        while len(self.heard) < count and time.monotonic() < until_s:
+            time.sleep(0.1)
+
+
+class _Post(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Receiver)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.heard.append(json.loads(body)["text"])
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook on loopback."""
+    with Receiver() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def alarms(environment: dict[str, str], address: str) -> subprocess.CompletedProcess[str]:
+    """`make alarms`."""
+    return subprocess.run(
+        [sys.executable, "alarms.py", address],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_an_outage_is_one_alarm_and_its_end(tmp_path: Path, receiver: Receiver) -> None:
+    """However many runs an outage lasts, the webhook hears of it once, and once of its end; alarms that are made twice
+    are there once."""
+    with StandIn(any_symbol=True) as exchange:
+        environment = stacks.environment(tmp_path, exchange.url, ["BTCUSDT", "ETHUSDT"])
+        with stack(environment, stacks.prefect_file(tmp_path, "every-minute")) as process:
+            read_until(process, LINE.fullmatch)
+            at_server = {"PREFECT_API_URL": f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"}
+            for _ in range(2):
+                made = alarms(environment | at_server, f"http://127.0.0.1:{receiver.server_port}/")
+                assert 0 == made.returncode, made.stderr
+            names = [it["name"] for it in ask(environment, "POST", "/automations/filter", {})]
+            assert [f"created {name}" for name in sorted(names)] == sorted(made.stdout.splitlines())
+            exchange.maintenance = True
+            for _ in range(3):
+                read_until(process, lambda line: "ExchangeDown: " in line)
+            exchange.maintenance = False
+            read_until(process, lambda line: " stored " in line and "ExchangeDown" not in line)
+            receiver.wait_for(2)
+            read_until(process, lambda line: " stored " in line)
+    began, ended = receiver.heard
+    assert began.startswith("spot: 1m is ExchangeDown: ")
+    assert ended.startswith("spot: ExchangeDown is over after ")
+
+
+@pytest.mark.parametrize("address", ["", "hooks.example.com", "ftp://example.com"])
+def test_an_address_that_is_none(address: str) -> None:
+    """What is no http address is refused in one line, with status 2."""
+    done = alarms({}, address)
+    assert (2, 1) == (done.returncode, done.stderr.count("\n"))
+    assert done.stderr.startswith("klines: ")
+
+
+def test_no_server(tmp_path: Path) -> None:
+    """Where no server answers there is one line that says where was asked, and status 1."""
+    environment = {"PREFECT_API_URL": f"http://127.0.0.1:{stacks.free_port()}/api", "PREFECT_HOME": str(tmp_path)}
+    done = alarms(environment | {"PREFECT_CLIENT_MAX_RETRIES": "0"}, "http://127.0.0.1:1/")
+    assert (1, 1) == (done.returncode, done.stderr.count("\n"))
+    assert environment["PREFECT_API_URL"] in done.stderr
