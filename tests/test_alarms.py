@@ -43,7 +43,7 @@ class _Post(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         """Say nothing."""
 
 
@@ -58,14 +58,8 @@ def receiver() -> Iterator[Receiver]:
 
 def alarms(environment: dict[str, str], address: str) -> subprocess.CompletedProcess[str]:
     """`make alarms`."""
-    return subprocess.run(
-        [sys.executable, "alarms.py", address],
-        cwd=CHECKOUT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    command = [sys.executable, "alarms.py", address]
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60)
 
 
 def test_an_outage_is_one_alarm_and_its_end(tmp_path: Path, receiver: Receiver) -> None:
