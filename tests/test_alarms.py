@@ -19,6 +19,13 @@ from tests.exchange import StandIn
 from tests.stacks import LINE, ask, read_until, stack
 
 pytestmark = pytest.mark.timeout(300)
+TEXTS = [
+    "spot: 1m is ExchangeDown: ",
+    "spot: ExchangeDown is over after ",
+    "spot: 1 symbols trade but have had no 1m kline for 5 minutes: ETHUSDT",
+    "spot: stale is over after ",
+]
+"""How the messages begin, in this order."""
 
 
 class Receiver(ThreadingHTTPServer):
@@ -62,9 +69,9 @@ def alarms(environment: dict[str, str], address: str) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_an_outage_is_one_alarm_and_its_end(tmp_path: Path, receiver: Receiver) -> None:
-    """However many runs an outage lasts, the webhook hears of it once, and once of its end; alarms that are made twice
-    are there once."""
+def test_each_incident_is_one_alarm_and_its_end(tmp_path: Path, receiver: Receiver) -> None:
+    """However many runs an outage lasts, the webhook hears of it once, and once of its end; so it is with symbols that
+    fall behind. Alarms that are made twice are there once. Programs hear of each run's klines and of incidents."""
     with StandIn(any_symbol=True) as exchange:
         environment = stacks.environment(tmp_path, exchange.url, ["BTCUSDT", "ETHUSDT"])
         with stack(environment, stacks.prefect_file(tmp_path, "every-minute")) as process:
@@ -75,16 +82,30 @@ def test_an_outage_is_one_alarm_and_its_end(tmp_path: Path, receiver: Receiver) 
                 assert 0 == made.returncode, made.stderr
             names = [it["name"] for it in ask(environment, "POST", "/automations/filter", {})]
             assert [f"created {name}" for name in sorted(names)] == sorted(made.stdout.splitlines())
+
             exchange.maintenance = True
-            for _ in range(3):
+            for _ in range(2):
                 read_until(process, lambda line: "ExchangeDown: " in line)
             exchange.maintenance = False
-            read_until(process, lambda line: " stored " in line and "ExchangeDown" not in line)
-            receiver.wait_for(2)
-            read_until(process, lambda line: " stored " in line)
-    began, ended = receiver.heard
-    assert began.startswith("spot: 1m is ExchangeDown: ")
-    assert ended.startswith("spot: ExchangeDown is over after ")
+            read_until(process, LINE.fullmatch)
+            exchange.fault("ETHUSDT", "empty")
+            exchange.set_clock(offset_ms=6 * 60_000)
+            for _ in range(2):
+                read_until(process, lambda line: "Degraded: " in line)
+            exchange.clear()
+            read_until(process, LINE.fullmatch)
+            receiver.wait_for(4)
+            read_until(process, LINE.fullmatch)
+            wanted = {"filter": {"event": {"prefix": ["klines."]}, "order": "ASC"}, "limit": 50}
+            events = ask(environment, "POST", "/events/filter", wanted)["events"]
+    assert TEXTS == [heard[: len(text)] for heard, text in zip(receiver.heard, TEXTS, strict=True)]
+    told = [it["event"] for it in events if it["event"] != "klines.collected"]
+    assert ["klines.trouble", "klines.recovered", "klines.stale", "klines.fresh"] == told
+    [stale] = [it for it in events if it["event"] == "klines.stale"]
+    assert ("klines.spot", ["ETHUSDT"]) == (stale["resource"]["prefect.resource.id"], stale["payload"]["symbols"])
+    first = next(it for it in events if it["event"] == "klines.collected")
+    assert ("klines.spot.1m", "yes") == (first["resource"]["prefect.resource.id"], first["resource"]["klines.new"])
+    assert (2880, ["BTCUSDT", "ETHUSDT"]) == (first["payload"]["inserted"], first["payload"]["symbols"])
 
 
 @pytest.mark.parametrize("address", ["", "hooks.example.com", "ftp://example.com"])
