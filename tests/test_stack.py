@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -33,8 +34,8 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def prefect_file(tmp_path: Path) -> Path:
-    """The minute alone, every ten seconds."""
-    return stacks.prefect_file(tmp_path, "every-minute")
+    """The minute, every ten seconds, and an example that is off."""
+    return stacks.prefect_file(tmp_path, "every-minute", "usdm")
 
 
 def deployment(environment: dict[str, str]) -> dict[str, Any]:
@@ -82,10 +83,11 @@ def test_scheduled_stored_stopped_and_started_again(
     assert (3, klines) == (symbols, distinct)
     assert klines >= 3 * 1440
 
-    with stack(environment, prefect_file) as process:
+    with stack(environment, stacks.prefect_file(tmp_path, "every-minute")) as process:
         lines = read_until(process, LINE.fullmatch)
         assert "of 1 symbols" in lines[-1]
         after = deployment(environment)
+        assert ["every-minute"] == [it["name"] for it in ask(environment, "POST", "/deployments/filter", {})]
         states = [run["state_type"] for run in ask(environment, "POST", "/flow_runs/filter", {"limit": 200})]
     assert before["id"] == after["id"]
     assert 1 == len(after["schedules"])
@@ -93,6 +95,17 @@ def test_scheduled_stored_stopped_and_started_again(
     assert 2 <= states.count("COMPLETED")
     assert "RUNNING" not in states
     assert [] == left_running(environment)
+
+
+def test_a_killed_worker_is_started_again(environment: dict[str, str], prefect_file: Path) -> None:
+    """A worker that is killed is started again, which is a line, and runs go on."""
+    with stack(environment, prefect_file) as process:
+        for _ in range(3):
+            read_until(process, lambda line: line[2:3] == ":")
+        worker = int((Path(environment["PREFECT_HOME"]) / "stack.pids").read_text().split()[-1])
+        os.kill(worker, signal.SIGKILL)
+        read_until(process, lambda line: line.startswith("the worker ended (-9) and is started again"))
+        read_until(process, LINE.fullmatch)
 
 
 def test_port_that_is_taken_is_one_line(environment: dict[str, str]) -> None:
