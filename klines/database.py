@@ -103,6 +103,13 @@ MIGRATIONS = (
     );
     """
     + (Path(__file__).parent / "certificate.sql").read_text(),
+    """
+    CREATE TABLE clustered (                       -- months whose klines lie by market, interval, symbol, open_time
+        month        TIMESTAMP NOT NULL,           -- UTC, its first moment
+        rows         BIGINT NOT NULL,              -- how many it had then: with more stored it is done again
+        clustered_at TIMESTAMP NOT NULL
+    );
+    """,
 )
 """The schema, as the steps that lead to it; a file holds the number of steps it has taken."""
 
