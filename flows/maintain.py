@@ -11,6 +11,7 @@ from klines import settings
 from klines.errors import KlinesError
 from klines.maintain import Job, Maintenance
 from klines.outcome import fail
+from klines.session import machine_ms
 from tasks.maintain import cluster, copy, prove, prune, survey, swap
 from tasks.report import report
 
@@ -29,7 +30,7 @@ def maintain() -> State[Any]:
     """
     try:
         database = Job.of(settings.load()).database
-        with Maintenance(database) as run:
+        with Maintenance(database, machine_ms()) as run:
             prune(run)
             survey(database.name, run)
             prove(run)

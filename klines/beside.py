@@ -85,8 +85,8 @@ class Beside:
         needed, free = needed + needed // 20, shutil.disk_usage(self.folder).free
         if free < needed:
             raise NoRoom(
-                f"{self.target.parent} has {free / 1e9:,.2f} GB free, and a new file beside {self.target.name} needs "
-                f"{needed / 1e9:,.2f} GB: nothing was copied; make room, and run maintain again"
+                f"{self.target.parent} has {free / 1e6:,.0f} MB free, and a new file beside {self.target.name} needs "
+                f"{needed / 1e6:,.0f} MB: nothing was copied; make room, and run maintain again"
             )
 
     def create(self) -> None:

@@ -23,7 +23,6 @@ from klines.interval import DAY
 from klines.live import WAIT_S, Live
 from klines.maintained import Facts, conclude
 from klines.outcome import Outcome
-from klines.session import machine_ms
 from klines.settings import Settings
 from klines.survey import CHUNK, MONTH, Month, Part, months, ranges
 from klines.unique import Doubles, find_doubles
@@ -57,10 +56,10 @@ class Maintenance:
     `now_ms` is when it began; a month that ended before is closed.
     """
 
-    def __init__(self, database: Path, now_ms: int | None = None) -> None:
+    def __init__(self, database: Path, now_ms: int) -> None:
         self.database = database
         self._began_s = time.monotonic()
-        self._now_ms = machine_ms() if now_ms is None else now_ms
+        self._now_ms = now_ms
         self._beside = Beside(database)
         self._live: Live
         self._copy: Copy
