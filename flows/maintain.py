@@ -12,7 +12,7 @@ from klines.errors import KlinesError
 from klines.maintain import Job, Maintenance
 from klines.outcome import fail
 from klines.session import machine_ms
-from tasks.maintain import cluster, copy, prove, prune, survey, swap
+from tasks.maintain import cluster, prove, prune, survey, swap
 from tasks.report import report
 
 
@@ -36,7 +36,7 @@ def maintain() -> State[Any]:
             prove(run)
             months = run.plan()
             for month in months:
-                (cluster if run.is_to_sort(month) else copy)(month, run)
+                cluster(month, run)
             if months:
                 swap(database.name, run)
             outcome = run.outcome()

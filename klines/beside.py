@@ -44,7 +44,9 @@ class Beside:
             stack.enter_context(self._own_folder())
             self.connection = stack.enter_context(duckdb.connect())
             temporary, threads = quoted(self.folder / "temporary"), min(THREADS, os.cpu_count() or 1)
-            self.connection.execute(f"SET TimeZone = 'UTC'; SET temp_directory = {temporary}")
+            self.connection.execute(
+                f"SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET temp_directory = {temporary}"
+            )
             self.connection.execute(f"SET memory_limit = '{MEMORY}'; SET threads = {threads}")
             self._stack = stack.pop_all()
         return self

@@ -1,4 +1,8 @@
-"""Klines from the database in use, `live`, into the new one, `beside`: sorted or as they lie, and what came since."""
+"""Klines from the database in use, `live`, into the new one, `beside`: month by month in order, then what came since.
+
+Months that are in order already are sorted too: without that, what each thread of DuckDB writes leaves row groups half
+full, which it merges later, when nobody wants to wait for it.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,12 @@ from klines.merge import VALUES
 from klines.rows import OFF_GRID_ERA
 from klines.survey import PART_ROWS, Month, Part, ranges
 
-SORTED_AT_ONCE = 2_500_000
+SORTED_AT_ONCE = 2_000_000
 """Klines that are sorted in memory; of one symbol all of a month are, however many."""
 NOTED_AT_ONCE = 50_000
 """Restatements whose klines are looked up together."""
+LITTLE = 50_000
+"""Klines that may be new in the last turn."""
 _KEY = "market, symbol, interval, open_time"
 _GROWING = ("klines", "restatements", "clustered")
 _UNTOUCHED = "the database is as it was; run maintain again"
@@ -45,21 +51,17 @@ class Copy:
         """Copy the restatements there were."""
         self.live.in_turns(ranges(0, self.notes, PART_ROWS), self._append_notes)
 
-    def month(self, month: Month, *, is_to_sort: bool) -> None:
-        """Copy a month, by market, interval, symbol and open time, or in the order in which it lies."""
+    def month(self, month: Month) -> None:
+        """Copy a month, by market, interval, symbol and open time."""
         first = self._end("beside.klines")
         self._count = self._hash = 0
-        parts = month.parts(self.klines)
-        if is_to_sort:
-            with self.beside.staging():
-                self.live.in_turns(parts, lambda part: self._take(part, "staging"))
-                self._sort()
-        else:
-            self.live.in_turns(parts, lambda part: self._take(part, "beside"))
+        with self.beside.staging():
+            self.live.in_turns(month.parts(self.klines), self._stage)
+            self._sort()
         self._compare(first, month)
 
-    def _take(self, part: Part, into: str) -> None:
-        self._execute(f"INSERT INTO {into}.klines SELECT k.* {part.sql}")
+    def _stage(self, part: Part) -> None:
+        self._execute(f"INSERT INTO staging.klines SELECT k.* {part.sql}")
         [(count, total)] = self._execute(f"SELECT count(*), coalesce(sum(hash(k)), 0) {part.sql}")
         self._count, self._hash = self._count + count, self._hash + total
 
@@ -90,14 +92,19 @@ class Copy:
             raise BadDatabase(f"{month.name} was not copied as it is; {_UNTOUCHED}")
 
     def catch_up(self) -> bool:
-        """Copy what was stored or changed since, as far as a turn lasts; whether that is all. The database is held."""
-        stored = deque(ranges(self.klines, self._end("live.klines", self.klines), PART_ROWS))
+        """Copy what was stored or changed since, as far as a turn lasts; whether it was all, and little.
+
+        The database is held.
+        """
+        end = self._end("live.klines", self.klines)
+        is_little = end - self.klines <= LITTLE
+        stored = deque(ranges(self.klines, end, PART_ROWS))
         self.live.some(stored, self._append)
         if stored:
             return False
         noted = deque(ranges(self.notes, self._end("live.restatements", self.notes), NOTED_AT_ONCE))
         self.live.some(noted, self._restate)
-        return not noted
+        return is_little and not noted
 
     def _append(self, part: Part) -> None:
         self._execute(f"INSERT INTO beside.klines SELECT k.* {part.sql}")

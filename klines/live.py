@@ -14,8 +14,8 @@ import duckdb
 from klines.database import attached
 
 HELD_S, OWED_S, FREE_S = 0.5, 0.1, 0.3
-"""After HELD_S the file is let go; once it was held for OWED_S in all, it stays free for as long as that, and for
-FREE_S at least: whoever waits for it looks four times a second."""
+"""For about HELD_S the file is kept at most; once it was held for OWED_S in all, it stays free for as long as that, and
+for FREE_S at least: whoever waits for it looks four times a second."""
 WAIT_S = 300.0
 """How long others may keep the file."""
 Part = TypeVar("Part")
@@ -55,7 +55,9 @@ class Live:
                 self.some(left, read)
 
     def some(self, left: deque[Part], read: Callable[[Part], object]) -> None:
-        """Call `read` with the first of the parts, and take them away, as long as the turn lasts."""
-        until_s = time.monotonic() + HELD_S
-        while left and time.monotonic() < until_s:
+        """Call `read` with the first of the parts, and take them away, as long as another one fits into the turn."""
+        began_s = now_s = time.monotonic()
+        last_s = 0.0
+        while left and now_s - began_s + last_s < HELD_S:
             read(left.popleft())
+            last_s, now_s = time.monotonic() - now_s, time.monotonic()

@@ -33,7 +33,7 @@ FREE_SHARE, FREE_BYTES = 0.2, 2**24
 """A file is compacted when it has both this share and so many bytes of free space."""
 STAGED_BYTES = 80
 """What a kline takes at most while its month waits to be sorted: values of noise take 72 bytes."""
-SURVEYED_AT_ONCE = 64 * CHUNK
+SURVEYED_AT_ONCE = 16 * CHUNK
 ROUNDS = 100
 """How often what came meanwhile is copied; one or two are enough unless somebody writes more than can be copied."""
 
@@ -51,7 +51,7 @@ class Job:
 
 
 class Maintenance:
-    """Use as `with`: prune, survey, prove, then copy each month of the plan, and swap if there were any.
+    """Use as `with`: prune, survey, prove, then cluster each month of the plan, and swap if there were any.
 
     `now_ms` is when it began; a month that ended before is closed.
     """
@@ -64,7 +64,7 @@ class Maintenance:
         self._live: Live
         self._copy: Copy
         self._months: dict[str, Month] = {}
-        self._to_sort: list[str] = []
+        self._loose: list[str] = []
         self._used = self._free = 0
         self._pruned = 0
         self._doubles = Doubles()
@@ -92,7 +92,7 @@ class Maintenance:
         return opened(self.database, time.monotonic() + WAIT_S)
 
     def survey(self) -> None:
-        """Find where the klines of each month are, and which months are to be sorted."""
+        """Find where the klines of each month are, and which closed ones are not in order."""
         with self._live.held():
             self._copy.begin()
             clustered = dict(self._execute(f"SELECT {MONTH.sql_index('month')}, rows FROM live.clustered"))
@@ -101,17 +101,17 @@ class Maintenance:
                    WHERE database_name = 'live'"""
             )
         self._used, self._free = block * used, block * free
-        counted: list[tuple[int, int, str, int]] = []
+        counted: list[tuple[Any, ...]] = []
         parts = ranges(0, self._copy.klines, SURVEYED_AT_ONCE)
         self._live.in_turns(parts, lambda part: counted.extend(self._counted(part)))
-        found = months(counted)
-        self._months = {month.name: month for month in found}
-        closed = [month for month in found if month.window.end_ms <= self._now_ms]
-        self._to_sort = [month.name for month in closed if clustered.get(month.index) != month.rows]
+        self._months = {month.name: month for month in months(counted)}
+        closed = [month for month in self._months.values() if self._is_closed(month)]
+        self._loose = [month.name for month in closed if clustered.get(month.index) != month.rows]
 
     def _counted(self, part: Part) -> list[tuple[Any, ...]]:
         return self._execute(
-            f"""SELECT {MONTH.sql_index("open_time")} AS month, rowid // {CHUNK} AS chunk, interval, count(*)
+            f"""SELECT {MONTH.sql_index("open_time")} AS month, rowid // {CHUNK} AS chunk, interval, count(*),
+                       epoch_ms(min(open_time)), epoch_ms(max(open_time))
                 {part.sql} GROUP BY ALL"""
         )
 
@@ -121,30 +121,27 @@ class Maintenance:
         return self._doubles.slots
 
     def plan(self) -> list[str]:
-        """The months to copy into a new file: all or none. Raises NoRoom."""
-        is_loose = self._free > FREE_BYTES and self._free > FREE_SHARE * (self._used + self._free)
-        if not self._months or not (self._to_sort or is_loose):
+        """Begin the new file; its months, none where it would be no better than the old one. Raises NoRoom."""
+        has_holes = self._free > FREE_BYTES and self._free > FREE_SHARE * (self._used + self._free)
+        if not self._months or not (self._loose or has_holes):
             return []
-        staged = max((self._months[name].rows for name in self._to_sort), default=0) * STAGED_BYTES
+        staged = max(month.rows for month in self._months.values()) * STAGED_BYTES
         self._beside.check_room(self._used + staged)
         with self._live.held():
             self._beside.create()
         self._copy.history()
         return list(self._months)
 
-    def is_to_sort(self, name: str) -> bool:
-        """Whether the month is closed, and has klines that are not in order."""
-        return name in self._to_sort
-
-    def copy(self, name: str) -> None:
-        """Copy a month of the plan, sorted if it is to be."""
+    def cluster(self, name: str) -> None:
+        """Copy a month of the plan, in order; a closed one is noted."""
         month = self._months[name]
-        self._copy.month(month, is_to_sort=self.is_to_sort(name))
-        if self.is_to_sort(name):
-            self._execute(
-                f"INSERT INTO beside.clustered VALUES (epoch_ms({month.window.start_ms}::BIGINT), {month.rows}, "
-                f"epoch_ms({self._now_ms}::BIGINT))"
-            )
+        self._copy.month(month)
+        if self._is_closed(month):
+            values = f"epoch_ms({month.window.start_ms}::BIGINT), {month.rows}, epoch_ms({self._now_ms}::BIGINT)"
+            self._execute(f"INSERT INTO beside.clustered VALUES ({values})")
+
+    def _is_closed(self, month: Month) -> bool:
+        return month.window.end_ms <= self._now_ms
 
     def swap(self) -> None:
         """Copy what came since, and put the new file in the place of the old one: in one turn, when it fits."""
@@ -174,7 +171,7 @@ class Maintenance:
         rows = sum(month.rows for month in self._months.values())
         return conclude(
             Facts(
-                reclustered=self._to_sort,
+                reclustered=self._loose,
                 is_replaced=self._klines is not None,
                 klines=rows if self._klines is None else self._klines,
                 proved=rows - self._doubles.surplus - self._doubles.slots,

@@ -13,7 +13,7 @@ CHUNK = 122_880
 """Rows of one of DuckDB's row groups; where row groups are whole, those from a multiple of it on."""
 PART_ROWS, PART_CHUNKS = 2 * CHUNK, 16
 """What a part has at most: so many rows of its month, in so many chunks."""
-AT_ONCE = 1_000_000
+AT_ONCE = 500_000
 """Klines that are looked at together for two in a slot."""
 MONTH = INTERVALS["1M"]
 ACROSS = ("3d", "1w")
@@ -39,9 +39,11 @@ class Part:
 
 @dataclass(slots=True)
 class Month:
-    """The klines of one calendar month: how many of each interval, and in which chunks."""
+    """The klines of a calendar month: how many of each interval, in which chunks, and the first and last open time."""
 
     index: int
+    first_ms: int
+    last_ms: int
     counts: Counter[str] = field(default_factory=Counter)
     chunks: Counter[int] = field(default_factory=Counter)
 
@@ -77,19 +79,20 @@ class Month:
         """The month in windows of whole slots, with about AT_ONCE klines of the interval in each."""
         if not 0 < interval.length_ms < HOUR:
             return [self.window]
-        hours, whole = -(-self.counts[interval.name] // AT_ONCE), self.window
-        step_ms = -(-(whole.end_ms - whole.start_ms) // max(hours, 1) // HOUR) * HOUR
-        starts = range(whole.start_ms, whole.end_ms, step_ms)
-        return [Window(start_ms, min(start_ms + step_ms, whole.end_ms)) for start_ms in starts]
+        start_ms, end_ms = self.first_ms // HOUR * HOUR, (self.last_ms // HOUR + 1) * HOUR
+        count = -(-self.counts[interval.name] // AT_ONCE)
+        step_ms = -(-(end_ms - start_ms) // (count * HOUR)) * HOUR
+        return [Window(time_ms, min(time_ms + step_ms, end_ms)) for time_ms in range(start_ms, end_ms, step_ms)]
 
 
-def months(counted: Iterable[tuple[int, int, str, int]]) -> list[Month]:
-    """The months of (month, chunk, interval, klines), ascending."""
+def months(counted: Iterable[tuple[int, int, str, int, int, int]]) -> list[Month]:
+    """The months of (month, chunk, interval, klines, first and last open time), ascending."""
     found: dict[int, Month] = {}
-    for index, chunk, interval, rows in counted:
-        month = found.setdefault(index, Month(index))
+    for index, chunk, interval, rows, first_ms, last_ms in counted:
+        month = found.setdefault(index, Month(index, first_ms, last_ms))
         month.counts[interval] += rows
         month.chunks[chunk] += rows
+        month.first_ms, month.last_ms = min(month.first_ms, first_ms), max(month.last_ms, last_ms)
     return [found[index] for index in sorted(found)]
 
 

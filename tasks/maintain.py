@@ -28,14 +28,8 @@ def prove(run: Maintenance) -> int:
 
 @task(name="cluster", task_run_name="cluster {month}", cache_policy=NO_CACHE)
 def cluster(month: str, run: Maintenance) -> None:
-    """Copy a closed month, in order."""
-    run.copy(month)
-
-
-@task(name="copy", task_run_name="copy {month}", cache_policy=NO_CACHE)
-def copy(month: str, run: Maintenance) -> None:
-    """Copy a month as it lies: it is in order already, or not closed."""
-    run.copy(month)
+    """Copy a month, in order, into the new file."""
+    run.cluster(month)
 
 
 @task(name="swap", task_run_name="swap {database}", cache_policy=NO_CACHE)

@@ -145,7 +145,7 @@ def maintain_once(database: Path, now_ms: int = NOON) -> Outcome:
             run.prove()
             months = run.plan()
             for month in months:
-                run.copy(month)
+                run.cluster(month)
             if months:
                 run.swap()
             return run.outcome()
