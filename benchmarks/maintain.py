@@ -103,6 +103,7 @@ def show(when: str, database: Path, end_ms: int) -> None:
     month = INTERVALS["1M"]
     closed = Window(month.step(end_ms, -2), month.step(end_ms, -1))
     with duckdb.connect(database, read_only=True) as connection:
+        connection.execute("SET enable_progress_bar = false")
         a_month, history = timed(connection, closed), timed(connection, Window(0, end_ms))
     size_said = f"{rows:,} rows, {size / 1e9:.2f} GB, {size / rows:.1f} bytes a row"
     print(f"{when}: {size_said}; one symbol: a month {a_month:.1f} ms, all {history:.1f} ms", flush=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from klines.beside import Beside
@@ -25,7 +25,7 @@ NOTED_AT_ONCE = 50_000
 LITTLE = 50_000
 """Klines that may be new in the last turn."""
 _KEY = "market, symbol, interval, open_time"
-_GROWING = ("klines", "restatements", "clustered")
+_GROWING = [("main", "klines"), ("main", "restatements"), ("main", "clustered")]
 _UNTOUCHED = "the database is as it was; run maintain again"
 
 
@@ -40,12 +40,14 @@ class Copy:
     beside: Beside
     klines: int = 0
     notes: int = 0
+    _last: list[tuple[Any, ...]] = field(default_factory=list)
     _count: int = 0
     _hash: int = 0
 
     def begin(self) -> None:
         """What is to be copied are the klines and restatements that there are now; the database is held."""
         self.klines, self.notes = self._end("live.klines"), self._end("live.restatements")
+        self._last = self._last_rows()
 
     def history(self) -> None:
         """Copy the restatements there were."""
@@ -94,17 +96,26 @@ class Copy:
     def catch_up(self) -> bool:
         """Copy what was stored or changed since, as far as a turn lasts; whether it was all, and little.
 
-        The database is held.
+        The database is held. Raises BadDatabase where rows have gone, so that others have other places now.
         """
+        if self._last != self._last_rows():
+            raise BadDatabase(f"rows were deleted meanwhile; {_UNTOUCHED}")
         end = self._end("live.klines", self.klines)
         is_little = end - self.klines <= LITTLE
         stored = deque(ranges(self.klines, end, PART_ROWS))
         self.live.some(stored, self._append)
-        if stored:
-            return False
         noted = deque(ranges(self.notes, self._end("live.restatements", self.notes), NOTED_AT_ONCE))
-        self.live.some(noted, self._restate)
-        return is_little and not noted
+        if not stored:
+            self.live.some(noted, self._restate)
+        self._last = self._last_rows()
+        return is_little and not stored and not noted
+
+    def _last_rows(self) -> list[tuple[Any, ...]]:
+        """The keys of the last kline and the last restatement that are copied."""
+        return self._execute(
+            f"""SELECT 'kline', {_KEY} FROM live.klines WHERE rowid = {self.klines - 1}
+                UNION ALL SELECT 'note', {_KEY} FROM live.restatements WHERE rowid = {self.notes - 1}"""
+        )
 
     def _append(self, part: Part) -> None:
         self._execute(f"INSERT INTO beside.klines SELECT k.* {part.sql}")
@@ -138,7 +149,7 @@ class Copy:
             raise BadDatabase(f"the schema was changed meanwhile; {_UNTOUCHED}")
         tables = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'live'"
         for schema, table in self._execute(tables):
-            if table not in _GROWING:
+            if (schema, table) not in _GROWING:
                 self._execute(f'INSERT INTO beside."{schema}"."{table}" FROM live."{schema}"."{table}"')
         self._execute(
             "INSERT INTO beside.clustered FROM live.clustered WHERE month NOT IN (SELECT month FROM beside.clustered)"

@@ -20,6 +20,7 @@ from prefect.client.schemas.objects import State
 
 from flows.maintain import maintain
 from klines.database import opened
+from klines.errors import BadDatabase
 from klines.interval import DAY, INTERVALS
 from klines.maintain import Maintenance
 from klines.settings import CHECKOUT
@@ -194,10 +195,12 @@ def test_a_link_stays_a_link(template: Path, filled: Path) -> None:
 
 def test_a_users_views_and_macros_stay(filled: Path) -> None:
     """What a user has added to the file is in the new one too: views, macros, sequences, indexes, other schemas."""
-    query(filled, "CREATE VIEW answers AS FROM theirs; CREATE MACRO twice(n) AS 2 * n; CREATE SEQUENCE numbers START 7;"
-                  "CREATE SCHEMA mine; CREATE TABLE mine.t AS SELECT 5 AS n; CREATE INDEX i ON mine.t (n)")  # fmt: skip
+    query(filled, "CREATE VIEW answers AS FROM theirs; CREATE MACRO twice(n) AS 2 * n; CREATE SEQUENCE numbers START 7")
+    query(filled, "CREATE SCHEMA mine; CREATE TABLE mine.klines AS SELECT 5 AS n; CREATE INDEX i ON mine.klines (n)")
     maintain_once(filled)
-    assert [(42, 84, 7, 5)] == query(filled, "SELECT answer, twice(answer), nextval('numbers'), n FROM answers, mine.t")
+    assert [(42, 84, 7, 5)] == query(
+        filled, "SELECT answer, twice(answer), nextval('numbers'), n FROM answers, mine.klines"
+    )
     assert [("i",)] == query(filled, "SELECT index_name FROM duckdb_indexes()")
 
 
@@ -291,6 +294,28 @@ def plan(run: Maintenance) -> None:
     run.prune()
     run.survey()
     run.prove()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM klines WHERE symbol = 'S1USDT' AND open_time = '2026-01-02T11:59'",
+        "DELETE FROM restatements",
+        "ALTER TABLE klines ADD COLUMN note VARCHAR",
+    ],
+)
+def test_what_nobody_foresaw_leaves_the_file_as_it_is(filled: Path, change: str) -> None:
+    """Rows that somebody deletes meanwhile, or another schema: the run fails and says what to do."""
+    with Maintenance(filled, NOON) as run:
+        plan(run)
+        for month in run.plan():
+            run.cluster(month)
+        query(filled, change)
+        file = filled.stat().st_ino
+        with pytest.raises(BadDatabase, match="meanwhile; the database is as it was; run maintain again"):
+            run.swap()
+    assert file == filled.stat().st_ino
+    assert [] == left_beside(filled)
 
 
 def test_the_old_file_is_no_trap(filled: Path) -> None:
