@@ -10,8 +10,9 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
@@ -116,6 +117,13 @@ MIGRATIONS = (
         message   VARCHAR NOT NULL                 -- of the run that saw it first
     );
     """,
+    """
+    CREATE TABLE clustered (                       -- months whose klines lie by market, interval, symbol, open_time
+        month        TIMESTAMP NOT NULL,           -- UTC, its first moment
+        rows         BIGINT NOT NULL,              -- how many it had then: with more stored it is done again
+        clustered_at TIMESTAMP NOT NULL
+    );
+    """,
 )
 """The schema, as the steps that lead to it; a file holds the number of steps it has taken."""
 
@@ -124,6 +132,7 @@ MEMORY = "1500MB"
 _MAGIC = b"DUCK"
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
+_Opened = TypeVar("_Opened")
 
 
 @contextlib.contextmanager
@@ -134,13 +143,35 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     Raises DatabaseBusy, BadDatabase, BadParameter.
     """
     check_place(path)
-    connection = _connect(path, deadline_s)
+    connection = _when_free(lambda: duckdb.connect(str(path)), path, deadline_s)
     try:
         connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'")
         _migrate(connection, path)
         yield connection
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def attached(connection: duckdb.DuckDBPyConnection, path: Path, deadline_s: float, name: str) -> Iterator[None]:
+    """The database at `path` as `name` of another connection, for reading: nobody writes it meanwhile, many may read.
+
+    Waits as `opened` does. Raises DatabaseBusy, BadDatabase, BadParameter.
+    """
+    attach = f"ATTACH {quoted(path)} AS {name} (READ_ONLY)"
+    _when_free(lambda: connection.execute(attach), path, deadline_s)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):  # a full disk may have ended more than the transaction
+            connection.execute(f"DETACH {name}")
+        raise
+    connection.execute(f"DETACH {name}")
+
+
+def quoted(path: Path) -> str:
+    """The path as a SQL literal: statements such as ATTACH take no parameters."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 @contextlib.contextmanager
@@ -170,11 +201,12 @@ def _head(path: Path) -> bytes:
         return file.read(16)
 
 
-def _connect(path: Path, deadline_s: float) -> duckdb.DuckDBPyConnection:
+def _when_free(open_it: Callable[[], _Opened], path: Path, deadline_s: float) -> _Opened:
+    """What `open_it` returns, as soon as nobody else has the file at `path` open, or before `deadline_s`."""
     wait_s = _FIRST_WAIT_S
     while True:
         try:
-            return duckdb.connect(str(path))
+            return open_it()
         except duckdb.Error as error:
             busy = _busy(error, path)
             if busy is None:

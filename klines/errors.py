@@ -19,7 +19,8 @@ KlinesError
 └── Unusable           nothing was asked: the reader must act first
     ├── BadParameter   a parameter or setting
     ├── DatabaseBusy   another process holds the file
-    └── BadDatabase    no DuckDB file, or one from a newer version
+    ├── BadDatabase    no DuckDB file, or one from a newer version
+    └── NoRoom         too little free disk
 """
 
 from __future__ import annotations
@@ -112,3 +113,7 @@ class DatabaseBusy(Unusable):
 
 class BadDatabase(Unusable):
     """The file is no DuckDB database, or one that this version can't read."""
+
+
+class NoRoom(Unusable):
+    """The disk has too little room for what would be written."""

@@ -17,6 +17,7 @@ from klines import audit, backfill
 from klines.audited import Part, conclude
 from klines.backfilled import planned
 from klines.errors import KlinesError
+from klines.maintain import Maintenance
 from klines.outcome import Outcome, fail
 from klines.run import Job, Run
 from klines.settings import Settings
@@ -133,6 +134,23 @@ def _audit_part(job: audit.Job, series: audit.Series, request_timeout_s: float) 
             return run.part()
     except KlinesError as error:
         return Part(series.name, fail(error))
+
+
+def maintain_once(database: Path, now_ms: int = NOON) -> Outcome:
+    """One maintenance, as the flow does it."""
+    try:
+        with Maintenance(database, now_ms) as run:
+            run.prune()
+            run.survey()
+            run.prove()
+            months = run.plan()
+            for month in months:
+                run.cluster(month)
+            if months:
+                run.swap()
+            return run.outcome()
+    except KlinesError as error:
+        return fail(error)
 
 
 def query(database: Path, sql: str) -> list[tuple[Any, ...]]:

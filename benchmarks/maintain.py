@@ -1,0 +1,164 @@
+"""Maintenance of a large file while a minute is written to it every second: 100 million rows as minutes wrote them.
+
+    python -m benchmarks.maintain [--symbols 500] [--minutes 200000]
+
+The rows end two days into the current month; their values have about as many digits as those of ALGOUSDT, fewer than
+BTCUSDT's. The flow runs as from the shell, on a server of its own; the folder for temporary files needs room for the
+file three times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.measure import apart, count, prefect_server, process
+from klines.database import opened
+from klines.interval import DAY, INTERVALS, MINUTE
+from klines.market import MARKETS
+from klines.plan import Want
+from klines.rows import Row
+from klines.settings import CHECKOUT
+from klines.store import store
+from klines.window import Window
+
+AT_ONCE = 4_000
+"""Minutes that are generated together."""
+ROWS = """
+    INSERT INTO klines
+    WITH series AS (
+        SELECT n, 'S' || lpad(n::VARCHAR, 4, '0') || 'USDT' AS symbol, (n % 5 + 1)::INTEGER AS places,
+               (n % 2)::INTEGER AS lots
+        FROM range({symbols}) numbers(n)
+    ), walks AS (
+        SELECT *, pow(10, 4 - places) * (0.4 + 0.1 * sin(t / 2.3e8 + n) + 0.01 * sin(t / 4.1e6)) AS p,
+               exp(2 + random() * 2.5) AS v, random() AS share
+        FROM range({start}::BIGINT, {end}::BIGINT, 60000) times(t), series
+    ), rounded AS (
+        SELECT *, round(p * (1 + random() * 5e-4), places) AS o, round(p * (1 + random() * 5e-4), places) AS c,
+               round(v, lots) AS volume, round(v * share, lots) AS taker
+        FROM walks
+    )
+    SELECT 'spot', symbol, '1m', epoch_ms(t), o, round(greatest(o, c) + p * random() * 2e-4, places),
+           round(least(o, c) - p * random() * 2e-4, places), c, volume, epoch_ms(t + 59999),
+           round(volume * c, places + lots), (v * 3)::BIGINT, taker, round(taker * c, places + lots), 'rest',
+           epoch_ms(t + 65000)
+    FROM rounded ORDER BY t, n
+"""
+QUERY = """
+    SELECT count(*), avg(close), max(high), min(low), sum(volume) FROM klines
+    WHERE market = 'spot' AND interval = '1m' AND symbol = 'S0007USDT' AND open_time >= epoch_ms(?::BIGINT)
+      AND open_time < epoch_ms(?::BIGINT)
+"""
+
+
+def main() -> None:
+    """Generate, maintain, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--symbols", type=int, default=500)
+    parser.add_argument("--minutes", type=int, default=200_000)
+    parser.add_argument("--write", nargs=3, metavar=("FILE", "SYMBOLS", "FROM"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.write:
+        write(Path(options.write[0]), *map(int, options.write[1:]))
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {duckdb.__version__}")
+    end_ms = INTERVALS["1M"].floor(int(time.time() * 1000)) + 2 * DAY
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "klines.duckdb"
+        apart(fill, database, options.symbols, end_ms - options.minutes * MINUTE, end_ms)
+        apart(show, "before", database, end_ms)
+        with writing(database, options.symbols, end_ms) as waits_s:
+            maintained(Path(folder), database)
+        print(f"written meanwhile: {len(waits_s)} minutes, each waited for the file {seconds(waits_s)}")
+        print(f"rows lost: {options.symbols * (options.minutes + len(waits_s)) - count(database)}")
+        apart(show, "after", database, end_ms)
+
+
+def fill(database: Path, symbols: int, start_ms: int, end_ms: int) -> None:
+    """Rows of so many symbols, ordered by time."""
+    for first_ms in range(start_ms, end_ms, AT_ONCE * MINUTE):
+        until_ms = min(first_ms + AT_ONCE * MINUTE, end_ms)
+        with opened(database, time.monotonic() + 10) as connection:
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute(ROWS.format(symbols=symbols, start=first_ms, end=until_ms))
+
+
+def show(when: str, database: Path, end_ms: int) -> None:
+    """Print the size of the file, and how long a symbol's klines of a closed month and of all times take."""
+    rows, size = count(database), database.stat().st_size
+    month = INTERVALS["1M"]
+    closed = Window(month.step(end_ms, -2), month.step(end_ms, -1))
+    with duckdb.connect(database, read_only=True) as connection:
+        connection.execute("SET enable_progress_bar = false")
+        a_month, history = timed(connection, closed), timed(connection, Window(0, end_ms))
+    size_said = f"{rows:,} rows, {size / 1e9:.2f} GB, {size / rows:.1f} bytes a row"
+    print(f"{when}: {size_said}; one symbol: a month {a_month:.1f} ms, all {history:.1f} ms", flush=True)
+
+
+def timed(connection: duckdb.DuckDBPyConnection, window: Window) -> float:
+    """Milliseconds of an aggregate over a symbol's klines in the window; the median of nine."""
+    taken = []
+    for _ in range(9):
+        began_s = time.perf_counter()
+        connection.execute(QUERY, [window.start_ms, window.end_ms]).fetchall()
+        taken.append((time.perf_counter() - began_s) * 1000)
+    return statistics.median(taken)
+
+
+def maintained(folder: Path, database: Path) -> None:
+    """Run the flow, and print what it took and said."""
+    with prefect_server(folder) as server:
+        address = {"PREFECT_API_URL": f"http://127.0.0.1:{server.port}/api", "PREFECT_HOME": str(folder)}
+        command = [sys.executable, "-m", "flows.maintain"]
+        taken = process(command, folder, PREFECT | address | {"KLINES_DATABASE": str(database)})
+    print(f"maintain: {taken.wall_s:.0f} s, CPU {taken.cpu_s:.0f} s, peak {taken.rss_mb:.0f} MB")
+    print(taken.printed.splitlines()[-1], flush=True)
+
+
+@contextmanager
+def writing(database: Path, symbols: int, from_ms: int) -> Iterator[list[float]]:
+    """A process that writes a minute every second; at its end the list has how long each waited for the file."""
+    waits_s: list[float] = []
+    command = [sys.executable, "-m", "benchmarks.maintain", "--write", str(database), str(symbols), str(from_ms)]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        yield waits_s
+        printed, _ = writer.communicate()
+        waits_s += json.loads(printed)
+
+
+def write(database: Path, symbols: int, from_ms: int) -> None:
+    """Store a minute of all symbols every second, until the input ends; then print the waits, and exit."""
+    waits_s: list[float] = []
+    while not select.select([sys.stdin], [], [], 1)[0]:
+        open_ms = from_ms + len(waits_s) * MINUTE
+        wants = [Want(f"S{n:04}USDT", [Window(open_ms, open_ms + MINUTE)]) for n in range(symbols)]
+        for want in wants:
+            want.rows = [Row(open_ms, 1.0, 2.0, 0.5, 1.5, 1.0, open_ms + 59_999, 1.0, 1, 0.5, 0.5)]
+        began_s = time.monotonic()
+        with opened(database, began_s + 60) as connection:
+            waits_s.append(time.monotonic() - began_s)
+            store(connection, MARKETS["spot"], INTERVALS["1m"], wants, now_ms=open_ms + MINUTE)
+    print(json.dumps(waits_s))
+    sys.exit()
+
+
+def seconds(waits_s: list[float]) -> str:
+    """The median and the longest."""
+    return f"{statistics.median(waits_s):.2f} s in the median, {max(waits_s):.2f} s at most"
+
+
+if __name__ == "__main__":
+    main()

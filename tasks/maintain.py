@@ -1,0 +1,38 @@
+"""The steps of maintenance."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from klines.maintain import Maintenance
+
+
+@task(name="prune", task_run_name="prune rejects", cache_policy=NO_CACHE)
+def prune(run: Maintenance) -> int:
+    """Delete the rejects that were last seen over 90 days ago; how many there were."""
+    return run.prune()
+
+
+@task(name="survey", task_run_name="survey {database}", cache_policy=NO_CACHE)
+def survey(database: str, run: Maintenance) -> None:  # noqa: ARG001 - the file names the task run
+    """Find where the klines of each month are."""
+    run.survey()
+
+
+@task(name="prove", task_run_name="prove slots unique", cache_policy=NO_CACHE)
+def prove(run: Maintenance) -> int:
+    """Look for slots with more than one kline; how many there are."""
+    return run.prove()
+
+
+@task(name="cluster", task_run_name="cluster {month}", cache_policy=NO_CACHE)
+def cluster(month: str, run: Maintenance) -> None:
+    """Copy a month, in order, into the new file."""
+    run.cluster(month)
+
+
+@task(name="swap", task_run_name="swap {database}", cache_policy=NO_CACHE)
+def swap(database: str, run: Maintenance) -> None:  # noqa: ARG001 - the file names the task run
+    """Put the new file in the place of the old one."""
+    run.swap()
