@@ -40,6 +40,8 @@ TERM_S = 6
 LOG_BYTES = 20_000_000
 HOME = {"PREFECT_HOME": str(CHECKOUT / ".prefect"), "DO_NOT_TRACK": "1"}
 """Where Prefect keeps its things, unless the user says so; its settings are in prefect.toml."""
+JUMP_S, MINUTE_S = 20, 60
+"""A clock that changes by more in a second was put; how often runs are asked for while it repeats itself."""
 AGAIN_S, LOOK_S = 20, 20
 """A child that lives shorter than that is not started again; and how often is looked for runs without a process."""
 
@@ -275,6 +277,26 @@ def bring_up(children: Children, port: int, prefect_file: Path) -> Server:
     return server
 
 
+class Clock:
+    """Notices when this machine's clock is put back.
+
+    Prefect has run by then what the clock shows once more, and schedules nothing until it shows a new minute.
+    """
+
+    def __init__(self) -> None:
+        self._ahead_s = time.time() - time.monotonic()
+        self._until_s = 0.0
+
+    def repeats(self) -> bool:
+        """Whether it shows what it has shown before."""
+        ahead_s = time.time() - time.monotonic()
+        back_s, self._ahead_s = self._ahead_s - ahead_s, ahead_s
+        if abs(back_s) > JUMP_S:
+            self._until_s = max(self._until_s, time.monotonic()) + back_s
+            say(f"this machine's clock was put {'back' if back_s > 0 else 'forward'} by {abs(back_s):.0f} s")
+        return time.monotonic() < self._until_s
+
+
 def serve(children: Children, server: Server) -> None:
     """Run the worker, and print a line for each finished run, until the end is asked for.
 
@@ -283,13 +305,17 @@ def serve(children: Children, server: Server) -> None:
     server.crash_left_overs(kill_left_over)
     options = ["--pool", server.pool, "--type", "process", "--name", server.worker]
     children.start("worker", "prefect", "worker", "start", *options)
-    look_s = time.monotonic()
+    look_s = ask_s = time.monotonic()
+    clock = Clock()
     try:
         while True:
             children.revive()
             if time.monotonic() > look_s:
                 server.crash_dead(is_ours)
                 look_s = time.monotonic() + LOOK_S
+            if clock.repeats() and time.monotonic() > ask_s:
+                server.collect_now()
+                ask_s = time.monotonic() + MINUTE_S
             for line in server.finished():
                 say(line)
             pause(1)

@@ -49,6 +49,8 @@ ENDING = timedelta(seconds=10)
 """So long a run's last state may be young when its process is gone, before that means anything."""
 OVERLAP = timedelta(seconds=10)
 """So much older ends are asked for again: a run's end can become visible after that of a later one."""
+REMEMBERED = 1000
+"""So many runs are remembered, so that none is told twice when the clock is put back."""
 TIMEOUT_S = 2.0
 
 
@@ -61,7 +63,7 @@ class Server:
             self._client = get_client(httpx_settings={"timeout": TIMEOUT_S}, sync_client=True)
         self._sections: list[dict[str, Any]] = yaml.safe_load(prefect_file.read_text())["deployments"]
         self._ids: list[UUID] = []
-        self._told: set[UUID] = set()
+        self._told: list[UUID] = []
         self._since = datetime.now(UTC) + OVERLAP
 
     @property
@@ -152,13 +154,23 @@ class Server:
                 if is_ours and pid.isdecimal() and age > ENDING and not lives(int(pid)):
                     self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
+    def collect_now(self) -> None:
+        """Ask for a run of each deployment of collect that has a schedule which is on."""
+        with no_answer_is_no_matter():
+            for section, deployment_id in zip(self._sections, self._ids, strict=True):
+                found = self._client.read_deployment(deployment_id)
+                is_on = not found.paused and any(schedule.active for schedule in found.schedules)
+                if is_on and full_name(section).startswith("collect/"):
+                    self._client.create_flow_run_from_deployment(deployment_id)
+
     def finished(self) -> list[str]:
         """A line for each run that ended since this was asked last, or since the start."""
         told = self._told
+        since = min(self._since, datetime.now(UTC))
         with no_answer_is_no_matter():
-            runs = self._runs(ENDED, FlowRunFilterEndTime(after_=cast(Any, self._since - OVERLAP)))
-            self._told = {run.id for run in runs}
-            self._since = max([self._since, *(run.end_time for run in runs if run.end_time)])
+            runs = self._runs(ENDED, FlowRunFilterEndTime(after_=cast(Any, since - OVERLAP)))
+            self._told = [*told, *(run.id for run in runs if run.id not in told)][-REMEMBERED:]
+            self._since = max([since, *(run.end_time for run in runs if run.end_time)])
             return [text for run in runs if run.id not in told for text in line(run)]
         return []
 

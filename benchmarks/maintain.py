@@ -123,7 +123,7 @@ def maintained(folder: Path, database: Path) -> None:
     with prefect_server(folder) as server:
         address = {"PREFECT_API_URL": f"http://127.0.0.1:{server.port}/api", "PREFECT_HOME": str(folder)}
         command = [sys.executable, "-m", "flows.maintain"]
-        taken = process(command, folder, PREFECT | address | {"KLINES_DATABASE": str(database)})
+        taken = process(command, folder, address | {"KLINES_DATABASE": str(database)})
     print(f"maintain: {taken.wall_s:.0f} s, CPU {taken.cpu_s:.0f} s, peak {taken.rss_mb:.0f} MB")
     print(taken.printed.splitlines()[-1], flush=True)
 

@@ -99,7 +99,7 @@ def test_deployments(browser: Browser) -> None:
     """Every deployment of prefect.yaml is there; those of futures are off."""
     page = browser.open("/deployments", "every-minute", "deployments")
     shown = page.inner_text("body")
-    assert {"every-minute", "ad-hoc", "daily", "usdm", "coinm"} <= set(shown.split())
+    assert {"every-minute", "ad-hoc", "daily", "weekly", "usdm", "coinm"} <= set(shown.split())
     schedules = {it["name"]: [s["active"] for s in it["schedules"]] for it in browser.ask("/deployments/filter")}
     assert [True] == schedules["every-minute"]
     assert [[False], [False], []] == [schedules[name] for name in ("usdm", "coinm", "ad-hoc")]
