@@ -60,6 +60,7 @@ def main() -> None:
     print(f"{options.symbols} symbols of {options.market}, {options.rows:,} rows, {len(latencies)} scheduled minutes")
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     row("scheduled second → committed, median", statistics.median(latencies))
+    row("scheduled second → committed, p95", statistics.quantiles(latencies, n=20, method="inclusive")[-1])
     row("scheduled second → committed, worst", max(latencies))
     row("Prefect's server idle again after the commit, median", statistics.median(drains))
     row("Prefect's server idle again after the commit, worst", max(drains))
