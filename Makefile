@@ -25,7 +25,7 @@ alarms: .venv/run.stamp
 	exec $(PY) alarms.py "$(URL)"
 
 test: .venv/dev.stamp
-	$(PY) -m pytest -n 3 --dist loadfile
+	$(PY) -m pytest -n 3 --dist loadgroup
 
 test-ui: .venv/dev.stamp
 	$(PY) -m pytest -rs tests/test_ui.py

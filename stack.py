@@ -111,16 +111,16 @@ class Children:
             if process.poll() is not None:
                 raise CannotRun(f"the {name} ended ({process.returncode}): see {self.logs / name}.log")
 
-    def revive(self) -> None:
-        """Start again what ended by itself; raises CannotRun if it had not lived for long."""
-        for name, process in list(self._running.items()):
-            if process.poll() is None:
-                continue
+    def revive(self) -> list[str]:
+        """Start again what ended by itself, and say which; raises CannotRun if it had not lived for long."""
+        ended = [(name, process) for name, process in self._running.items() if process.poll() is not None]
+        for name, process in ended:
             began_s, arguments = self._started[name]
             if time.monotonic() - began_s < AGAIN_S:
                 self.check()
             say(f"the {name} ended ({process.returncode}) and is started again: see {self.logs / name}.log")
             self.start(name, *arguments)
+        return [name for name, _ in ended]
 
     def end(self, *names: str) -> None:
         """TERM to the children's groups, all if none is named; KILL to what is left of them after a while."""
@@ -309,7 +309,8 @@ def serve(children: Children, server: Server) -> None:
     clock = Clock()
     try:
         while True:
-            children.revive()
+            if "worker" in children.revive():
+                server.crash_dead(is_ours, is_worker_new=True)
             if time.monotonic() > look_s:
                 server.crash_dead(is_ours)
                 look_s = time.monotonic() + LOOK_S

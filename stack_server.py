@@ -143,15 +143,19 @@ class Server:
                         kill(int(pid))
                     self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
-    def crash_dead(self, lives: Callable[[int], bool]) -> None:
-        """Set our worker's runs to Crashed whose process does not live any more, and did not say how it ended."""
+    def crash_dead(self, lives: Callable[[int], bool], *, is_worker_new: bool = False) -> None:
+        """Set our worker's runs to Crashed whose process does not live any more, and did not say how it ended.
+
+        Of a worker that has ended those too that had no process yet.
+        """
         message = "Its process ended without a word; the next run fetches what is missing."
         with no_answer_is_no_matter():
             for run in self._runs(ACTIVE):
                 pid = (run.infrastructure_pid or "").rpartition(":")[2]
-                is_ours = run.labels.get("prefect.worker.name") == self.worker
+                is_ours = run.labels.get("prefect.worker.name", self.worker) == self.worker
                 age = datetime.now(UTC) - cast(State[Any], run.state).timestamp
-                if is_ours and pid.isdecimal() and age > ENDING and not lives(int(pid)):
+                is_dead = not lives(int(pid)) and age > ENDING if pid.isdecimal() else is_worker_new
+                if is_ours and is_dead:
                     self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
     def collect_now(self) -> None:

@@ -13,6 +13,16 @@ from tests.drive import NOON
 from tests.exchange import StandIn
 
 
+STACKS = ("test_alarms", "test_readme", "test_stack", "test_ui")
+"""Tests that start whole stacks: one after the other, as each keeps two cores busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process, where they share its fixtures; so do all stacks."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("stacks" if item.path.stem in STACKS else item.path.stem))
+
+
 @pytest.fixture
 def exchange() -> Iterator[StandIn]:
     """The stand-in, its clock frozen 5 s after NOON."""

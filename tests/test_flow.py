@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import ParameterTypeError
 
 from flows.collect import collect
@@ -28,16 +28,20 @@ def run(symbols: list[str], **parameters: Any) -> State[Any]:
 def task_runs(state: State[Any]) -> dict[str, tuple[str, int]]:
     """The run's task runs by name: the type of their final state, and how often each was tried.
 
-    The server takes them in after the run has ended, so this waits until none is left unfinished.
+    The server takes them in a second or more after the run has ended, all at once, so this waits until none is left
+    unfinished, and none has come for three seconds.
     """
     assert state.state_details.flow_run_id is not None
     flow_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-    for _ in range(200):
+    runs: list[TaskRun] = []
+    since_s, until_s = time.monotonic(), time.monotonic() + 60
+    while time.monotonic() < min(until_s, since_s + 3):
+        before = len(runs)
         with get_client(sync_client=True) as client:
             runs = client.read_task_runs(flow_run_filter=flow_run, limit=200)
-        if all(run.state and run.state.is_final() for run in runs):
-            break
-        time.sleep(0.05)
+        if len(runs) > before or not all(run.state and run.state.is_final() for run in runs):
+            since_s = time.monotonic()
+        time.sleep(0.1)
     return {r.name: (r.state_type.value if r.state_type else "", r.run_count) for r in runs}
 
 
