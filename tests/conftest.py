@@ -12,7 +12,6 @@ import pytest
 from tests.drive import NOON
 from tests.exchange import StandIn
 
-
 STACKS = ("test_alarms", "test_readme", "test_stack", "test_ui")
 """Tests that start whole stacks: one after the other, as each keeps two cores busy."""
 
