@@ -1,4 +1,4 @@
-"""What benchmarks of the backfill share: archives on disk, the stand-in, a Prefect server, and what a process takes."""
+"""What benchmarks share: archives on disk, the stand-in, a Prefect server, and what a process takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -114,22 +114,32 @@ def got(request: str | Request) -> Any:
 
 
 @contextmanager
-def prefect_server(folder: Path) -> Iterator[Server]:
-    """Prefect's server with the project's settings, its database in `folder`."""
+def prefect_server(folder: Path, settings: Mapping[str, str] | None = None, *, idle: bool = True) -> Iterator[Server]:
+    """Prefect's server with the project's settings and then `settings`, its database and its log in `folder`.
+
+    It answers, and is idle if that is asked for.
+    """
     port = free_port()
-    environment = os.environ | {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": str(port)}
+    ours = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": str(port)}
+    environment = os.environ | ours | dict(settings or {})
     environment.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (
-        (folder / "server.log").open("wb") as log,
+        (folder / "server.log").open("ab") as log,
         subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=log, stderr=log) as process,
     ):
         try:
             _wait_until_it_answers(port)
-            idle_after(process.pid, datetime.now(UTC))
+            if idle:
+                idle_after(process.pid, datetime.now(UTC))
             yield Server(port, process.pid)
         finally:
             process.terminate()
+
+
+def client(server: Server, home: Path) -> dict[str, str]:
+    """The environment of a process whose flows run on the server."""
+    return {"PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{server.port}/api"}
 
 
 def _wait_until_it_answers(port: int) -> None:
@@ -169,9 +179,7 @@ def peer(command: Sequence[str], folder: Path) -> Taken:
 
 def backfill(server: Server, url: str, database: Path, symbols: Sequence[str], *options: str) -> Taken:
     """One backfill from the shell, on the running server; waits until that is idle again."""
-    environment = {
-        "PREFECT_HOME": str(database.parent),
-        "PREFECT_API_URL": f"http://127.0.0.1:{server.port}/api",
+    environment = client(server, database.parent) | {
         "KLINES_SPOT_URL": url,
         "KLINES_ARCHIVE_URL": url,
         "KLINES_DATABASE": str(database),
