@@ -170,7 +170,7 @@ class Server:
     def finished(self) -> list[str]:
         """A line for each run that ended since this was asked last, or since the start."""
         told = self._told
-        since = min(self._since, datetime.now(UTC))
+        since = min(self._since, datetime.now(UTC) + OVERLAP)  # the clock may have been put back
         with no_answer_is_no_matter():
             runs = self._runs(ENDED, FlowRunFilterEndTime(after_=cast(Any, since - OVERLAP)))
             self._told = [*told, *(run.id for run in runs if run.id not in told)][-REMEMBERED:]
