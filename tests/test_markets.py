@@ -136,7 +136,8 @@ def test_every_interval_is_stored_as_published(exchange: StandIn, database: Path
     kind = INTERVALS[interval]
     span = timedelta(milliseconds=5 * (kind.length_ms or 31 * DAY))
     exchange.list("BTCUSDT", since_ms=NOON - 12 * (kind.length_ms or 31 * DAY))
-    outcome = collect_once(exchange, database, ["BTCUSDT"], interval=interval, lookback=span)
+    # the stand-in makes a month of minutes for each kline of 1M
+    outcome = collect_once(exchange, database, ["BTCUSDT"], interval=interval, lookback=span, request_timeout_s=15)
     assert outcome.state == "Completed"
     expected = exchange.klines("BTCUSDT", NOON - int(span.total_seconds() * 1000), NOON + 5_000, interval)
     rows = stored(database, "BTCUSDT", interval)
