@@ -26,7 +26,7 @@ def maintain() -> State[Any]:
     """Put closed months in order by symbol, compact the file, prove that no slot has two klines, forget old rejects.
 
     Nothing is copied where there is nothing to do. A new file is built beside the one in use, which stays free for
-    others but for turns of about half a second, and takes its place at the end.
+    others but for turns of about a third of a second, and takes its place at the end.
     """
     try:
         database = Job.of(settings.load()).database

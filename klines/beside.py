@@ -73,14 +73,18 @@ class Beside:
     def _locked(self) -> Iterator[None]:
         folder = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(folder).st_nlink == 0:
-                raise BlockingIOError
+            self._lock(folder)
             yield
-        except BlockingIOError:
-            raise DatabaseBusy(f"{self.target} is being maintained by another process already") from None
         finally:
             os.close(folder)
+
+    def _lock(self, folder: int) -> None:
+        """Lock the open folder; one that somebody else has removed meanwhile is not locked by that."""
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(folder).st_nlink:
+                return
+        raise DatabaseBusy(f"{self.target} is being maintained by another process; let it end")
 
     def check_room(self, needed: int) -> None:
         """Raises NoRoom unless so many bytes of the disk are free, and a twentieth more."""

@@ -20,7 +20,7 @@ from klines.survey import PART_ROWS, Month, Part, ranges
 
 SORTED_AT_ONCE = 2_000_000
 """Klines that are sorted in memory; of one symbol all of a month are, however many."""
-NOTED_AT_ONCE = 50_000
+NOTED_AT_ONCE = 20_000
 """Restatements whose klines are looked up together."""
 LITTLE = 50_000
 """Klines that may be new in the last turn."""

@@ -13,7 +13,7 @@ import duckdb
 
 from klines.database import attached
 
-HELD_S, OWED_S, FREE_S = 0.5, 0.1, 0.3
+HELD_S, OWED_S, FREE_S = 0.3, 0.1, 0.3
 """For about HELD_S the file is kept at most; once it was held for OWED_S in all, it stays free for as long as that, and
 for FREE_S at least: whoever waits for it looks four times a second."""
 WAIT_S = 300.0

@@ -33,7 +33,7 @@ FREE_SHARE, FREE_BYTES = 0.2, 2**24
 """A file is compacted when it has both this share and so many bytes of free space."""
 STAGED_BYTES = 80
 """What a kline takes at most while its month waits to be sorted: values of noise take 72 bytes."""
-SURVEYED_AT_ONCE = 16 * CHUNK
+SURVEYED_AT_ONCE = 8 * CHUNK
 ROUNDS = 100
 """How often what came meanwhile is copied; one or two are enough unless somebody writes more than can be copied."""
 

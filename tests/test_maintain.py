@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -345,9 +346,10 @@ def test_one_at_a_time(filled: Path) -> None:
 
 
 CHILD = """
-import sys
+import signal, sys
 from pathlib import Path
 from klines.maintain import Maintenance
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who is started in the background ignores it
 print("ready", flush=True)
 with Maintenance(Path(sys.argv[1]), int(sys.argv[2])) as run:
     run.prune()
@@ -382,6 +384,18 @@ def test_killed_ten_times(template: Path, filled: Path) -> None:
     assert ended < 8
     shutil.copy(template, filled)
     assert "re-clustered 2 months" in maintain_once(filled).message
+    assert [] == left_beside(filled)
+
+
+def test_ctrl_c_leaves_the_file_as_it_is(template: Path, filled: Path) -> None:
+    """Interrupted while the new file is built, it ends at once; the file is as it was, nothing is left beside it."""
+    command = [sys.executable, "-c", CHILD, str(filled), str(NOON)]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        while not filled.with_name("klines.duckdb.maintain").joinpath("staging.duckdb").exists():
+            time.sleep(0.005)
+        child.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in child.communicate(timeout=20)[1]
+    assert {} == differing(template, filled)
     assert [] == left_beside(filled)
 
 
