@@ -35,6 +35,11 @@ def main() -> int:
     except (httpx.TransportError, RuntimeError):
         print(f"klines: no Prefect server answers at {server}: start it, or set PREFECT_API_URL", file=sys.stderr)
         return 1
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        advice = "set PREFECT_API_AUTH_STRING=name:password" if status == 401 else "see its log"
+        print(f"klines: the Prefect server at {server} answered {status}: {advice}", file=sys.stderr)
+        return 1
     print("\n".join(f"created {name}" for name in names))
     return 0
 

@@ -220,7 +220,10 @@ def held_home() -> Iterator[tuple[Path, TextIO]]:
 
 
 def prepare(is_demo: bool) -> int:
-    """Set the environment of this process and its children; the port for a server, 0 if the user names one."""
+    """Set the environment of this process and its children; the port for a server, 0 if the user names one.
+
+    Raises BadParameter for a port that is none, and for an open door.
+    """
     given = os.environ.get("PREFECT_SERVER_API_PORT") or str(DEMO_PORT if is_demo else PORT)
     if not given.isdecimal() or not 0 < int(given) < 65535:
         raise BadParameter(f"PREFECT_SERVER_API_PORT: {given!r} is no port (1 to 65534)")
@@ -238,6 +241,7 @@ def prepare(is_demo: bool) -> int:
     os.environ.update({name: os.environ.get(name) or value for name, value in HOME.items()})
     if os.environ.get("PREFECT_API_URL"):
         return 0
+    binding()
     os.environ.update({"PREFECT_API_URL": f"http://{HOST}:{port}/api", "PREFECT_SERVER_API_PORT": given})
     return port
 

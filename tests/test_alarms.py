@@ -116,6 +116,23 @@ def test_an_address_that_is_none(address: str) -> None:
     assert done.stderr.startswith("klines: ")
 
 
+def test_a_server_with_a_password(tmp_path: Path) -> None:
+    """Where the server answers 401 there is one line that says what to set, and status 1."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/api"
+        done = alarms({"PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path)}, "http://127.0.0.1:1/")
+        server.shutdown()
+    assert (1, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "PREFECT_API_AUTH_STRING" in done.stderr
+
+
 def test_no_server(tmp_path: Path) -> None:
     """Where no server answers there is one line that says where was asked, and status 1."""
     environment = {"PREFECT_API_URL": f"http://127.0.0.1:{stacks.free_port()}/api", "PREFECT_HOME": str(tmp_path)}

@@ -144,6 +144,8 @@ def test_an_open_door_is_refused(environment: dict[str, str]) -> None:
     assert done.stderr.startswith("klines: PREFECT_SERVER_API_HOST: ")
     assert "PREFECT_SERVER_API_AUTH_STRING" in done.stderr
     assert 1 == done.stderr.count("\n")
+    assert "" == done.stdout
+    assert not Path(environment["PREFECT_HOME"]).exists()
 
 
 def test_services_are_valid(tmp_path: Path) -> None:
