@@ -138,9 +138,9 @@ class Server:
         with no_answer_is_no_matter():
             for run in self._runs(ACTIVE):
                 if run.labels.get("prefect.worker.name") == self.worker:
-                    pid = (run.infrastructure_pid or "").rpartition(":")[2]
-                    if pid.isdecimal():
-                        kill(int(pid))
+                    pid = process_of(run)
+                    if pid is not None:
+                        kill(pid)
                     self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
     def crash_dead(self, lives: Callable[[int], bool], *, is_worker_new: bool = False) -> None:
@@ -151,10 +151,10 @@ class Server:
         message = "Its process ended without a word; the next run fetches what is missing."
         with no_answer_is_no_matter():
             for run in self._runs(ACTIVE):
-                pid = (run.infrastructure_pid or "").rpartition(":")[2]
+                pid = process_of(run)
                 is_ours = run.labels.get("prefect.worker.name", self.worker) == self.worker
                 age = datetime.now(UTC) - cast(State[Any], run.state).timestamp
-                is_dead = not lives(int(pid)) and age > ENDING if pid.isdecimal() else is_worker_new
+                is_dead = is_worker_new if pid is None else age > ENDING and not lives(pid)
                 if is_ours and is_dead:
                     self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
@@ -186,6 +186,12 @@ class Server:
             ),
             sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         )
+
+
+def process_of(run: FlowRun) -> int | None:
+    """The process that runs it, once it has one."""
+    pid = (run.infrastructure_pid or "").rpartition(":")[2]
+    return int(pid) if pid.isdecimal() else None
 
 
 def no_answer_is_no_matter() -> contextlib.suppress:

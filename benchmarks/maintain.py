@@ -25,7 +25,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.measure import apart, count, prefect_server, process
+from benchmarks.measure import apart, client, count, prefect_server, process
 from klines.database import opened
 from klines.interval import DAY, INTERVALS, MINUTE
 from klines.market import MARKETS
@@ -121,9 +121,8 @@ def timed(connection: duckdb.DuckDBPyConnection, window: Window) -> float:
 def maintained(folder: Path, database: Path) -> None:
     """Run the flow, and print what it took and said."""
     with prefect_server(folder) as server:
-        address = {"PREFECT_API_URL": f"http://127.0.0.1:{server.port}/api", "PREFECT_HOME": str(folder)}
         command = [sys.executable, "-m", "flows.maintain"]
-        taken = process(command, folder, address | {"KLINES_DATABASE": str(database)})
+        taken = process(command, folder, client(server, folder) | {"KLINES_DATABASE": str(database)})
     print(f"maintain: {taken.wall_s:.0f} s, CPU {taken.cpu_s:.0f} s, peak {taken.rss_mb:.0f} MB")
     print(taken.printed.splitlines()[-1], flush=True)
 

@@ -103,15 +103,14 @@ class Job:
         """The certificate of all that was ever audited, without the hash, and findings about the quality of the range,
         or of the last two days."""
         with self._opened() as connection:
-            [(audited_ms,)] = connection.execute("SELECT coalesce(epoch_ms(max(until)), 0) FROM audits").fetchall()
-            until_ms = audited_ms if self.end_ms is None else self.end_ms
+            until_ms = _audited(connection) if self.end_ms is None else self.end_ms
             from_ms = until_ms - 2 * DAY if self.start_ms is None else self.start_ms
             return certificate(connection, with_hash=False), findings(connection, from_ms, until_ms)
 
     def coverage(self) -> list[Coverage]:
         """How much is there of the 30 days up to the last audit."""
         with self._opened() as connection:
-            [(audited_ms,)] = connection.execute("SELECT coalesce(epoch_ms(max(until)), 0) FROM audits").fetchall()
+            audited_ms = _audited(connection)
             return coverage(connection, audited_ms + FRESH_MS) if audited_ms else []
 
     def certificate(self) -> list[dict[str, Any]]:
@@ -121,6 +120,12 @@ class Job:
 
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
         return opened(self.settings.database, time.monotonic() + FILE_S)
+
+
+def _audited(connection: duckdb.DuckDBPyConnection) -> int:
+    """Up to when, in epoch ms, anything was audited; 0 for never."""
+    [(audited_ms,)] = connection.execute("SELECT coalesce(epoch_ms(max(until)), 0) FROM audits").fetchall()
+    return int(audited_ms)
 
 
 class Audit(Backfill):

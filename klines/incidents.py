@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
+from klines.freshness import STALE
 from klines.outcome import duration, names
 
-STALE = "stale"
 TOLD_AFTER = {"ExchangeDown": 1, "Blocked": 1, "Degraded": 3, STALE: 1}
 """The kinds of incident: final states of runs, and symbols that are stale; each is told after so many runs in a row."""
 ALWAYS_LOUD = ("ExchangeDown", "Blocked")

@@ -145,6 +145,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def clock(ms: int) -> str:
+    """`2026-11-24 07:31`, in UTC."""
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"
+
+
 def reason(error: Exception) -> str:
     """Why something failed: our errors are sentences, of others the kind is said."""
     return str(error).rstrip(".") if isinstance(error, KlinesError) else f"unexpected {type(error).__name__}: {error}"

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import duckdb
 import polars as pl
@@ -22,6 +21,7 @@ from klines.errors import KlinesError, Retry, Stop
 from klines.exchange import Exchange
 from klines.files import File
 from klines.interval import DAY, HOUR, INTERVALS, Interval
+from klines.outcome import clock
 from klines.rows import SCHEMA, frame
 from klines.store import Loaded
 from klines.writer import Writer
@@ -164,8 +164,4 @@ async def _settle(
     corrected = changed.join(ours, on="open_time", how="semi").height
     done.corrected += corrected
     done.added += changed.height - corrected
-    done.disputed += [f"{file.symbol} {_said(time)}" for time in disputed]
-
-
-def _said(time_ms: int) -> str:
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M}"
+    done.disputed += [f"{file.symbol} {clock(time)}" for time in disputed]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
-from klines.database import opened
 from klines.errors import DatabaseBusy, Retry, UnknownSymbol
 from klines.exchange import LATE_PAUSES_S, Exchange
 from klines.freshness import UNKNOWN, Freshness, Standing, freshness, state
@@ -20,7 +19,7 @@ from klines.interval import INTERVALS, Interval
 from klines.market import MARKETS, Market, check_interval
 from klines.outcome import Facts, Outcome, conclude, reason
 from klines.plan import Want, share_out
-from klines.session import AFTERWARDS_S, Session
+from klines.session import Session
 from klines.settings import Settings
 from klines.store import Stored, quarantined, store
 from klines.timeliness import Timeliness, timeliness
@@ -73,11 +72,11 @@ class Run(Session):
         self._stale: list[str] = []
         self._not_trading: list[str] = []
         self._is_silent = False
-        self._stored = Stored()
+        self.stored = Stored()
         self._last_ms: dict[str, int] = {}
         self._due_ms = -1
         self._incidents: list[Incident] | None = None
-        self._is_done = False
+        self.is_done = False
         exchange = Exchange(
             job.market,
             settings.url(job.market.name),
@@ -134,7 +133,7 @@ class Run(Session):
 
     def _write(self) -> Stored:
         with self._opened() as connection:
-            self._stored = store(
+            self.stored = store(
                 connection,
                 self.job.market,
                 self.interval,
@@ -144,17 +143,17 @@ class Run(Session):
             )
             if self.exchange.budget.stopped:
                 self._enter_ban(connection, self.exchange.budget.stopped)
-        return self._stored
+        return self.stored
 
     def outcome(self) -> Outcome:
         """The final state, with its message."""
-        self._is_done = True
+        self.is_done = True
         errors = {symbol: want.error for symbol, want in self.wants.items() if want.error}
         return conclude(
             Facts(
                 symbols=len(self.job.symbols),
                 seconds=time.monotonic() - self._began_s,
-                stored=self._stored,
+                stored=self.stored,
                 errors=errors,
                 late=[s for s, want in self.wants.items() if s not in errors and self._is_late(want)],
                 stale=self._stale,
@@ -193,23 +192,13 @@ class Run(Session):
         """Slots of a catch-up that this run did not get to."""
         return sum(self.interval.slots(gap.start_ms, gap.end_ms) for gap in want.owed(self.interval))
 
-    @property
-    def is_done(self) -> bool:
-        """Whether it came to its end: what could be stored is stored."""
-        return self._is_done
-
-    @property
-    def stored(self) -> Stored:
-        """What the run changed in the file."""
-        return self._stored
-
     def collected(self) -> list[str]:
         """The symbols of which it stored klines that were missing."""
         return [it.symbol for it in self.wants.values() if it.was_filled]
 
     def freshness(self) -> Freshness | None:
         """How fresh each symbol is after the run; None if it did not come so far as to know."""
-        if not self._is_done or self._due_ms < 0 or self.exchange.budget.stopped:
+        if not self.is_done or self._due_ms < 0 or self.exchange.budget.stopped:
             return None
         return freshness(self.job.market.name, self.interval, [self._standing(symbol) for symbol in self.job.symbols])
 
@@ -227,14 +216,13 @@ class Run(Session):
         found = state(lacks_ms, self.interval, due_ms=self._due_ms, now_ms=now_ms, is_trading=is_asked)
         return Standing(symbol, found, lacks_ms, reason(error) if error else "")
 
-    def follow(self, outcome: Outcome) -> Followed:
+    def follow(self, outcome: Outcome, known: Freshness | None) -> Followed:
         """Enter what the run means for the incidents of its market; nothing while others hold the file."""
-        known = self.freshness()
         seen = Seen(outcome.state, outcome.message, known.stale if known else None)
         if outcome.is_completed and not seen.stale and self._incidents == []:
             return Followed()
         try:
-            with opened(self.database, time.monotonic() + AFTERWARDS_S) as connection:
+            with self._opened_afterwards() as connection:
                 before = going_on(connection, self.market.name)
                 followed = follow(before, self.market.name, self.interval.name, seen, self.exchange.now_ms())
                 write(connection, followed.changed)
@@ -244,5 +232,5 @@ class Run(Session):
 
     def timeliness(self) -> Timeliness:
         """How soon klines were stored in the last hour; raises DatabaseBusy."""
-        with opened(self.database, time.monotonic() + AFTERWARDS_S) as connection:
+        with self._opened_afterwards() as connection:
             return timeliness(connection, self.market.name, self.interval.name, self.exchange.now_ms())

@@ -67,6 +67,9 @@ class Session:
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
         return opened(self.database, min(time.monotonic() + self._wait_s, self._until_s))
 
+    def _opened_afterwards(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return opened(self.database, time.monotonic() + AFTERWARDS_S)
+
     def health(self) -> int:
         """Ask whether the exchange serves, and for its clock; returns its difference to this machine's, in ms."""
         self._call(self.exchange.health)
@@ -74,7 +77,7 @@ class Session:
 
     def coverage(self) -> list[Coverage]:
         """How much of the last 30 days is in the file, of every series; raises DatabaseBusy."""
-        with opened(self.database, time.monotonic() + AFTERWARDS_S) as connection:
+        with self._opened_afterwards() as connection:
             return coverage(connection, self.exchange.now_ms())
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:

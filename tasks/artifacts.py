@@ -43,8 +43,3 @@ def last(key: str) -> tuple[str, timedelta]:
     if not found or found[0].updated is None:
         return "", timedelta.max
     return found[0].description or "", datetime.now(UTC) - found[0].updated
-
-
-def clock(ms: int) -> str:
-    """`2026-11-24 07:31`, in UTC."""
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"

@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from klines.audit import Audit
+from tasks.artifacts import table
 from tasks.retry import may_pass
 
 SHOWN = 100
@@ -22,11 +23,13 @@ _COLUMNS = (
 
 def publish(rows: Sequence[Mapping[str, Any]]) -> None:
     """The certificate as the artifact `certificate`."""
-    lines = [" | ".join(_cell(row[name]) for name in _COLUMNS) for row in sorted(rows, key=_completeness)[:SHOWN]]
-    head = [" | ".join(name.replace("_", " ") for name in _COLUMNS), " | ".join("---" for _ in _COLUMNS)]
+    worst = sorted(rows, key=_completeness)[:SHOWN]
+    text = table(
+        [name.replace("_", " ") for name in _COLUMNS], ([_cell(row[name]) for name in _COLUMNS] for row in worst)
+    )
     complete = sum(row["unexplained"] == 0 for row in rows)
     said = f"{complete} of {len(rows)} series are complete: every kline is stored, or explained"
-    create_markdown_artifact("\n".join(f"| {it} |" for it in [*head, *lines]), key="certificate", description=said)
+    create_markdown_artifact(text, key="certificate", description=said)
 
 
 def _completeness(row: Mapping[str, Any]) -> tuple[float, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prefect.events import emit_event
 
-from klines.incidents import STALE, Followed, Incident
+from klines.freshness import STALE
+from klines.incidents import Followed, Incident
 from klines.run import Run
 
 NAMES = {STALE: ("klines.stale", "klines.fresh")}

@@ -8,9 +8,10 @@ from datetime import timedelta
 from prefect.artifacts import create_markdown_artifact
 
 from klines.freshness import FRESH, LATE, SILENT, STALE, UNKNOWN, Freshness, Standing
+from klines.outcome import clock
 from klines.run import Run
 from klines.timeliness import Timeliness
-from tasks.artifacts import AMBER, GREEN, GREY, RED, bar, clock, last, table
+from tasks.artifacts import AMBER, GREEN, GREY, RED, bar, last, table
 
 EVERY = timedelta(minutes=10)
 """While it says nothing new, it is written again after so long."""

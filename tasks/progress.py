@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from klines.backfill import Backfill, Plan
 from klines.backfilled import planned
 from klines.outcome import duration
+from tasks.artifacts import table
 
 BAR_S, ARTIFACT_S = 0.5, 3.0
 """How often the terminal's bar and the artifact move."""
@@ -30,14 +31,11 @@ def publish(plan: Plan) -> None:
         (name, it.klines, it.monthly, it.daily, round(it.megabytes, 1), it.pages, it.weight)
         for name, it in [*rows[:SHOWN], (f"**all {len(rows)}**", plan.total)]
     ]
-    table = [
-        "| symbol | klines | monthly files | daily files | about MB | REST pages | weight |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-        *("| " + " | ".join([name, *(f"{number:,}" for number in numbers)]) + " |" for name, *numbers in cells),
-    ]
+    head = ["symbol", "#klines", "#monthly files", "#daily files", "#about MB", "#REST pages", "#weight"]
+    text = table(head, ([name, *(f"{number:,}" for number in numbers)] for name, *numbers in cells))
     said = planned(len(rows), plan.total, plan.seconds)
     more = f"\n\nThe {SHOWN} largest of {len(rows)} symbols." if len(rows) > SHOWN else ""
-    create_markdown_artifact("\n".join(table) + more, key="plan", description=said)
+    create_markdown_artifact(text + more, key="plan", description=said)
 
 
 class Watch:

@@ -21,8 +21,8 @@ def review(run: Run, outcome: Outcome) -> None:
     with only_news():
         if run.is_done:
             events.collected(run)
-        events.tell(run.follow(outcome))
         found = run.freshness()
+        events.tell(run.follow(outcome, found))
         if found and freshness.publish(found, run) and last("coverage")[1] > coverage.EVERY:
             coverage.publish(run.coverage())
 

@@ -25,9 +25,9 @@ def fresh(exchange: StandIn, database: Path, symbols: list[str]) -> tuple[Run, F
         run.fetch(run.plan())
         run.store()
         outcome = run.outcome()
-    run.follow(outcome)
     found = run.freshness()
     assert found is not None
+    run.follow(outcome, found)
     return run, found
 
 
