@@ -92,15 +92,20 @@ def test_timeliness_is_of_what_was_collected_live(exchange: StandIn, database: P
 
 def test_coverage_tells_days_apart(exchange: StandIn, database: Path) -> None:
     """Of thirty days, those before the beginning are nothing; a day with a hole is explained once an audit has been,
-    and missing before; the others are complete. The counts are those of the database."""
+    and missing where klines are only due; the others are complete. The counts are those of the database."""
     exchange.hole(ms("2026-01-01T03:00"), ms("2026-01-01T04:00"))
     collect_once(exchange, database, ["BTCUSDT"], lookback=timedelta(days=1))
     outcome = audit_once(exchange, database, start_ms=ms("2025-12-30"))
     assert "660 more klines from the archive" in outcome.message
+    assert "corrected" not in outcome.message
     audit_once(exchange, database)
     with opened(database, time.monotonic() + 5) as connection:
         [found] = coverage(connection, exchange.now_ms())
         connection.execute("DELETE FROM klines WHERE date_trunc('hour', open_time) = '2026-01-02 01:00'")
+        connection.execute(
+            """INSERT INTO gaps SELECT * REPLACE ('due' AS reason, '2026-01-02 01:00'::TIMESTAMP AS start_time,
+                                                  '2026-01-02 02:00'::TIMESTAMP AS end_time) FROM gaps LIMIT 1"""
+        )
         [holed] = coverage(connection, exchange.now_ms())
     assert [NOTHING] * 28 + [EXPLAINED, COMPLETE] == list(found.days)
     assert (60, 0, 2095) == (found.explained, found.unexplained, found.stored)
