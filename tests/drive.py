@@ -28,6 +28,10 @@ NOON = 1_767_355_200_000
 """2026-01-02 12:00 UTC: where the tests freeze the stand-in's clock."""
 
 
+PATIENCE_S = 3.0
+"""How long a request may take: the stand-in makes a month of minutes for some answers, beside other tests."""
+
+
 class Fixed(NamedTuple):
     """An exchange that runs elsewhere."""
 
@@ -44,7 +48,7 @@ def collect_once(
     interval: str = "1m",
     since: date | None = None,
     pages: int = 500,
-    request_timeout_s: float = 1,
+    request_timeout_s: float = PATIENCE_S,
     deadline_s: float = 45,
 ) -> Outcome:
     """One run: health, plan, one fetch of everything, store. A failing symbol is not retried."""
@@ -75,7 +79,7 @@ def backfill_once(
     start: str,
     end: str,
     *,
-    request_timeout_s: float = 1,
+    request_timeout_s: float = PATIENCE_S,
     **options: Any,
 ) -> Outcome:
     """One backfill: health, plan, every chunk loaded, a failing one tried once."""
@@ -104,7 +108,7 @@ def audit_once(
     database: Path,
     *,
     since: date | None = None,
-    request_timeout_s: float = 1,
+    request_timeout_s: float = PATIENCE_S,
     **options: Any,
 ) -> Outcome:
     """One audit of all that is stored, as the flow does it."""
