@@ -1,0 +1,32 @@
+-- A symbol's klines in steps of $width, and of each step how many klines lack and why.
+WITH asked AS (
+    SELECT epoch_ms($start::BIGINT) AS begin, epoch_ms($end::BIGINT) AS finish
+), steps AS (
+    SELECT time, time + $width::INTERVAL AS until,
+           slots_between($interval, greatest(time, begin), least(until, finish)) AS expected
+    FROM asked, range(epoch_ms($first::BIGINT), epoch_ms($end::BIGINT), $width::INTERVAL) AS steps(time)
+), stored AS (
+    SELECT time_bucket($width::INTERVAL, open_time, epoch_ms($origin::BIGINT)) AS time, count(*) AS stored,
+           arg_min(open, open_time) AS open, max(high) AS high, min(low) AS low, arg_max(close, open_time) AS close,
+           sum(volume) AS volume
+    FROM klines
+    WHERE market = $market AND symbol = $symbol AND interval = $interval
+      AND open_time >= epoch_ms($start::BIGINT) AND open_time < epoch_ms($end::BIGINT)
+    GROUP BY ALL
+), gap AS (
+    SELECT reason, greatest(start_time, begin) AS start_time, least(end_time, finish) AS end_time
+    FROM gaps, asked
+    WHERE market = $market AND symbol = $symbol AND interval = $interval AND start_time < finish AND end_time > begin
+), named AS (
+    SELECT time, reason, sum(slots_between($interval, greatest(start_time, time), least(end_time, until))) AS slots
+    FROM steps JOIN gap ON start_time < until AND end_time > time
+    GROUP BY ALL
+), missing AS (
+    SELECT time, sum(slots)::BIGINT AS named, sum(slots) FILTER (reason NOT IN ('due', 'unresolved'))::BIGINT AS explained,
+           string_agg(slots || ' ' || reason, ', ' ORDER BY reason) AS reasons
+    FROM named GROUP BY time
+)
+SELECT epoch(time)::BIGINT AS time, open, high, low, close, volume, expected, coalesce(stored, 0) AS stored,
+       coalesce(named, 0) AS named, coalesce(explained, 0) AS explained, reasons
+FROM steps LEFT JOIN stored USING (time) LEFT JOIN missing USING (time)
+ORDER BY time

@@ -1,0 +1,28 @@
+"""Chromium, for tests of what people see; they are skipped where there is none. Screenshots: look at them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from klines.settings import CHECKOUT
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+_PROGRAM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+needed = pytest.mark.skipif(_PROGRAM is None, reason="there is no Chromium: apt install chromium")
+_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
+SCREENSHOTS = CHECKOUT / "screenshots"
+
+
+@contextmanager
+def launched() -> Iterator[Any]:
+    """The browser, and a folder for its screenshots."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=_PROGRAM, args=_OPTIONS)
+        yield chromium
+        chromium.close()
