@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.table import line, machine
 from klines.database import opened
 from klines.interval import DAY, INTERVALS, MINUTE
 from klines.market import MARKETS
@@ -32,7 +31,7 @@ SPOT, MINUTES = MARKETS["spot"], INTERVALS["1m"]
 
 
 def main() -> None:
-    """Generate, measure in processes of their own, and print the table."""
+    """Generate, measure in processes of their own, and show the lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--symbols", type=int, default=500)
     parser.add_argument("--days", type=int, default=365)
@@ -41,8 +40,7 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measured(Path(options.measure[0]), *map(int, options.measure[1:]))))
         return
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"{'gaps found in':44} {'klines':>13} {'gaps':>7} {'seconds':>8} {'limit':>6} {'peak MB':>8} {'limit':>6}")
+    print(machine())
     with tempfile.TemporaryDirectory() as folder:
         whole, day = Path(folder) / "year.duckdb", Path(folder) / "day.duckdb"
         end_ms = START_MS + options.days * DAY
@@ -77,13 +75,14 @@ for first_ms in range(start_ms, end_ms, 30 * {DAY}):
 
 
 def row(name: str, limit_s: int, database: Path, symbols: int, from_ms: int, to_ms: int) -> None:
-    """Measure, and print a line."""
+    """Measure, and show the lines."""
     options = map(str, (database, symbols, from_ms, to_ms))
     command = [sys.executable, "-m", "benchmarks.audit", "--measure", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     it = json.loads(done.stdout)
-    found = f"{it['klines']:13,} {it['gaps']:7,} {it['seconds']:8.1f} {limit_s:6} {it['megabytes']:8.0f} {2000:6}"
-    print(f"{name:44} {found}", flush=True)
+    said = f"finding {it['gaps']:,} gaps in {it['klines']:,} klines, {name}"
+    line(said, it["seconds"], limit=f"≤ {limit_s}")
+    line(f"{said}: peak memory", it["megabytes"], "MB", limit="≤ 2,000")
 
 
 def measured(database: Path, symbols: int, from_ms: int, to_ms: int) -> dict[str, float]:

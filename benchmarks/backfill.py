@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -31,6 +29,7 @@ import polars as pl
 
 from benchmarks import measure
 from benchmarks.measure import Server, Taken
+from benchmarks.table import Line, machine, number
 from klines.database import opened
 from klines.interval import MINUTE
 from tests.exchange.__main__ import symbols as named
@@ -42,16 +41,6 @@ REST_DAYS, PEER_DAYS, REST_SYMBOLS = 30, 10, 10
 PEER_MONTHS = 3
 STORED = (1_000_000, 10_000_000, 100_000_000)
 LONGER_MONTHS = 36
-
-
-class Line(NamedTuple):
-    """A line of the table."""
-
-    what: str
-    ours: str
-    other: str = ""
-    ratio: str = ""
-    required: str = ""
 
 
 class Bench(NamedTuple):
@@ -80,11 +69,11 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="part 4 with up to 100 million rows stored")
     parser.add_argument("--cache", default=Path(tempfile.gettempdir()) / "klines-benchmarks", type=Path)
     options = parser.parse_args()
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(machine())
     with bench(options) as it:
         for part in sorted(set(options.parts)):
             for line in PARTS[part](it):
-                print(f"{line[0]:78} {line[1]:>9} {line[2]:>13} {line[3]:>20} {line[4]:>8}", flush=True)
+                line.show()
 
 
 @contextmanager
@@ -149,19 +138,18 @@ def ours(it: Bench, symbols: Sequence[str], start: datetime, *more: str, url: st
 def archive(it: Bench) -> Iterator[Line]:
     """Part 1, without and with latency."""
     rows = len(it.symbols) * wanted_minutes(back(it.options.months))
-    yield Line(f"1. archive → DuckDB, {len(it.symbols)} symbols × {it.options.months} months, {rows:,} rows", *HEADS)
-    for latency_s, said in LATENCIES:
+    for latency_s, slow in LATENCIES:
+        said = f"archive, {len(it.symbols)} symbols × {it.options.months} months{slow}"
         measure.slow_down(it.url, latency_s)
         pairs = [(bare(it), ours(it, it.symbols, back(it.options.months))) for _ in range(it.options.rounds)]
         limits, runs = [limit for limit, _ in pairs], [run for _, run in pairs]
         bares = [rows / limit.inner_s for limit in limits]
-        yield compared(
-            f"{said}rows/s, flow run beside bare limit", [rows / run.inner_s for run in runs], bares, "≥ 0.7"
-        )
-        yield compared(f"{said}rows/s, whole process beside bare limit", [rows / run.wall_s for run in runs], bares)
-        yield compared(f"{said}CPU s, client beside bare limit", [it.cpu_s for it in runs], [it.cpu_s for it in limits])
-        yield Line(f"   {said}CPU s, Prefect's server", number(statistics.median(run.server_cpu_s for run in runs)))
-        yield Line(f"   {said}peak RSS, MB", number(max(run.rss_mb for run in runs)), "", "", "≤ 600")
+        ours_s = [rows / run.inner_s for run in runs]
+        yield compared(f"{said}: the flow run", "rows/s", ours_s, BARE, bares, "ratio ≥ 0.7")
+        yield compared(f"{said}: the whole process", "rows/s", [rows / run.wall_s for run in runs], BARE, bares)
+        yield compared(f"{said}: its CPU", "s", [it.cpu_s for it in runs], BARE, [it.cpu_s for it in limits])
+        yield Line(f"{said}: CPU of Prefect's server", statistics.median(run.server_cpu_s for run in runs))
+        yield Line(f"{said}: peak memory", max(run.rss_mb for run in runs), "MB", limit="≤ 600")
     measure.slow_down(it.url, 0)
 
 
@@ -179,18 +167,20 @@ def freqtrade(it: Bench) -> Iterator[Line]:
     """Part 2, without and with latency."""
     rows = len(it.symbols) * wanted_minutes(back(PEER_MONTHS))
     python = installed(it.options.cache / "freqtrade")
-    yield Line(f"2. archive, {len(it.symbols)} symbols × {PEER_MONTHS} months, {rows:,} rows: freqtrade", *HEADS)
-    for latency_s, said in LATENCIES:
+    for latency_s, slow in LATENCIES:
+        said = f"archive, {len(it.symbols)} symbols × {PEER_MONTHS} months{slow}"
         measure.slow_down(it.url, latency_s)
         pairs = [
             (downloaded(it, python, rows), ours(it, it.symbols, back(PEER_MONTHS))) for _ in range(it.options.rounds)
         ]
         peers, runs = [peer for peer, _ in pairs], [run for _, run in pairs]
-        yield compared(f"{said}wall s, whole processes", [it.wall_s for it in runs], [it.wall_s for it in peers], "< 1")
+        walls_s = [it.wall_s for it in runs]
+        yield compared(f"{said}: whole processes", "s", walls_s, FREQTRADE, [it.wall_s for it in peers], "ratio < 1")
         costs = [(it.cpu_s + it.server_cpu_s) / rows * 1e6 for it in runs]
         peer_costs = [it.cpu_s / rows * 1e6 for it in peers]
-        yield compared(f"{said}CPU µs a row, Prefect's server included", costs, peer_costs, "< 1")
-        yield compared(f"{said}CPU µs a row, client", [it.cpu_s / rows * 1e6 for it in runs], peer_costs)
+        yield compared(f"{said}: CPU a row, with Prefect's server", "µs", costs, FREQTRADE, peer_costs, "ratio < 1")
+        costs = [it.cpu_s / rows * 1e6 for it in runs]
+        yield compared(f"{said}: CPU a row, without it", "µs", costs, FREQTRADE, peer_costs)
     measure.slow_down(it.url, 0)
 
 
@@ -228,9 +218,7 @@ def rest(it: Bench) -> Iterator[Line]:
     """Part 3: every run with a stand-in of its own, whose minute of weight is fresh."""
     symbols = it.symbols[:REST_SYMBOLS]
     rows = len(symbols) * REST_DAYS * 1440
-    yield Line(
-        f"3. REST with 100 ms, {len(symbols)} symbols × {REST_DAYS} days, {rows:,} rows: get_historical_klines", *HEADS
-    )
+    said = f"REST, {len(symbols)} symbols × {REST_DAYS} days{LATENCIES[1][1]}"
     peers, runs, records = [], [], []
     for _ in range(it.options.rounds):
         with measure.exchange(symbols, latency_s=LATENCY_S) as url:
@@ -240,28 +228,22 @@ def rest(it: Bench) -> Iterator[Line]:
             runs.append(ours(it, symbols, END - timedelta(days=REST_DAYS), "--source", "rest", url=url))
             records.append(measure.got(f"{url}/record"))
     theirs = [PEER_DAYS * 1440 / peer.inner_s for peer in peers]
-    yield compared("rows/s, flow run beside the peer's call", [rows / run.inner_s for run in runs], theirs, "≥ 10")
-    yield compared("rows/s, whole process beside the peer's call", [rows / run.wall_s for run in runs], theirs)
+    ours_s = [rows / run.inner_s for run in runs]
+    yield compared(f"{said}: the flow run", "rows/s", ours_s, HISTORICAL, theirs, "ratio ≥ 10")
+    yield compared(f"{said}: the whole process", "rows/s", [rows / run.wall_s for run in runs], HISTORICAL, theirs)
     lost = [max(rows - run.rows for run in runs), max(PEER_DAYS * 1440 - peer.rows for peer in peers)]
-    yield Line("   rows lost", number(lost[0]), number(lost[1]), "", "0")
-    yield Line(
-        "   answers other than 200",
-        number(sum(record[s] for record in records for s in record if s != "200")),
-        "",
-        "",
-        "0",
-    )
+    yield Line(f"{said}: rows lost", lost[0], "", HISTORICAL, lost[1], "0")
+    others = sum(record[status] for record in records for status in record if status != "200")
+    yield Line(f"{said}: answers other than 200", others, "", limit="0")
 
 
 def memory(it: Bench) -> Iterator[Line]:
     """Part 4."""
-    yield Line("4. memory and growth", "ours", "", "", "required")
     if it.options.longer:
         run = ours(it, it.symbols, back(it.options.longer))
-        yield Line(
-            f"   peak RSS, MB, {it.options.longer} months, {run.rows:,} rows", number(run.rss_mb), "", "", "≤ 600"
-        )
-        yield Line("   rows/s of that flow run", number(run.rows / run.inner_s))
+        said = f"archive, {len(it.symbols)} symbols × {it.options.longer} months"
+        yield Line(f"{said}: peak memory", run.rss_mb, "MB", limit="≤ 600")
+        yield Line(f"{said}: the flow run", run.rows / run.inner_s, "rows/s")
     for rows in STORED if it.options.large else ():
         database = f"{rows}.duckdb"
         measure.apart(fill, it.folder / database, rows, back(it.options.months))
@@ -271,9 +253,9 @@ def memory(it: Bench) -> Iterator[Line]:
         ]
         (it.folder / database).unlink()
         costs = [run.inner_s / run.rows * 1e6 for run in runs]
-        said = f"   s a million rows, {runs[0].rows:,} at a time, into {rows:,}"
-        yield Line(said, number(statistics.median(costs)), spread(costs), "", "flat")
-        yield Line("   peak RSS, MB", number(max(run.rss_mb for run in runs)), "", "", "≤ 600")
+        said = f"archive, {runs[0].rows:,} rows into {rows:,}"
+        yield Line(f"{said}: a million rows, {spread(costs)}", statistics.median(costs), limit="flat")
+        yield Line(f"{said}: peak memory", max(run.rss_mb for run in runs), "MB", limit="≤ 600")
 
 
 def fill(database: Path, rows: int, start: datetime) -> None:
@@ -297,16 +279,11 @@ def wanted_minutes(start: datetime) -> int:
     return (ms(END) - ms(start)) // MINUTE
 
 
-def compared(what: str, runs: Sequence[float], others: Sequence[float], required: str = "") -> Line:
+def compared(what: str, unit: str, runs: Sequence[float], peer: str, others: Sequence[float], limit: str = "") -> Line:
     """Medians side by side, and the median of the ratios of each round, with the smallest and the largest."""
     ratios = [run / other for run, other in zip(runs, others, strict=True)]
     said = f"{number(statistics.median(ratios))} ({spread(ratios)})"
-    return Line(f"   {what}", number(statistics.median(runs)), number(statistics.median(others)), said, required)
-
-
-def number(value: float) -> str:
-    """Three digits at least."""
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    return Line(what, statistics.median(runs), unit, peer, statistics.median(others), limit, said)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -314,8 +291,8 @@ def spread(values: Sequence[float]) -> str:
     return f"{number(min(values))} … {number(max(values))}"
 
 
-HEADS = ("ours", "other", "ratio (spread)", "required")
-LATENCIES = ((0.0, ""), (LATENCY_S, "100 ms: "))
+BARE, FREQTRADE, HISTORICAL = "bare unzip, polars, insert", "freqtrade download-data", "get_historical_klines"
+LATENCIES = ((0.0, ""), (LATENCY_S, ", 100 ms a request"))
 PARTS: dict[int, Callable[[Bench], Iterator[Line]]] = {1: archive, 2: freqtrade, 3: rest, 4: memory}
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import select
 import statistics
 import subprocess
@@ -26,6 +24,7 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.measure import apart, client, count, prefect_server, process
+from benchmarks.table import line, machine
 from klines.database import opened
 from klines.interval import DAY, INTERVALS, MINUTE
 from klines.market import MARKETS
@@ -35,6 +34,7 @@ from klines.settings import CHECKOUT
 from klines.store import store
 from klines.window import Window
 
+AFTER = "after maintain"
 AT_ONCE = 4_000
 """Minutes that are generated together."""
 ROWS = """
@@ -66,7 +66,7 @@ QUERY = """
 
 
 def main() -> None:
-    """Generate, maintain, and print the table."""
+    """Generate, maintain, and show the lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--symbols", type=int, default=500)
     parser.add_argument("--minutes", type=int, default=200_000)
@@ -74,17 +74,19 @@ def main() -> None:
     options = parser.parse_args()
     if options.write:
         write(Path(options.write[0]), *map(int, options.write[1:]))
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {duckdb.__version__}")
+    print(machine())
     end_ms = INTERVALS["1M"].floor(int(time.time() * 1000)) + 2 * DAY
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "klines.duckdb"
         apart(fill, database, options.symbols, end_ms - options.minutes * MINUTE, end_ms)
-        apart(show, "before", database, end_ms)
+        apart(show, "before maintain", database, end_ms)
         with writing(database, options.symbols, end_ms) as waits_s:
             maintained(Path(folder), database)
-        print(f"written meanwhile: {len(waits_s)} minutes, each waited for the file {seconds(waits_s)}")
-        print(f"rows lost: {options.symbols * (options.minutes + len(waits_s)) - count(database)}")
-        apart(show, "after", database, end_ms)
+        line(f"a minute beside it waits for the file, median of {len(waits_s)}", statistics.median(waits_s))
+        line("the same, longest", max(waits_s), limit="≤ 2")
+        lost = options.symbols * (options.minutes + len(waits_s)) - count(database)
+        line("rows lost", lost, "", limit="0")
+        apart(show, AFTER, database, end_ms)
 
 
 def fill(database: Path, symbols: int, start_ms: int, end_ms: int) -> None:
@@ -97,15 +99,19 @@ def fill(database: Path, symbols: int, start_ms: int, end_ms: int) -> None:
 
 
 def show(when: str, database: Path, end_ms: int) -> None:
-    """Print the size of the file, and how long a symbol's klines of a closed month and of all times take."""
+    """Show the size of the file, and how long a symbol's klines of a closed month and of all times take."""
     rows, size = count(database), database.stat().st_size
     month = INTERVALS["1M"]
     closed = Window(month.step(end_ms, -2), month.step(end_ms, -1))
     with duckdb.connect(database, read_only=True) as connection:
         connection.execute("SET enable_progress_bar = false")
         a_month, history = timed(connection, closed), timed(connection, Window(0, end_ms))
-    size_said = f"{rows:,} rows, {size / 1e9:.2f} GB, {size / rows:.1f} bytes a row"
-    print(f"{when}: {size_said}; one symbol: a month {a_month:.1f} ms, all {history:.1f} ms", flush=True)
+    for what, value, unit, limit in (
+        (f"a row, {rows:,} in the file", size / rows, "bytes", 25),
+        ("one symbol, one month", a_month, "ms", 10),
+        ("one symbol, whole history", history, "ms", 50),
+    ):
+        line(f"{when}: {what}", value, unit, limit=f"≤ {limit}" if when == AFTER else "")
 
 
 def timed(connection: duckdb.DuckDBPyConnection, window: Window) -> float:
@@ -119,11 +125,13 @@ def timed(connection: duckdb.DuckDBPyConnection, window: Window) -> float:
 
 
 def maintained(folder: Path, database: Path) -> None:
-    """Run the flow, and print what it took and said."""
+    """Run the flow, and show what it took and said."""
     with prefect_server(folder) as server:
         command = [sys.executable, "-m", "flows.maintain"]
         taken = process(command, folder, client(server, folder) | {"KLINES_DATABASE": str(database)})
-    print(f"maintain: {taken.wall_s:.0f} s, CPU {taken.cpu_s:.0f} s, peak {taken.rss_mb:.0f} MB")
+    line("maintain", taken.wall_s)
+    line("maintain: CPU", taken.cpu_s)
+    line("maintain: peak memory", taken.rss_mb, "MB", limit="≤ 2,000")
     print(taken.printed.splitlines()[-1], flush=True)
 
 
@@ -152,11 +160,6 @@ def write(database: Path, symbols: int, from_ms: int) -> None:
             store(connection, MARKETS["spot"], INTERVALS["1m"], wants, now_ms=open_ms + MINUTE)
     print(json.dumps(waits_s))
     sys.exit()
-
-
-def seconds(waits_s: list[float]) -> str:
-    """The median and the longest."""
-    return f"{statistics.median(waits_s):.2f} s in the median, {max(waits_s):.2f} s at most"
 
 
 if __name__ == "__main__":

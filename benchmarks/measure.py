@@ -198,6 +198,11 @@ def backfill(server: Server, url: str, database: Path, symbols: Sequence[str], *
     )
 
 
+def rss_mb(pid: int) -> float:
+    """What a process holds in memory (Linux)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def count(database: Path) -> int:
     """How many klines are stored."""
     if not database.exists():

@@ -1,7 +1,7 @@
 """One warm process that runs `collect`, as its deployment's runs, minute after minute of the stand-in's clock.
 
 As in a scheduled minute each run is Scheduled, Pending, which takes the deployment's slot, Running and Completed, and
-what it records names flow, deployment, work pool, work queue and tag. Left out is the rest of what a minute has: the
+what it records names flow, deployment, work pool and work queue. Left out is the rest of what a minute has: the
 worker with its queries, events and lines of log, a new process, and its heartbeat.
 """
 
@@ -110,7 +110,7 @@ def drive(pipe: Connection, symbols: int, folder: Path) -> None:
     from prefect.states import Pending
 
     from flows.collect import collect
-    from tasks.fetch import BATCHES, SINGLE
+    from tasks.fetch import SINGLE, batches_of
 
     with (folder / "driver.log").open("ab") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
@@ -119,7 +119,7 @@ def drive(pipe: Connection, symbols: int, folder: Path) -> None:
     logging.getLogger("prefect.task_runs").addFilter(lambda record: "this machine's clock" not in str(record.msg))
     prefect = get_client(sync_client=True)
     deployment = prefect.read_deployment_by_name(deploy(folder))
-    pipe.send(2 + (symbols if symbols <= SINGLE else min(symbols, BATCHES)))
+    pipe.send(2 + (symbols if symbols <= SINGLE else batches_of(symbols)))
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         while is_asked(pipe):
             before_s = time.process_time()

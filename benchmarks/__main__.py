@@ -1,0 +1,117 @@
+"""Every benchmark, one after the other, and their tables: `make bench` writes benchmarks/RESULTS.md.
+
+    python -m benchmarks [--only minute growth …] [--quick]
+
+All of it takes some hours, and 40 GB of disk for temporary files; --quick is the same with little data, to try it.
+What is measured again replaces the table of before, the others stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.table import KEPT, Line, kept, machine, number
+from klines.settings import CHECKOUT
+
+FOLDER = CHECKOUT / "benchmarks"
+
+
+class Benchmark(NamedTuple):
+    """What a module of this package is about, its options, and those of --quick."""
+
+    title: str
+    options: Sequence[str]
+    quick: Sequence[str]
+
+
+BENCHMARKS = {
+    "ceiling": Benchmark("The stand-in's ceiling", [], ["--requests", "200"]),
+    "minute": Benchmark(
+        "The minute, by the whole stack on its schedule",
+        ["--symbols", "1500", "--usdm", "600", "--minutes", "20"],
+        ["--symbols", "60", "--usdm", "60", "--minutes", "2", "--rows", "100_000"],
+    ),
+    "growth": Benchmark(
+        "Growth of the file",
+        [],
+        ["--symbols", "60", "--small", "10_000", "--large", "100_000", "--minutes", "3", "--hours", "1"],
+    ),
+    "backfill": Benchmark(
+        "A backfill",
+        [],
+        ["--parts", "1", "3", "--symbols", "2", "--months", "2", "--rounds", "1"],
+    ),
+    "audit": Benchmark("An audit, before it asks the exchange", [], ["--symbols", "20", "--days", "35"]),
+    "maintain": Benchmark("Maintenance", [], ["--symbols", "20", "--minutes", "100_000"]),
+    "read": Benchmark("Reading", [], ["--rows", "200_000", "--symbols", "5"]),
+    "day": Benchmark("Prefect's server over a day", [], ["--runs", "8", "--after", "4", "--pause", "0.2"]),
+}
+
+
+def main() -> None:
+    """Run them, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="little data: the numbers mean nothing")
+    options = parser.parse_args()
+    place = FOLDER / ("RESULTS.quick.json" if options.quick else "RESULTS.json")
+    found = json.loads(place.read_text()) if place.exists() else {}
+    for name in options.only:
+        it = BENCHMARKS[name]
+        print(f"\n== {it.title} ==", flush=True)
+        found[name] = {
+            "when": f"{datetime.now(UTC):%Y-%m-%d}",
+            "machine": machine(),
+            "lines": [asdict(line) for line in run(name, it.quick if options.quick else it.options)],
+        }
+        place.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        place.with_suffix(".md").write_text(written(found))
+    print(f"\n{written(found)}\nwritten to {place.with_suffix('.md')}")
+
+
+def run(module: str, options: Sequence[str]) -> list[Line]:
+    """The lines of one benchmark."""
+    with tempfile.NamedTemporaryFile() as file:
+        command = [sys.executable, "-m", f"benchmarks.{module}", *options]
+        subprocess.run(command, cwd=CHECKOUT, env=os.environ | {KEPT: file.name}, check=True)
+        return list(kept(Path(file.name)))
+
+
+def written(found: Mapping[str, Mapping[str, object]]) -> str:
+    """The Markdown of all of them."""
+    parts = [
+        "# Results\n\n`make bench` writes this: ours, beside a peer or a bare limit where one does the same work.\n"
+    ]
+    for name, it in BENCHMARKS.items():
+        if name in found:
+            parts.append(section(name, it, found[name]))
+    return "\n".join(parts)
+
+
+def section(module: str, it: Benchmark, found: Mapping[str, object]) -> str:
+    """The table of one benchmark."""
+    lines = [Line(**line) for line in found["lines"]]  # type: ignore[attr-defined]  # as `main` made it
+    rows = [f"| {' | '.join(row(line))} |" for line in lines]
+    command = f"`python -m benchmarks.{' '.join([module, *it.options])}`"
+    head = ["| | ours | peer | ratio | limit |", "|---|--:|--:|--:|--:|"]
+    return "\n".join([f"## {it.title}\n", f"{command}, {found['when']}, {found['machine']}\n", *head, *rows, ""])
+
+
+def row(line: Line) -> list[str]:
+    """The cells of a line."""
+    peer = "" if line.other is None else f"{line.peer}: {number(line.other)} {line.unit}"
+    return [line.what, f"{number(line.ours)} {line.unit}".rstrip(), peer.rstrip(), line.ratio, line.limit]
+
+
+if __name__ == "__main__":
+    main()

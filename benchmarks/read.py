@@ -1,0 +1,225 @@
+"""Reading a large file: klines.read beside pandas on freqtrade's feather files, the same klines in the same run.
+
+    python -m benchmarks.read [--rows 100000000] [--symbols 600] [--pandas /path/to/python]
+
+The klines lie as `maintain` puts them, by month, symbol and time. The first symbol has five years of 1m; the rest is
+shared by all, so that 315 million rows are a year of 600 symbols. Each question is asked in a process of its own, three
+times or more; the file is in the page cache. pandas is installed into --cache, if --pandas names none. Then
+klines.connect() makes a snapshot, while somebody opens the file for writing twice a second; and at last the hours that
+were derived are stored, and read again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow
+from pyarrow import feather
+
+import klines
+from benchmarks.maintain import ROWS
+from benchmarks.measure import apart, count
+from benchmarks.table import line, machine
+from klines.database import opened
+from klines.interval import INTERVALS, MINUTE
+from klines.settings import CHECKOUT
+
+YEARS = 5
+YEAR_MINUTES = 525_600
+MONTH = INTERVALS["1M"]
+END_MS = 1_767_225_600_000
+"""2026-01-01."""
+
+
+class Question(NamedTuple):
+    """What is asked; `limit_s` is what it may take at 100 million rows."""
+
+    name: str
+    symbols: list[str]
+    start_ms: int
+    end_ms: int
+    interval: str
+    tries: int
+    limit_s: float
+
+
+def main() -> None:
+    """Generate, ask, and show the lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=100_000_000)
+    parser.add_argument("--symbols", type=int, default=600)
+    parser.add_argument("--cache", default=Path(tempfile.gettempdir()) / "klines-benchmarks", type=Path)
+    parser.add_argument("--pandas", type=Path, help="a Python that has pandas and pyarrow")
+    parser.add_argument("--ask", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.ask:
+        ask(Path(options.ask[0]), json.loads(options.ask[1]))
+        return
+    python = options.pandas or installed(options.cache / "pandas")
+    print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        database, symbols = folder / "klines.duckdb", [f"S{n:04}USDT" for n in range(options.symbols)]
+        history, shared = starts(options.rows, options.symbols)
+        apart(fill, database, options.symbols, history, shared)
+        apart(export, database, folder / "feather", symbols)
+        size_gb = database.stat().st_size / 1e9
+        print(f"{count(database):,} rows, {size_gb:.2f} GB; {(END_MS - shared) // MINUTE:,} minutes of all symbols")
+        for question in (asked := questions(symbols, history, shared)):
+            compare(question, database, folder / "feather", python)
+        apart(bare, database, asked[-1])
+        apart(snapshot, database)
+        apart(keep, database, asked[-1])
+        compare(asked[-1]._replace(name="the same, when 1h is stored"), database, folder / "feather", python)
+
+
+def starts(rows: int, symbols: int) -> tuple[int, int]:
+    """Where the first symbol's history begins, and that of all, in ms."""
+    history = min(YEARS * YEAR_MINUTES, rows // 2) // 60 * 60
+    return END_MS - history * MINUTE, INTERVALS["1h"].floor(END_MS - (rows - history) // symbols * MINUTE)
+
+
+def questions(symbols: list[str], history: int, shared: int) -> list[Question]:
+    """A symbol's month, its whole history, and hours of everything."""
+    one, years = symbols[:1], (END_MS - history) / MINUTE / YEAR_MINUTES
+    return [
+        Question("one symbol, a month of 1m", one, MONTH.step(END_MS, -2), MONTH.step(END_MS, -1), "1m", 9, 0.05),
+        Question(f"one symbol, {years:.1f} years of 1m", one, history, END_MS, "1m", 5, 0.5),
+        Question(f"{len(symbols)} symbols, 1h from 1m", symbols, shared, END_MS, "1h", 3, 5),
+    ]
+
+
+def fill(database: Path, symbols: int, history_ms: int, shared_ms: int) -> None:
+    """By month, symbol and time, as maintenance leaves them."""
+    with opened(database, time.monotonic() + 10) as connection:
+        connection.execute("SET enable_progress_bar = false; SET preserve_insertion_order = true")
+        for month in range(MONTH.index(history_ms), MONTH.index(END_MS)):
+            start_ms, end_ms = MONTH.start(month), MONTH.start(month + 1)
+            parts = [(0, 1, history_ms), *((n, min(n + 10, symbols), shared_ms) for n in range(1, symbols, 10))]
+            for first, after, from_ms in parts:
+                sql = ROWS.replace("range({symbols})", f"range({first}, {after})").replace("BY t, n", "BY n, t")
+                connection.execute(sql.format(start=max(start_ms, from_ms), end=end_ms))
+
+
+def export(database: Path, folder: Path, symbols: list[str]) -> None:
+    """The same klines as freqtrade keeps them: a file a symbol, six columns, compressed with lz4."""
+    folder.mkdir()
+    with duckdb.connect(database, read_only=True) as connection:
+        for symbol in symbols:
+            table: pyarrow.Table = connection.execute(
+                """SELECT (open_time AT TIME ZONE 'UTC')::TIMESTAMPTZ AS date, open, high, low, close, volume
+                   FROM klines WHERE symbol = ? ORDER BY open_time""",
+                [symbol],
+            ).to_arrow_table()
+            times = table.column("date").cast(pyarrow.timestamp("ms", "UTC"))
+            name = f"{symbol.removesuffix('USDT')}_USDT-1m.feather"
+            feather.write_feather(table.set_column(0, "date", times), folder / name, "lz4", compression_level=9)
+
+
+def compare(question: Question, database: Path, files: Path, python: Path) -> None:
+    """Ask both, and show a line."""
+    asked = json.dumps(question._asdict())
+    ours = answered([sys.executable, "-m", "benchmarks.read", "--ask", str(database), asked])
+    theirs = answered([str(python), "benchmarks/peers/feather.py", str(files), asked])
+    if ours["rows"] != theirs["rows"]:
+        raise SystemExit(f"{question.name}: {ours['rows']:,} klines here, {theirs['rows']:,} there")
+    seconds, others = statistics.median(ours["seconds"]), statistics.median(theirs["seconds"])
+    said = f"{question.name}: {ours['rows']:,} klines"
+    line(said, seconds, peer="pandas on feather", other=others, limit=f"≤ {question.limit_s}")
+
+
+def answered(command: list[str]) -> dict[str, Any]:
+    """What a process that was asked has printed."""
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr[-3000:])
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def ask(database: Path, question: dict[str, Any]) -> None:
+    """Read a few times; print seconds and rows."""
+    start, end = (datetime.fromtimestamp(question[name] / 1000, UTC) for name in ("start_ms", "end_ms"))
+    seconds, rows = [], 0
+    for _ in range(question["tries"]):
+        began_s = time.perf_counter()
+        found = klines.read(question["symbols"], start, end, interval=question["interval"], database=database)
+        seconds.append(time.perf_counter() - began_s)
+        rows = found.height
+    print(json.dumps({"seconds": seconds, "rows": rows}))
+
+
+def bare(database: Path, question: Question) -> None:
+    """Show what DuckDB itself takes for the same columns, with no look at what is missing, or whose it is."""
+    seconds, length_ms = [], INTERVALS[question.interval].length_ms
+    sql = f"""
+        SELECT symbol, epoch_ms(open_time) // {length_ms} AS slot, count(*), arg_min(open, open_time), max(high),
+               min(low), arg_max(close, open_time), sum(volume), sum(quote_volume), sum(trades)::BIGINT,
+               sum(taker_buy_volume), sum(taker_buy_quote_volume), max(fetched_at)
+        FROM klines WHERE open_time >= epoch_ms({question.start_ms}) GROUP BY ALL
+    """
+    for _ in range(question.tries):
+        with duckdb.connect(database, read_only=True) as connection:
+            connection.execute("SET enable_progress_bar = false")
+            began_s = time.perf_counter()
+            connection.execute(sql).to_arrow_table()
+            seconds.append(time.perf_counter() - began_s)
+    line("of it DuckDB's bare GROUP BY", statistics.median(seconds))
+
+
+def keep(database: Path, question: Question) -> None:
+    """Store the klines that were derived."""
+    start, end = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (question.start_ms, question.end_ms))
+    derived = klines.read(question.symbols, start, end, interval=question.interval, database=database)
+    with opened(database, time.monotonic() + 10) as connection:
+        connection.register("derived", derived)
+        connection.execute("INSERT INTO klines FROM derived")
+
+
+def snapshot(database: Path) -> None:
+    """Make one, and show what it took, and how long a writer had to wait meanwhile."""
+    code = (
+        "import sys, time, pathlib; from klines.database import opened\n"
+        "longest = 0.0\n"
+        "print('ready', flush=True)\n"
+        "while not pathlib.Path(sys.argv[2]).exists():\n"
+        "    began = time.monotonic()\n"
+        "    with opened(pathlib.Path(sys.argv[1]), began + 60):\n"
+        "        longest = max(longest, time.monotonic() - began)\n"
+        "    time.sleep(0.5)\n"
+        "print(longest)"
+    )
+    ended = database.with_name("ended")
+    command = [sys.executable, "-c", code, str(database), str(ended)]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        began_s = time.monotonic()
+        klines.connect(max_age="PT0S", database=database).close()
+        taken_s = time.monotonic() - began_s
+        ended.touch()
+        line("a snapshot of it", taken_s)
+        line("who writes meanwhile waits, longest", float(writer.stdout.read()))
+
+
+def installed(folder: Path) -> Path:
+    """The Python of an environment that has pandas; made once."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "pandas", "pyarrow"], check=True)
+    return python
+
+
+if __name__ == "__main__":
+    main()
