@@ -1,13 +1,15 @@
 # make run    collect: a Prefect server, its UI, a worker, until Ctrl-C
 # make demo   the same against an exchange stand-in: no internet
+# make explore  a page that shows what is in the database: http://127.0.0.1:4220
 # make alarms URL=…  alarms that call a webhook, on the server that runs
 # make test   the whole suite;  make test-ui  what people see, in Chromium, with screenshots
+# make bench  every benchmark, for some hours: benchmarks/RESULTS.md
 # make check  ruff and mypy;  make fix  what ruff can mend
 #
 # Needs Python 3.11 or newer; PYTHON=/path/to/python3.12 picks one. Everything is installed into .venv, in the
 # versions of constraints.txt.
 
-.PHONY: run demo alarms test test-ui check fix
+.PHONY: run demo explore alarms test test-ui check fix bench
 .SILENT:
 
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
@@ -21,6 +23,9 @@ run: .venv/run.stamp
 demo: .venv/run.stamp
 	exec $(PY) stack.py --demo
 
+explore: .venv/run.stamp
+	exec $(PY) -m explorer $(if $(PORT),--port $(PORT))
+
 alarms: .venv/run.stamp
 	exec $(PY) alarms.py "$(URL)"
 
@@ -32,6 +37,9 @@ test-ui: .venv/dev.stamp
 
 check: .venv/dev.stamp
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+bench: .venv/dev.stamp
+	$(PY) -m benchmarks
 
 fix: .venv/dev.stamp
 	$(PY) -m ruff check --fix . ; $(PY) -m ruff format .

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 
 from klines import settings
 from klines.errors import BadParameter
+from klines.names import is_pattern
 from klines.settings import CHECKOUT
 
 if TYPE_CHECKING:
@@ -338,11 +339,12 @@ def run(is_demo: bool, prefect_file: Path) -> None:
         try:
             if is_demo:
                 check_port(port + 1)
-                children.start("exchange", "tests.exchange", "--port", str(port + 1), "--symbols", *loaded.symbols)
+                listed = [entry for entry in loaded.symbols if not is_pattern(entry)] or settings.TEN_SYMBOLS
+                children.start("exchange", "tests.exchange", "--port", str(port + 1), "--symbols", *listed)
             server = bring_up(children, port, prefect_file)
             say(f"Prefect's UI   {server.ui}\ndatabase       {loaded.database}\nlogs           {children.logs}")
             if is_demo:
-                faults = f"{loaded.spot_url}/faults?symbol={loaded.symbols[-1]}"
+                faults = f"{loaded.spot_url}/faults?symbol={listed[-1]}"
                 say(f"a fault        curl -X POST '{faults}&kind=status&status=500'")
                 say(f"and its end    curl -X DELETE '{faults}'")
             serve(children, server)

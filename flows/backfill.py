@@ -8,7 +8,7 @@ from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.parameters import IntervalName, Market, Source, Symbols, Time
+from flows.parameters import Entries, IntervalName, Market, Source, Time
 from klines import settings
 from klines.backfill import Backfill, Job
 from klines.backfilled import planned
@@ -35,7 +35,7 @@ def _name() -> str:
     validate_parameters=True,
 )
 def backfill(
-    symbols: Symbols,
+    symbols: Entries,
     start: Time,
     end: Time,
     market: Market = "spot",
@@ -49,7 +49,8 @@ def backfill(
     What is stored is not fetched again, so a run that was stopped goes on when it is run again.
 
     Args:
-        symbols: Symbols to load, as in BTCUSDT; also delisted ones.
+        symbols: Symbols to load, as in BTCUSDT, also delisted ones; or patterns: *USDT takes all that trade,
+            !USDC* takes some away.
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00; UTC where no zone is given.
         end: The open time before which it ends; in the future: now. The same forms as of start.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
@@ -65,7 +66,7 @@ def backfill(
         with Backfill(loaded, job) as run:
             health(market, run)
             plan = run.plan()
-            said = planned(len(job.symbols), plan.total, plan.seconds)
+            said = planned(len(run.job.symbols), plan.total, plan.seconds)
             get_run_logger().info(said)
             publish(plan)
             if dry_run:

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.parameters import IntervalName, Market, Symbols
+from flows.parameters import Entries, IntervalName, Market
 from klines import settings
 from klines.errors import KlinesError
 from klines.outcome import Outcome, fail
@@ -39,7 +39,7 @@ def _name() -> str:
     validate_parameters=True,
 )
 def collect(
-    symbols: Symbols | None = None,
+    symbols: Entries | None = None,
     market: Market = "spot",
     interval: IntervalName = "1m",
     lookback: Lookback = timedelta(days=1),
@@ -47,7 +47,8 @@ def collect(
     """Store every kline that closed and is not stored yet: the last minute's, and whatever was missed before.
 
     Args:
-        symbols: Symbols to collect, as in BTCUSDT; none: those of the setting KLINES_SYMBOLS.
+        symbols: Symbols to collect, as in BTCUSDT, or patterns: *USDT takes all that trade, !USDC* takes some away;
+            none: those of the setting KLINES_SYMBOLS.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         lookback: How far back holes are looked for, as an ISO 8601 duration (P1D, PT3H); a longer

@@ -16,12 +16,7 @@ from tasks.maintain import cluster, prove, prune, survey, swap
 from tasks.report import report
 
 
-def _name() -> str:
-    """`klines.duckdb`."""
-    return settings.load().database.name
-
-
-@flow(name="maintain", flow_run_name=_name, validate_parameters=True)
+@flow(name="maintain", flow_run_name=settings.database_name, validate_parameters=True)
 def maintain() -> State[Any]:
     """Put closed months in order by symbol, compact the file, prove that no slot has two klines, forget old rejects.
 

@@ -17,16 +17,18 @@ import duckdb
 
 from klines import backfill
 from klines.archive import PAUSES_S
+from klines.asked import epoch_ms
 from klines.audited import Part
-from klines.backfill import FILE_S, REQUEST_S, Backfill, Missing, backward, epoch_ms
+from klines.backfill import FILE_S, REQUEST_S, Backfill, Missing, backward
 from klines.certificate import Finding, certificate, findings
-from klines.coverage import Coverage, coverage
 from klines.database import opened
 from klines.exchange import FRESH_MS
 from klines.explain import CANDIDATES, LARGE, Court
-from klines.gaps import read_gaps, write_gaps
 from klines.interval import DAY, INTERVALS
+from klines.last_days import Coverage, coverage
 from klines.ledger import DELISTED, DUE, HOLE, OUTAGE, UNRESOLVED, Gap, due, explain
+from klines.ledger_rows import read_gaps, write_gaps
+from klines.listings import EVERY_MS
 from klines.market import MARKETS
 from klines.reconcile import Reconciled, reconcile
 from klines.settings import Settings
@@ -157,6 +159,12 @@ class Audit(Backfill):
         """What became of it."""
         it = self.reconciled
         return Part(self.series.name, self.outcome(), it.files, it.corrected, it.disputed, it.troubles, it.added)
+
+    def health(self) -> int:
+        """As of any run; and what exchangeInfo says of the symbols is entered, once for all series of a market."""
+        skew_ms = super().health()
+        self._known(EVERY_MS)
+        return skew_ms
 
     def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
         """Of each symbol what is missing since KLINES_SINCE, or since its first stored kline."""

@@ -11,21 +11,22 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple, Self
 
 import duckdb
 
 from klines.archive import PAUSES_S, Archive
+from klines.asked import epoch_ms, utc
 from klines.backfilled import Facts, conclude
 from klines.chunks import NOTHING, Chunk, Piece, Work, chunks, days_of, slots_of, work
 from klines.database import in_memory, opened
 from klines.errors import BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol
 from klines.exchange import FRESH_MS, Entry, Exchange
 from klines.files import Life
-from klines.gaps import read_gaps, write_gaps
 from klines.interval import HOUR, INTERVALS, Interval
 from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, lease, owe, release, revise, weekly
+from klines.ledger_rows import read_gaps, write_gaps
 from klines.load import Account, Loader
 from klines.market import MARKETS, Market, check_interval
 from klines.outcome import Outcome
@@ -179,6 +180,7 @@ class Backfill(Session):
 
     def plan(self) -> Plan:
         """What is missing of the range, as work; noted in the ledger unless this is a dry run."""
+        self.job = replace(self.job, symbols=self._matched(self.job.symbols))
         if not self.unhealthy:
             self.unknown = self._learn_phase(self.job.symbols)
         now_ms = self.exchange.now_ms()
@@ -413,16 +415,7 @@ class Backfill(Session):
             connection.commit()
 
 
-def epoch_ms(time: datetime) -> int:
-    """A time in epoch ms; without a zone it is UTC."""
-    return int(_utc(time).timestamp() * 1000)
-
-
 def backward(start: datetime, end: datetime) -> BadParameter:
     """The error that a range which ends before it starts is."""
-    first, last = (f"{_utc(it).astimezone(UTC):%Y-%m-%d %H:%M}" for it in (start, end))
+    first, last = (f"{utc(it):%Y-%m-%d %H:%M}" for it in (start, end))
     return BadParameter(f"start: {first} is not before the end, {last}; the end is not included")
-
-
-def _utc(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

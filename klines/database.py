@@ -16,7 +16,8 @@ from typing import TypeVar
 
 import duckdb
 
-from klines.errors import BadDatabase, BadParameter, DatabaseBusy
+from klines.errors import BadDatabase, BadParameter, DatabaseBusy, NotStored
+from klines.turn import first, give_way
 
 MIGRATIONS = (
     """
@@ -124,6 +125,17 @@ MIGRATIONS = (
         clustered_at TIMESTAMP NOT NULL
     );
     """,
+    """
+    ALTER TABLE symbols ADD COLUMN base VARCHAR;               -- of exchangeInfo, as these
+    ALTER TABLE symbols ADD COLUMN quote VARCHAR;
+    ALTER TABLE symbols ADD COLUMN status VARCHAR;             -- TRADING, BREAK, …; GONE: not listed any more
+    ALTER TABLE symbols ADD COLUMN contract_type VARCHAR;      -- of futures: PERPETUAL, CURRENT_QUARTER, …
+    ALTER TABLE symbols ADD COLUMN first_seen TIMESTAMP;       -- UTC, when exchangeInfo first listed it
+    ALTER TABLE symbols ADD COLUMN unseen_at TIMESTAMP;        -- and when it last did not, before that
+    ALTER TABLE symbols ADD COLUMN delisted_at TIMESTAMP;      -- UTC, when it was first seen not to trade
+    ALTER TABLE symbols ADD COLUMN last_checked TIMESTAMP;     -- UTC, when exchangeInfo was last asked
+    """,
+    (Path(__file__).parent / "views.sql").read_text(),
 )
 """The schema, as the steps that lead to it; a file holds the number of steps it has taken."""
 
@@ -143,13 +155,36 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     Raises DatabaseBusy, BadDatabase, BadParameter.
     """
     check_place(path)
-    connection = _when_free(lambda: duckdb.connect(str(path)), path, deadline_s)
+    with first(path):
+        connection = _when_free(lambda: duckdb.connect(str(path)), path, deadline_s)
     try:
         connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'")
         _migrate(connection, path)
         yield connection
     finally:
         connection.close()
+
+
+def opened_to_read(path: Path, deadline_s: float) -> duckdb.DuckDBPyConnection:
+    """The database in use, for reading, which keeps everybody who wants to write out until it is closed.
+
+    Waits as `opened` does, and lets those who wait to write go first. Raises DatabaseBusy, BadDatabase, BadParameter.
+    """
+    give_way(path, deadline_s)
+    return read_only(path, deadline_s)
+
+
+def read_only(path: Path, deadline_s: float) -> duckdb.DuckDBPyConnection:
+    """A database that is not, or only now and then, written; times are UTC. Raises as `opened_to_read`."""
+    connection = _when_free(lambda: duckdb.connect(str(path), read_only=True), path, deadline_s)
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        if not _version(connection, path):
+            raise BadDatabase(f"{path} has no klines")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextlib.contextmanager
@@ -159,6 +194,7 @@ def attached(connection: duckdb.DuckDBPyConnection, path: Path, deadline_s: floa
     Waits as `opened` does. Raises DatabaseBusy, BadDatabase, BadParameter.
     """
     attach = f"ATTACH {quoted(path)} AS {name} (READ_ONLY)"
+    give_way(path, deadline_s)
     _when_free(lambda: connection.execute(attach), path, deadline_s)
     try:
         yield
@@ -194,6 +230,17 @@ def check_place(path: Path) -> None:
         raise BadParameter(f"KLINES_DATABASE: {path} is not writable for this user")
     if path.exists() and path.stat().st_size and _MAGIC not in _head(path):
         raise BadDatabase(f"KLINES_DATABASE: {path} is no DuckDB database; name one, or a file that does not exist yet")
+
+
+def check_readable(path: Path) -> None:
+    """Raises NotStored where there is no database at `path`, BadParameter where it can't be read.
+
+    The file itself is not opened: closing it again would give up the lock of a connection that this process has to it.
+    """
+    if not path.exists():
+        raise NotStored(f"there is no database at {path}; `make run` makes it, KLINES_DATABASE says where")
+    if path.is_dir() or not os.access(path, os.R_OK):
+        raise BadParameter(f"{path} is {'a folder' if path.is_dir() else 'not readable for this user'}")
 
 
 def _head(path: Path) -> bytes:
@@ -233,6 +280,8 @@ def _unusable(error: duckdb.Error, path: Path) -> BadDatabase | BadParameter | d
     text = str(error)
     if "version number" in text:
         return BadDatabase(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade klines' packages")
+    if "in-memory database" in text:  # what DuckDB makes of the name of a CSV file
+        return BadDatabase(f"{path} is no DuckDB database")
     if "not a valid DuckDB database" in text or "Serialization Error" in text:
         return BadDatabase(f"KLINES_DATABASE: {path} is damaged: {text.splitlines()[0]}")
     if isinstance(error, duckdb.IOException):
@@ -241,10 +290,8 @@ def _unusable(error: duckdb.Error, path: Path) -> BadDatabase | BadParameter | d
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Bring the schema to this version, in one transaction; refuses a newer one, and a foreign database."""
+    """Bring the schema to this version, in one transaction."""
     version = _version(connection, path)
-    if version > len(MIGRATIONS):
-        raise BadDatabase(f"{path} has schema {version}, this klines knows {len(MIGRATIONS)}: upgrade klines")
     if version == len(MIGRATIONS):
         return
     connection.begin()
@@ -257,9 +304,12 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """The file's; 0 for an empty one. Raises BadDatabase for a newer one than is known here, and a foreign database."""
     tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if "schema_version" in tables:
         [(version,)] = connection.execute("SELECT version FROM schema_version").fetchall()
+        if version > len(MIGRATIONS):
+            raise BadDatabase(f"{path} has schema {version}, this klines knows {len(MIGRATIONS)}: upgrade klines")
         return int(version)
     if tables & {"klines", "gaps"}:
         raise BadDatabase(f"{path} has a table named klines that is not ours; KLINES_DATABASE must name another file")

@@ -20,6 +20,7 @@ KlinesError
     ├── BadParameter   a parameter or setting
     ├── DatabaseBusy   another process holds the file
     ├── BadDatabase    no DuckDB file, or one from a newer version
+    ├── NotStored      a reader asks for what is not there
     └── NoRoom         too little free disk
 """
 
@@ -113,6 +114,10 @@ class DatabaseBusy(Unusable):
 
 class BadDatabase(Unusable):
     """The file is no DuckDB database, or one that this version can't read."""
+
+
+class NotStored(Unusable):
+    """What a reader asked for is not there; the text says what is."""
 
 
 class NoRoom(Unusable):

@@ -45,10 +45,28 @@ FRESH_MS = 300_000
 
 
 class Entry(NamedTuple):
-    """A symbol in exchangeInfo: its status, and of futures when their contract ends."""
+    """A symbol in exchangeInfo: its status and assets, and of futures the type of contract and when it ends."""
 
     status: str
     delivery_ms: int | None
+    base: str | None = None
+    quote: str | None = None
+    contract_type: str | None = None
+
+
+def entries(info: Any) -> dict[str, Entry]:
+    """The symbols of an answer to exchangeInfo, of any market; raises BadAnswer where it is none."""
+    try:
+        return {
+            it["symbol"]: Entry(
+                str(it.get("status", it.get("contractStatus"))),
+                it.get("deliveryDate"),
+                *(it.get(name) for name in ("baseAsset", "quoteAsset", "contractType")),
+            )
+            for it in info["symbols"]
+        }
+    except (TypeError, KeyError, AttributeError):
+        raise BadAnswer(f"the answer is no exchangeInfo: {info!r:.200}") from None
 
 
 class Exchange:
@@ -127,21 +145,13 @@ class Exchange:
         """Those of `symbols` that the exchange says are TRADING; all of them when it can't be asked."""
         try:
             info = await self._ask(lambda: self._client.info(symbols), weight=self.market.info_weight)
-            entries = {entry["symbol"]: entry.get("status", entry.get("contractStatus")) for entry in info["symbols"]}
-            return {symbol for symbol in symbols if entries.get(symbol) == "TRADING"}
-        except (KlinesError, Spent, TypeError, KeyError, AttributeError):
+            return {symbol for symbol, entry in entries(info).items() if entry.status == "TRADING"} & set(symbols)
+        except (KlinesError, Spent):
             return set(symbols)
 
     async def entries(self) -> dict[str, Entry]:
         """What exchangeInfo says of each symbol that it lists; raises Retry or Stop."""
-        info = await self._ask(self._client.all_info, weight=self.market.info_weight)
-        try:
-            return {
-                it["symbol"]: Entry(str(it.get("status", it.get("contractStatus"))), it.get("deliveryDate"))
-                for it in info["symbols"]
-            }
-        except (TypeError, KeyError, AttributeError):
-            raise BadAnswer(f"the answer is no exchangeInfo: {info!r:.200}") from None
+        return entries(await self._ask(self._client.all_info, weight=self.market.info_weight))
 
     async def last_trade(self, symbol: str, interval: Interval, last_ms: int) -> int:
         """The open time, in ms, of the last kline up to `last_ms` in which anything was traded; `last_ms` for none.

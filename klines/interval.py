@@ -41,6 +41,21 @@ class Interval:
             return f"(epoch_ms({column}) - {self.phase_ms}) // {self.length_ms}"
         return f"(year({column}) * 12 + month({column}) - {1 + _EPOCH_MONTH})"
 
+    def sql_start(self, index: str) -> str:
+        """`start` as a SQL expression of an index, a TIMESTAMP."""
+        if self.length_ms:
+            return f"epoch_ms(({index}) * {self.length_ms} + {self.phase_ms})"
+        return f"(TIMESTAMP '1970-01-01' + to_months(({index})::INTEGER))"
+
+    def is_made_of(self, part: Interval) -> bool:
+        """Whether each slot is some whole slots of `part`, two or more."""
+        if not (part.length_ms and part.is_phase_known and self.is_phase_known):
+            return False
+        if not self.length_ms:
+            return DAY % part.length_ms == 0 and part.phase_ms % DAY == 0
+        is_aligned = (self.phase_ms - part.phase_ms) % part.length_ms == 0
+        return self.length_ms > part.length_ms and self.length_ms % part.length_ms == 0 and is_aligned
+
     def start(self, index: int) -> int:
         """The open time, in ms, of slot `index`."""
         if self.length_ms:

@@ -30,3 +30,32 @@ def check_symbols(symbols: list[str] | None) -> list[str] | None:
     if not symbols:
         raise ValueError("name at least one symbol, as in BTCUSDT")
     return list(dict.fromkeys(check_symbol(symbol) for symbol in symbols))
+
+
+ENTRY_PATTERN = r"^!?[^\sa-z!-),/:->@\[-^`{-~\x00-\x1f]+$"
+"""Of a symbol or a pattern of symbols: as SYMBOL_PATTERN, with `*` and `?`, and one `!` at the beginning."""
+
+
+def is_pattern(entry: str) -> bool:
+    """Whether it takes symbols that match, or takes some away, and is no symbol itself."""
+    return entry.startswith("!") or "*" in entry or "?" in entry
+
+
+def check_entry(entry: Any) -> str:
+    """The entry itself; raises ValueError unless it is a symbol, or a pattern such as *USDT or !USDC*."""
+    if isinstance(entry, str) and is_pattern(entry):
+        literal = entry.removeprefix("!").replace("*", "").replace("?", "")
+        if literal or entry in ("*", "!*"):
+            if literal:
+                check_symbol(literal)
+            return entry
+    return check_symbol(entry)
+
+
+def check_entries(entries: list[str] | None) -> list[str] | None:
+    """The list without repetitions; raises ValueError when it takes nothing or an entry is none."""
+    if entries is None:
+        return None
+    if all(str(entry).startswith("!") for entry in entries):
+        raise ValueError("name at least one symbol, as in BTCUSDT, or a pattern, as in *USDT")
+    return list(dict.fromkeys(check_entry(entry) for entry in entries))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Self
 
@@ -16,6 +16,7 @@ from klines.exchange import LATE_PAUSES_S, Exchange
 from klines.freshness import UNKNOWN, Freshness, Standing, freshness, state
 from klines.incidents import Followed, Incident, Seen, follow, going_on, write
 from klines.interval import INTERVALS, Interval
+from klines.listings import joined
 from klines.market import MARKETS, Market, check_interval
 from klines.outcome import Facts, Outcome, conclude, reason
 from klines.plan import Want, share_out
@@ -89,6 +90,7 @@ class Run(Session):
 
     def plan(self) -> list[str]:
         """The symbols of which klines are missing."""
+        self.job = replace(self.job, symbols=self._matched(self.job.symbols))
         self._quarantined = self._learn_phase(self.job.symbols)
         if not self.interval.is_phase_known:
             return []
@@ -104,6 +106,7 @@ class Run(Session):
                 now_ms=now_ms,
                 lookback_ms=int(self.job.lookback.total_seconds() * 1000),
                 since_ms=self._since_ms,
+                joined_ms=joined(connection, self.job.market, self.job.symbols),
             )
         self._due_ms = self.interval.step(self.interval.floor(now_ms), -1)
         share_out(found, self.interval, self.job.market.page_slots(self.interval), self._pages)

@@ -13,12 +13,16 @@ import duckdb
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from klines.bans import active_ban, remember_ban
-from klines.coverage import Coverage, coverage
+from klines.choice import choose
 from klines.database import opened
-from klines.errors import Interrupted, KlinesError, Stop, UnknownSymbol
+from klines.errors import BadParameter, Interrupted, KlinesError, Retry, Stop, UnknownSymbol, Unreachable
 from klines.exchange import Exchange
 from klines.interval import Interval
+from klines.last_days import Coverage, coverage
+from klines.listings import EVERY_MS, SOONEST_MS, Known, known, note
+from klines.names import is_pattern
 from klines.wanted import a_stored_time
+from klines.weight import Spent
 
 AFTERWARDS_S = 1.0
 """How long a run waits for the file for what is only news, when everything is stored."""
@@ -98,6 +102,43 @@ class Session:
 
     def _enter_ban(self, connection: duckdb.DuckDBPyConnection, error: Stop) -> None:
         remember_ban(connection, self.market.pool, error, now_ms=machine_ms(), exchange_now_ms=self.exchange.now_ms())
+
+    def _matched(self, entries: Sequence[str]) -> list[str]:
+        """The symbols that names and patterns take. What exchangeInfo said is good for an hour, and for longer where it
+        can't be had now, but for a minute only where a pattern matches nothing."""
+        if not any(map(is_pattern, entries)):
+            return list(entries)
+        try:
+            return choose(entries, self._trading(EVERY_MS), self.market.name)
+        except BadParameter:
+            return choose(entries, self._trading(SOONEST_MS), self.market.name)
+
+    def _trading(self, age_ms: int) -> Sequence[str]:
+        """The symbols that trade; raises Unreachable where nobody can say."""
+        it = self._known(age_ms)
+        if not it.checked_ms:
+            raise Unreachable("which symbols there are is not known yet, and exchangeInfo can't be had")
+        return it.trading
+
+    def _known(self, age_ms: int) -> Known:
+        """What is known of the market's symbols; asked of exchangeInfo again where that is `age_ms` old."""
+        with self._opened() as connection:
+            it = known(connection, self.market, self.exchange.now_ms())
+        is_old = self.exchange.now_ms() - it.checked_ms >= age_ms
+        return self._look_up_symbols() or it if is_old else it
+
+    def _look_up_symbols(self) -> Known | None:
+        """Enter what exchangeInfo says into the table `symbols`, which stays as it is where nothing can be had."""
+        try:
+            entries = self._call(self.exchange.entries)
+        except (Retry, Spent):
+            return None
+        if not entries:
+            return None
+        now_ms = self.exchange.now_ms()
+        with self._opened() as connection:
+            note(connection, self.market, entries, now_ms)
+            return known(connection, self.market, now_ms)
 
     def _learn_phase(self, symbols: Sequence[str]) -> list[str]:
         """Take the interval's phase from a stored kline, else from the exchange's newest of one of the symbols.

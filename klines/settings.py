@@ -12,8 +12,8 @@ from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, TypeAdapter, V
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from klines.database import check_place
-from klines.errors import BadParameter
-from klines.names import check_symbol, check_symbols
+from klines.errors import BadParameter, Unusable
+from klines.names import check_entries, check_entry
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TEN_SYMBOLS = [
@@ -48,7 +48,7 @@ def _in_checkout(value: Path) -> Path:
 
 
 Url = Annotated[str, AfterValidator(_url)]
-Symbol = Annotated[str, AfterValidator(check_symbol)]
+Entry = Annotated[str, AfterValidator(check_entry)]
 
 
 class Settings(BaseSettings):
@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KLINES_", env_file=CHECKOUT / ".env", extra="ignore")
 
     database: Annotated[Path, AfterValidator(_in_checkout)] = CHECKOUT / "klines.duckdb"
-    symbols: Annotated[list[Symbol], NoDecode, BeforeValidator(_names), AfterValidator(check_symbols)] = TEN_SYMBOLS
+    symbols: Annotated[list[Entry], NoDecode, BeforeValidator(_names), AfterValidator(check_entries)] = TEN_SYMBOLS
     since: date | None = None
     spot_url: Url = "https://api.binance.com"
     usdm_url: Url = "https://fapi.binance.com"
@@ -76,13 +76,27 @@ class Settings(BaseSettings):
         return int(datetime(self.since.year, self.since.month, self.since.day, tzinfo=UTC).timestamp()) * 1000
 
 
-def load() -> Settings:
-    """The settings in force; raises BadParameter or BadDatabase, naming the variable and what is allowed."""
+def parse() -> Settings:
+    """The settings in force; raises BadParameter, naming the variable and what is allowed."""
     try:
-        settings = Settings()
+        return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = f"KLINES_{str(first['loc'][0]).upper()}"
         raise BadParameter(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def load() -> Settings:
+    """The settings of one who writes: `parse`, and the database can be there; raises BadParameter or BadDatabase."""
+    settings = parse()
     check_place(settings.database)
     return settings
+
+
+def database_name() -> str:
+    """The name of the database's file, for the name of a run; with settings that can't be used, as the run itself says,
+    it is `klines`."""
+    try:
+        return load().database.name
+    except Unusable:
+        return "klines"

@@ -13,9 +13,9 @@ import polars as pl
 from klines.errors import UnknownSymbol
 from klines.files import File
 from klines.findings import findings, islands, slots
-from klines.gaps import read_gaps, write_gaps
 from klines.interval import HOUR, Interval
 from klines.ledger import owe, revise
+from klines.ledger_rows import read_gaps, write_gaps
 from klines.market import Market
 from klines.merge import Bulk, merge_rows, prepare, stage
 from klines.plan import Want

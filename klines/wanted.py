@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 import polars as pl
 
-from klines.gaps import read_gaps, write_gaps
 from klines.interval import DAY, Interval
 from klines.ledger import Gap, due
+from klines.ledger_rows import read_gaps, write_gaps
 from klines.market import Market
 from klines.plan import Want, newest_page
 from klines.totals import Totals
@@ -31,6 +31,7 @@ def wants(
     now_ms: int,
     lookback_ms: int,
     since_ms: int | None = None,
+    joined_ms: Mapping[str, int] | None = None,
 ) -> tuple[list[Want], dict[str, int]]:
     """Per symbol what a run should ask for: `lookback` and all since the last stored kline, less what is stored or
     settled, and what the ledger has due. Symbols of which nothing is missing are left out.
@@ -38,7 +39,7 @@ def wants(
     Returns it with the open time, in ms, of each symbol's newest stored kline.
 
     `now_ms` is the exchange's clock. A symbol with nothing stored begins at `since_ms`, or `lookback_ms` ago, or where
-    the ledger says that it began.
+    the ledger says that it began; one that was listed meanwhile at `joined_ms`.
     What does not fit into a symbol's newest page is entered into the ledger as due before this returns.
     """
     end_ms = interval.floor(now_ms)
@@ -49,7 +50,8 @@ def wants(
     ledger = read_gaps(connection, market.name, interval.name, symbols)
     found = []
     for symbol in symbols:
-        start_ms = _start(interval, min(from_ms, interval.step(end_ms, -1)), last_ms.get(symbol), since_ms)
+        oldest_ms = min(from_ms, interval.step(end_ms, -1), interval.floor((joined_ms or {}).get(symbol, from_ms)))
+        start_ms = _start(interval, oldest_ms, last_ms.get(symbol), since_ms)
         start_ms = min([start_ms, *(gap.window.start_ms for gap in ledger[symbol] if symbol not in last_ms)])
         gaps = _gaps(stored.get(symbol, []), ledger[symbol], start_ms, end_ms, now_ms)
         if gaps:

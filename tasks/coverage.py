@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from prefect.artifacts import create_markdown_artifact
 
-from klines.coverage import COMPLETE, EXPLAINED, MISSING, NOTHING, Coverage, said
+from klines.last_days import COMPLETE, EXPLAINED, MISSING, NOTHING, Coverage, said
 from tasks.artifacts import AMBER, GREEN, PALE, RED, bar, table
 
 EVERY = timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""Fetching, mapped over symbols: one task run each up to 50 symbols, at most 8 batches above."""
+"""Fetching, mapped over symbols: one task run each up to 50 symbols, above that one for every 250."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tasks.retry import may_pass
 
 SINGLE = 50
 """Up to so many symbols each has a task run of its own."""
-BATCHES = 8
+BATCH = 250
+"""Up to so many symbols have a task run together when they are more than that: one event loop makes all the requests,
+so more task runs make none of it faster, and Prefect records each of them."""
 AGAIN = 20
 """So many symbols that failed in a batch are mapped again, one task run each."""
 
@@ -43,10 +45,15 @@ def fetch(symbol: str, run: Run) -> None:
         raise error
 
 
+def batches_of(symbols: int) -> int:
+    """How many batches so many symbols are."""
+    return -(-symbols // BATCH)
+
+
 def fetch_missing(run: Run, symbols: list[str]) -> None:
     """Fetch what is missing of `symbols`; failures end up in the run, and in the task runs' states."""
     if len(symbols) > SINGLE:
-        size = -(-len(symbols) // BATCHES)
+        size = -(-len(symbols) // batches_of(len(symbols)))
         batches = [symbols[start : start + size] for start in range(0, len(symbols), size)]
         names = [f"{len(batch)} symbols, {batch[0]} to {batch[-1]}" for batch in batches]
         wait(fetch_batch.map(names, batches, unmapped(run)))

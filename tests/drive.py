@@ -92,7 +92,7 @@ def backfill_once(
             run.health()
             plan = run.plan()
             if job.dry_run:
-                return Outcome("Completed", planned(len(job.symbols), plan.total, plan.seconds))
+                return Outcome("Completed", planned(len(run.job.symbols), plan.total, plan.seconds))
             if plan.chunks:
                 with ThreadPoolExecutor(8) as threads:
                     for loading in [threads.submit(run.load, chunk) for chunk in plan.chunks]:

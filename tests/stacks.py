@@ -9,10 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import yaml
@@ -78,9 +80,17 @@ def read_until(process: subprocess.Popen[str], wanted: Callable[[str], Any]) -> 
 
 
 def ask(environment: dict[str, str], method: str, path: str, body: Any = None) -> Any:
-    """A request to the stack's Prefect server, as the UI makes it."""
+    """A request to the stack's Prefect server, as the UI makes it; again while that says (503) that it is locked."""
     url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api{path}"
     data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data, {"Content-Type": "application/json"}, method=method), timeout=30) as answer:
-        text = answer.read()
-    return json.loads(text) if text else None
+    request = Request(url, data, {"Content-Type": "application/json"}, method=method)
+    until_s = time.monotonic() + 20
+    while True:
+        try:
+            with urlopen(request, timeout=30) as answer:
+                text = answer.read()
+            return json.loads(text) if text else None
+        except HTTPError as error:
+            if error.code != 503 or time.monotonic() > until_s:
+                raise
+            time.sleep(0.5)

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-KLINES, TASKS, FLOWS = (sorted((ROOT / folder).rglob("*.py")) for folder in ("klines", "tasks", "flows"))
+KLINES, TASKS, FLOWS, EXPLORER = (
+    sorted((ROOT / folder).rglob("*.py")) for folder in ("klines", "tasks", "flows", "explorer")
+)
 IO = {"aiohttp", "anyio", "asyncio", "binance", "duckdb", "os", "prefect", "random", "requests", "socket", "time"}
 
 
@@ -37,14 +39,21 @@ def public(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunction
 
 def test_there_are_layers() -> None:
     """The checks below look at something."""
-    assert all([KLINES, TASKS, FLOWS])
+    assert all([KLINES, TASKS, FLOWS, EXPLORER])
 
 
 @pytest.mark.parametrize("path", KLINES, ids=lambda path: path.stem)
 def test_the_domain_knows_no_layer_above(path: Path) -> None:
     """`klines/` imports neither Prefect nor tasks, flows and tests; python-binance lives in one module."""
-    assert set() == imported(path) & {"prefect", "tasks", "flows", "tests", "stack", "benchmarks"}
+    assert set() == imported(path) & {"prefect", "tasks", "flows", "explorer", "tests", "stack", "benchmarks"}
     assert path.stem == "exchange" or "binance" not in imported(path)
+
+
+@pytest.mark.parametrize("path", EXPLORER, ids=lambda path: path.stem)
+def test_the_explorer_only_reads(path: Path) -> None:
+    """`explorer/` stands on `klines/` alone, and opens the database as users do: through `klines.connect`."""
+    assert set() == imported(path) & {"prefect", "tasks", "flows", "tests", "stack", "benchmarks", "binance"}
+    assert "duckdb.connect" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
@@ -81,9 +90,9 @@ def test_the_arithmetic_is_pure() -> None:
     assert {"ledger", "outcome", "plan", "window"} <= pure
 
 
-@pytest.mark.parametrize("path", KLINES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*KLINES, *EXPLORER], ids=lambda path: path.stem)
 def test_everything_public_is_explained(path: Path) -> None:
-    """Every module, public class, function and method of `klines/` has a docstring."""
+    """Every module, public class, function and method of `klines/` and `explorer/` has a docstring."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert [] == [node.name for node in public(tree.body) if not ast.get_docstring(node)]
     assert ast.get_docstring(tree)

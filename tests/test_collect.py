@@ -29,7 +29,7 @@ def test_first_run_stores_one_lookback_exactly_as_published(exchange: StandIn, d
 
 def test_open_kline_is_never_stored(exchange: StandIn, database: Path) -> None:
     """The exchange answers with the kline that still forms when a window reaches now; it is never stored."""
-    exchange.freeze(NOON + 59_999)
+    exchange.freeze(NOON + 30_000)
     collect_once(exchange, database, ["BTCUSDT"])
 
     assert at(-1) == stored(database, "BTCUSDT")[-1][0]

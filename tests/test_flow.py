@@ -13,6 +13,9 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import ParameterTypeError
 
 from flows.collect import collect
+from flows.maintain import maintain
+from flows.publish import publish
+from tasks.fetch import batches_of
 from tests.drive import NOON, query
 from tests.exchange import StandIn
 
@@ -73,8 +76,34 @@ def test_one_failing_symbol_of_twenty(exchange: StandIn, database: Path) -> None
     assert [(20, 200)] == query(database, "SELECT count(DISTINCT symbol), count(*) FROM klines")
 
 
-def test_above_fifty_symbols_batches_and_the_failing_ones_by_name(exchange: StandIn) -> None:
-    """Above 50 symbols there are at most 8 batches; those that failed are mapped again as task runs of their own, with
+def kept_events(prefix: str) -> list[str]:
+    """The names of the newest events in the server's database that begin so."""
+    with get_client(sync_client=True) as client:
+        asked = {"filter": {"event": {"prefix": [prefix]}}, "limit": 50}
+        return [it["event"] for it in client.request("POST", "/events/filter", json=asked).json()["events"]]
+
+
+@pytest.mark.usefixtures("exchange")
+def test_events_of_task_runs_are_not_kept() -> None:
+    """The server's database has the task runs and the events of flow runs and of klines, but none of task runs: they
+    would be most of it."""
+    assert 2 + 3 == len(task_runs(run(symbols(3))))
+    until_s = time.monotonic() + 30
+    while not kept_events("klines.collected") and time.monotonic() < until_s:
+        time.sleep(0.2)
+    assert kept_events("klines.collected")
+    assert kept_events("prefect.flow-run.")
+    assert [] == kept_events("prefect.task-run.")
+
+
+@pytest.mark.parametrize(("symbols", "batches"), [(51, 1), (250, 1), (251, 2), (600, 3), (1500, 6)])
+def test_how_many_batches(symbols: int, batches: int) -> None:
+    """As few as have 250 symbols or less: what Prefect records of a minute grows with its task runs."""
+    assert batches == batches_of(symbols)
+
+
+def test_above_fifty_symbols_a_batch_and_the_failing_ones_by_name(exchange: StandIn) -> None:
+    """Above 50 symbols they are fetched in a batch; those that failed are mapped again as task runs of their own, with
     retries, so that one who recovers is stored in the same run."""
     exchange.fault("S03USDT", "status", status=500, times=1)
     exchange.fault("S55USDT", "reset")
@@ -82,9 +111,9 @@ def test_above_fifty_symbols_batches_and_the_failing_ones_by_name(exchange: Stan
     assert state.name == "Degraded"
     assert "stored 590 klines of 60 symbols" in str(state.message)
     shown = task_runs(state)
-    batches = [name for name in shown if "symbols," in name]
-    assert 8 == len(batches)
-    assert all(shown[name] == ("COMPLETED", 1) for name in batches)
+    assert {"fetch 60 symbols, S00USDT to S59USDT": ("COMPLETED", 1)} == {
+        name: shown[name] for name in shown if "symbols," in name
+    }
     assert {"fetch S03USDT": ("COMPLETED", 1), "fetch S55USDT": ("FAILED", 4)} == {
         name: shown[name] for name in shown if name.startswith("fetch S")
     }
@@ -157,8 +186,7 @@ def test_wrong_clock_is_logged_and_nothing_else(
     assert [(10,)] == query(database, "SELECT count(*) FROM klines")
 
     caplog.clear()
-    exchange.set_clock(offset_ms=600_000)
-    exchange.freeze(int(time.time() * 1000))
+    exchange.set_clock(offset_ms=0)
     assert "Completed" == run(symbols(1)).name
     assert "this machine's clock" not in caplog.text
 
@@ -201,3 +229,12 @@ def test_bad_settings_fail_the_run_before_any_request(
     assert str(state.message).startswith(name)
     assert "\n" not in str(state.message)
     assert [] == exchange.requests
+
+
+@pytest.mark.parametrize("flow", [maintain, publish])
+def test_bad_settings_of_flows_that_are_named_by_the_database(flow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run is Failed with the setting's name: that it can't be named by its database does not stop it before."""
+    monkeypatch.setenv("KLINES_DATABASE", "/nowhere/klines.duckdb")
+    state = flow(return_state=True)
+    assert ("FAILED", "Failed") == (state.type.value, state.name)
+    assert "KLINES_DATABASE: the folder /nowhere does not exist" in str(state.message)

@@ -6,9 +6,9 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from klines.coverage import COMPLETE, EXPLAINED, MISSING, NOTHING, coverage, said
 from klines.database import opened
 from klines.freshness import Freshness
+from klines.last_days import COMPLETE, EXPLAINED, MISSING, NOTHING, coverage, said
 from klines.run import Job, Run
 from klines.settings import Settings
 from klines.timeliness import timeliness

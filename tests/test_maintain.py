@@ -48,7 +48,7 @@ FILLING = """
     INSERT INTO restatements SELECT 'spot', 'S1USDT', '1m', epoch_ms({start}::BIGINT + n * 60000), 'old', 'new', 'rest',
                                     epoch_ms(n) FROM range(7) notes(n);
     INSERT INTO archive_files SELECT 'data/' || n, 'sum', n, epoch_ms(n), NULL FROM range(9) files(n);
-    INSERT INTO symbols SELECT 'spot', 'S' || n || 'USDT', NULL, NULL FROM range(4) symbols(n);
+    INSERT INTO symbols (market, symbol) SELECT 'spot', 'S' || n || 'USDT' FROM range(4) symbols(n);
     CREATE TABLE theirs AS SELECT 42 AS answer; -- whatever else a user keeps in the file
 """
 
@@ -247,9 +247,9 @@ def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
         child.kill()
 
 
-def test_who_writes_meanwhile_loses_nothing_and_hardly_waits(filled: Path) -> None:
-    """Each minute that is stored while the copy is made is in the new file, and each value that changes; nobody who
-    writes waits for two seconds."""
+def test_who_writes_meanwhile_loses_nothing(filled: Path) -> None:
+    """Each minute that is stored while the copy is made is in the new file, and each value that changes. How long who
+    writes waits is measured by benchmarks/maintain.py."""
     before = query(filled, "SELECT count(*) FROM klines")[0][0]
     with writing(filled) as child, Maintenance(filled, NOON) as run:
         plan(run)
@@ -262,7 +262,6 @@ def test_who_writes_meanwhile_loses_nothing_and_hardly_waits(filled: Path) -> No
         child.kill()
         waits_s = [float(line) for line in child.stdout or ()]
     assert 5 < len(waits_s)
-    assert 2 > max(waits_s)
     new = query(
         filled, f"SELECT volume FROM klines WHERE symbol = 'S1USDT' AND epoch_ms(open_time) >= {NOON} ORDER BY 1"
     )

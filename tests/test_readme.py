@@ -7,13 +7,15 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from klines.outcome import STATES
 from klines.settings import CHECKOUT, Settings
-from tests.drive import collect_once, query
+from tests.drive import collect_once, ms, query
 from tests.exchange import StandIn
 
 README = (CHECKOUT / "README.md").read_text()
@@ -27,12 +29,33 @@ def blocks(language: str) -> list[str]:
 def test_every_query_answers(exchange: StandIn, database: Path) -> None:
     """Each sql block runs on a database that a run has filled, and the first one has the answer's columns."""
     exchange.list("ETHUSDT", since_ms=exchange.now_ms() - 600_000)
-    collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"], lookback=timedelta(hours=3))
     answers = [query(database, sql) for sql in blocks("sql")]
 
-    assert 3 == len(answers)
-    assert [3, 4] == [len(answers[0]), len(answers[0][0])]
-    assert ["not_listed"] == [reason for _, reason, *_ in answers[2]]
+    assert [3, 0, 3, 2, 3, 3, 2, 1] == [len(answer) for answer in answers]
+    assert 4 == len(answers[0][0])
+    assert ["not_listed"] == [reason for _, reason, *_ in answers[-1]]
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_every_recipe_works(exchange: StandIn, database: Path, tmp_path: Path, number: int) -> None:
+    """Each python block runs from another folder on a day that is collected, and what it writes can be read again."""
+    recipe = blocks("python")[number]
+    if "to_pandas" in recipe:
+        pytest.importorskip("pandas")
+    exchange.freeze(ms("2026-11-24T12:00:05"))
+    collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"], lookback=timedelta(hours=13))
+    environment = os.environ | {"KLINES_DATABASE": str(database), "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run([sys.executable, "-c", recipe], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "" == done.stderr
+    if "parquet" in recipe:
+        expected = query(database, "SELECT symbol, open_time, close FROM klines ORDER BY ALL")
+        sql = "SELECT symbol, open_time, close FROM 'parquet/*/*/*/*.parquet' ORDER BY ALL"
+        assert expected == query(database, sql.replace("parquet/*", f"{tmp_path}/parquet/*"))
+        assert 13 == pl.read_csv(tmp_path / "BTCUSDT-1h.csv").height
+        feather = pl.read_ipc(tmp_path / "BTC_USDT-5m.feather")
+        assert pl.Datetime("ms", "UTC") == feather.schema["date"]
+        assert 13 * 12 == feather.height
 
 
 @pytest.mark.timeout(180)

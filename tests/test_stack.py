@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from klines.settings import CHECKOUT
+from stack import AGAIN_S
 from tests import stacks
 from tests.drive import query
 from tests.exchange import StandIn
@@ -98,10 +99,11 @@ def test_scheduled_stored_stopped_and_started_again(
 
 
 def test_a_killed_worker_is_started_again(environment: dict[str, str], prefect_file: Path) -> None:
-    """A worker that is killed is started again, which is a line, and runs go on."""
+    """A worker that lived for long and is killed is started again, which is a line, and runs go on."""
     with stack(environment, prefect_file) as process:
-        for _ in range(3):
-            read_until(process, lambda line: line[2:3] == ":")
+        read_until(process, LINE.fullmatch)
+        lives_long_s = time.monotonic() + AGAIN_S
+        read_until(process, lambda _: time.monotonic() > lives_long_s)
         worker = int((Path(environment["PREFECT_HOME"]) / "stack.pids").read_text().split()[-1])
         os.kill(worker, signal.SIGKILL)
         read_until(process, lambda line: line.startswith("the worker ended (-9) and is started again"))

@@ -5,41 +5,33 @@ Screenshots are kept in `screenshots/`; look at them.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from klines.settings import CHECKOUT
-from tests import stacks
+from tests import chromium, stacks
+from tests.chromium import SCREENSHOTS
 from tests.exchange import StandIn
 from tests.stacks import LINE, ask, read_until, stack
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(BROWSER is None, reason="there is no Chromium: apt install chromium"),
-]
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
+pytestmark = [pytest.mark.timeout(300), chromium.needed]
 SYMBOLS = [f"{base}USDT" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "DOGE", "ADA", "TRX", "LINK", "AVAX")]
-SCREENSHOTS = CHECKOUT / "screenshots"
 
 
 class Browser:
     """Pages of one stack's UI, in a colour scheme and a size."""
 
-    def __init__(self, chromium: Any, environment: dict[str, str]) -> None:
+    def __init__(self, program: Any, environment: dict[str, str]) -> None:
         self.environment = environment
-        self._chromium = chromium
+        self._program = program
         self._address = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}"
 
     def open(
         self, path: str, wanted: str, name: str, scheme: str = "light", width: int = 1280, wait_s: int = 30
     ) -> Any:
         """The page at `path` once it shows `wanted`; a screenshot of it is kept."""
-        page = self._chromium.new_context(viewport={"width": width, "height": 1400}).new_page()
+        page = self._program.new_context(viewport={"width": width, "height": 1400}).new_page()
         page.add_init_script(f"localStorage.setItem('color-scheme', JSON.stringify('{scheme}'))")
         page.goto(self._address + path)
         page.get_by_text(wanted).first.wait_for(timeout=wait_s * 1000)
@@ -62,17 +54,14 @@ class Browser:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A browser, and a stack that has had two scheduled runs, in the second of which a symbol failed."""
     folder = tmp_path_factory.mktemp("ui")
-    SCREENSHOTS.mkdir(exist_ok=True)
-    with StandIn(any_symbol=True) as exchange, playwright.sync_playwright() as driver:
+    with StandIn(any_symbol=True) as exchange, chromium.launched() as program:
         environment = stacks.environment(folder, exchange.url, SYMBOLS)
         with stack(environment, stacks.prefect_file(folder)) as process:
             read_until(process, LINE.fullmatch)
             exchange.fault("AVAXUSDT", "status", status=500)
             exchange.set_clock(offset_ms=60_000)
             read_until(process, lambda line: "Degraded" in line)
-            chromium = driver.chromium.launch(executable_path=BROWSER, args=OPTIONS)
-            yield Browser(chromium, environment)
-            chromium.close()
+            yield Browser(program, environment)
 
 
 def test_runs_and_their_states(browser: Browser) -> None:
@@ -98,13 +87,13 @@ def test_a_run_tells_what_happened(browser: Browser) -> None:
 
 
 def test_deployments(browser: Browser) -> None:
-    """Every deployment of prefect.yaml is there; those of futures are off."""
+    """Every deployment of prefect.yaml is there; those of futures and of publish are off."""
     page = browser.open("/deployments", "every-minute", "deployments")
     shown = page.inner_text("body")
-    assert {"every-minute", "ad-hoc", "daily", "weekly", "usdm", "coinm"} <= set(shown.split())
+    assert {"every-minute", "ad-hoc", "daily", "weekly", "hourly", "usdm", "coinm"} <= set(shown.split())
     schedules = {it["name"]: [s["active"] for s in it["schedules"]] for it in browser.ask("/deployments/filter")}
     assert [True] == schedules["every-minute"]
-    assert [[False], [False], []] == [schedules[name] for name in ("usdm", "coinm", "ad-hoc")]
+    assert [[False]] * 3 + [[]] == [schedules[name] for name in ("usdm", "coinm", "hourly", "ad-hoc")]
 
 
 def test_the_form_of_a_backfill(browser: Browser) -> None:

@@ -13,7 +13,7 @@ from klines.exchange import FRESH_MS
 from klines.interval import DAY
 
 DAYS = 30
-SQL = (Path(__file__).parent / "coverage.sql").read_text()
+SQL = (Path(__file__).parent / "last_days.sql").read_text()
 NOTHING, COMPLETE, EXPLAINED, MISSING = "nothing", "complete", "explained", "missing"
 """A day: before the series began, or not trading; every kline stored; what lacks is explained; some is not."""
 

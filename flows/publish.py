@@ -1,0 +1,36 @@
+"""Publishing: a snapshot of the database for those who read it with SQL of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from klines import settings
+from klines.errors import KlinesError
+from klines.outcome import fail
+from klines.publish import Job
+from tasks.publish import snapshot
+from tasks.report import report
+
+
+@flow(name="publish", flow_run_name=settings.database_name, validate_parameters=True)
+def publish() -> State[Any]:
+    """Make a snapshot of the database, which klines.connect() opens instead of making one itself.
+
+    Who writes the file meanwhile is kept out for moments only. The snapshots before are deleted; who has one open keeps
+    it.
+    """
+    try:
+        job = Job.of(settings.load())
+        outcome = snapshot(job.database.name, job)
+    except KlinesError as error:
+        outcome = fail(error)
+    return report(outcome)
+
+
+if __name__ == "__main__":
+    from flows.shell import main
+
+    main(publish, Job.of)
