@@ -17,6 +17,7 @@ from typing import TypeVar
 import duckdb
 
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy, NotStored
+from klines.journal import close, mend
 from klines.turn import first, give_way
 
 MIGRATIONS = (
@@ -141,6 +142,12 @@ MIGRATIONS = (
 
 MEMORY = "1500MB"
 """What DuckDB may take, with its cache of the file: it would take most of the machine's."""
+_TO_WRITE = f"""
+    SET TimeZone = 'UTC';
+    SET memory_limit = '{MEMORY}';
+    SET checkpoint_threshold = '1TB';           -- klines.journal makes the checkpoint, at the end
+    PRAGMA disable_checkpoint_on_shutdown;
+"""
 _MAGIC = b"DUCK"
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
@@ -158,9 +165,10 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     with first(path):
         connection = _when_free(lambda: duckdb.connect(str(path)), path, deadline_s)
     try:
-        connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'")
+        connection.execute(_TO_WRITE)
         _migrate(connection, path)
         yield connection
+        close(connection, path)
     finally:
         connection.close()
 
@@ -253,6 +261,7 @@ def _when_free(open_it: Callable[[], _Opened], path: Path, deadline_s: float) ->
     wait_s = _FIRST_WAIT_S
     while True:
         try:
+            mend(path)
             return open_it()
         except duckdb.Error as error:
             busy = _busy(error, path)
@@ -282,7 +291,7 @@ def _unusable(error: duckdb.Error, path: Path) -> BadDatabase | BadParameter | d
         return BadDatabase(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade klines' packages")
     if "in-memory database" in text:  # what DuckDB makes of the name of a CSV file
         return BadDatabase(f"{path} is no DuckDB database")
-    if "not a valid DuckDB database" in text or "Serialization Error" in text:
+    if any(it in text for it in ("not a valid DuckDB database", "Serialization Error", "Corrupt database")):
         return BadDatabase(f"KLINES_DATABASE: {path} is damaged: {text.splitlines()[0]}")
     if isinstance(error, duckdb.IOException):
         return BadParameter(f"KLINES_DATABASE: {path} can't be opened: {text.splitlines()[0]}")

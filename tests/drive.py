@@ -17,6 +17,7 @@ from klines import audit, backfill
 from klines.audited import Part, conclude
 from klines.backfilled import planned
 from klines.errors import KlinesError
+from klines.journal import mend
 from klines.maintain import Maintenance
 from klines.outcome import Outcome, fail
 from klines.run import Job, Run
@@ -159,6 +160,7 @@ def maintain_once(database: Path, now_ms: int = NOON) -> Outcome:
 
 def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
     """The rows of one query, on a connection that is closed at once."""
+    mend(database)  # whoever wrote it may have been killed
     with duckdb.connect(str(database)) as connection:
         return connection.execute(sql).fetchall()
 

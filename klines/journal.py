@@ -1,0 +1,118 @@
+"""What a checkpoint of DuckDB writes over is kept beside the file until the checkpoint is done.
+
+DuckDB puts new metadata into free places of blocks that are in use, under one checksum a block: a process killed within
+such a write leaves a file that does not open any more (DuckDB 1.5.5; tests/test_journal.py shows it). With the blocks
+as they were before, it is the file of the checkpoint before, and its log has what was written since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+_HEADER = 3 * 4096
+"""Of a database file: what it is, and two places for what is in it, of which each checkpoint writes the older one."""
+_OFFSET, _DIGEST = 8, 32
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def journal_of(database: Path) -> Path:
+    """Where the journal of a database is, while there is one."""
+    target = database.resolve()
+    return target.with_name(f"{target.name}.journal")
+
+
+def close(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
+    """Bring the log into the database, which `connection` has open for writing, so that a kill loses nothing; close it.
+
+    Raises OSError or duckdb.Error, as on a full disk: the log then stays, and the next writer brings it in.
+    """
+    with _ONE_AT_A_TIME, database.open("rb", buffering=0) as file:
+        try:
+            _checkpoint(connection, database, file.fileno())
+        finally:
+            connection.close()  # first: closing the file gives up the locks that a connection has on it
+
+
+def mend(database: Path) -> None:
+    """Put back what a checkpoint that was killed has half overwritten.
+
+    Does nothing while a living process has the file open, or where this one may not write it.
+    """
+    journal = journal_of(database)
+    if not journal.exists():
+        return
+    if not database.exists():  # it was moved away, and the journal says nothing of the next one
+        journal.unlink()
+        return
+    with _ONE_AT_A_TIME, _locked(database) as file:
+        if file is not None and journal.exists():
+            _restore(file, journal.read_bytes())
+            journal.unlink()
+
+
+def _checkpoint(connection: duckdb.DuckDBPyConnection, database: Path, file: int) -> None:
+    journal = journal_of(database)
+    if journal.exists() or not Path(f"{database}.wal").exists():  # to be mended first; nothing was written
+        return
+    _write(journal, _blocks(connection, file))
+    connection.execute("CHECKPOINT")
+    journal.unlink()
+
+
+def _blocks(connection: duckdb.DuckDBPyConnection, file: int) -> bytes:
+    """The header, and each block that the next checkpoint may write over, after its offset."""
+    [(size,)] = connection.execute("SELECT block_size FROM pragma_database_size()").fetchall()
+    shared = connection.execute("SELECT block_id FROM pragma_metadata_info() WHERE free_blocks > 0").fetchall()
+    kept = [os.pread(file, _HEADER, 0), size.to_bytes(_OFFSET, "little")]
+    for (block,) in shared:
+        offset = _HEADER + block * size
+        kept += [offset.to_bytes(_OFFSET, "little"), os.pread(file, size, offset)]
+    return b"".join(kept)
+
+
+def _write(journal: Path, content: bytes) -> None:
+    """The journal, on disk whatever happens; with its digest, as one that is not whole says that nothing has begun."""
+    with journal.open("wb") as file:
+        file.write(hashlib.sha256(content).digest() + content)
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(journal.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _locked(database: Path) -> Iterator[int | None]:
+    """The open file, locked as DuckDB locks it; None where somebody has it, or it can't be opened."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = os.open(database, os.O_RDWR | os.O_CLOEXEC)
+            stack.callback(os.close, file)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield None
+        else:
+            yield file
+
+
+def _restore(file: int, journal: bytes) -> None:
+    """Write the blocks back, unless the checkpoint was completed, which its header tells, or never begun."""
+    content = journal[_DIGEST:]
+    whole = hashlib.sha256(content).digest() == journal[:_DIGEST]
+    if not whole or os.pread(file, _HEADER, 0) != content[:_HEADER]:
+        return
+    size = int.from_bytes(content[_HEADER : _HEADER + _OFFSET], "little")
+    for at in range(_HEADER + _OFFSET, len(content), _OFFSET + size):
+        offset = int.from_bytes(content[at : at + _OFFSET], "little")
+        os.pwrite(file, content[at + _OFFSET : at + _OFFSET + size], offset)
+    os.fsync(file)
