@@ -37,12 +37,14 @@ from klines.settings import CHECKOUT
 YEARS = 5
 YEAR_MINUTES = 525_600
 MONTH = INTERVALS["1M"]
+FREQTRADES = ["symbol", "open_time", "open", "high", "low", "close", "volume"]
+"""The columns of its files, and the symbol, which is their name."""
 END_MS = 1_767_225_600_000
 """2026-01-01."""
 
 
 class Question(NamedTuple):
-    """What is asked; `limit_s` is what it may take at 100 million rows."""
+    """What is asked; `limit_s` is what it may take at 100 million rows. No columns: all."""
 
     name: str
     symbols: list[str]
@@ -51,6 +53,7 @@ class Question(NamedTuple):
     interval: str
     tries: int
     limit_s: float
+    columns: list[str] | None = None
 
 
 def main() -> None:
@@ -127,10 +130,16 @@ def export(database: Path, folder: Path, symbols: list[str]) -> None:
 
 
 def compare(question: Question, database: Path, files: Path, python: Path) -> None:
-    """Ask both, and show a line."""
+    """Ask both for what the feather files have, and show a line; then for all columns."""
+    theirs = answered([str(python), "benchmarks/peers/feather.py", str(files), json.dumps(question._asdict())])
+    show(question._replace(columns=FREQTRADES), database, theirs)
+    show(question._replace(name=f"{question.name}, all 16 columns"), database, theirs)
+
+
+def show(question: Question, database: Path, theirs: dict[str, Any]) -> None:
+    """Ask, and show a line."""
     asked = json.dumps(question._asdict())
     ours = answered([sys.executable, "-m", "benchmarks.read", "--ask", str(database), asked])
-    theirs = answered([str(python), "benchmarks/peers/feather.py", str(files), asked])
     if ours["rows"] != theirs["rows"]:
         raise SystemExit(f"{question.name}: {ours['rows']:,} klines here, {theirs['rows']:,} there")
     seconds, others = statistics.median(ours["seconds"]), statistics.median(theirs["seconds"])
@@ -153,7 +162,14 @@ def ask(database: Path, question: dict[str, Any]) -> None:
     seconds, rows = [], 0
     for _ in range(question["tries"]):
         began_s = time.perf_counter()
-        found = klines.read(question["symbols"], start, end, interval=question["interval"], database=database)
+        found = klines.read(
+            question["symbols"],
+            start,
+            end,
+            interval=question["interval"],
+            columns=question["columns"],
+            database=database,
+        )
         seconds.append(time.perf_counter() - began_s)
         rows = found.height
     print(json.dumps({"seconds": seconds, "rows": rows}))
@@ -174,7 +190,7 @@ def bare(database: Path, question: Question) -> None:
             began_s = time.perf_counter()
             connection.execute(sql).to_arrow_table()
             seconds.append(time.perf_counter() - began_s)
-    line("of it DuckDB's bare GROUP BY", statistics.median(seconds))
+    line("of it DuckDB's bare GROUP BY of 11 columns", statistics.median(seconds))
 
 
 def keep(database: Path, question: Question) -> None:

@@ -15,6 +15,11 @@ from klines.names import check_symbols
 
 Time = date | datetime | str
 """A date, a datetime or ISO 8601 text; UTC where it names no zone."""
+COLUMNS = (
+    *("market", "symbol", "interval", "open_time", "open", "high", "low", "close", "volume", "close_time"),
+    *("quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume", "source", "fetched_at"),
+)
+"""Those of the table klines."""
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _DURATION = TypeAdapter(timedelta)
 
@@ -32,6 +37,17 @@ def symbols_named(symbols: str | Sequence[str]) -> list[str]:
         return check_symbols([symbols] if isinstance(symbols, str) else list(symbols)) or []
     except ValueError as error:
         raise BadParameter(f"symbols: {error}") from None
+
+
+def columns_named(columns: Sequence[str] | None) -> list[str]:
+    """The columns of the table klines that are asked for, or all of them; raises BadParameter."""
+    asked = list(COLUMNS if columns is None else columns)
+    for name in asked:
+        if isinstance(columns, str) or name not in COLUMNS:
+            raise BadParameter(f"columns: {name!r} is none of {', '.join(COLUMNS)}; write a list of names")
+    if not asked or len(set(asked)) < len(asked):
+        raise BadParameter("columns: name at least one, each once")
+    return asked
 
 
 def interval_named(name: str) -> Interval:

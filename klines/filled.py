@@ -17,10 +17,11 @@ _SUMS = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quot
 def filled(
     klines: pl.DataFrame, symbols: Sequence[str], interval: Interval, windows: Sequence[Window], fill: str
 ) -> pl.DataFrame:
-    """The klines (with `symbol` and `open_time`) and a row for each slot of `windows` without one, by symbol and time.
+    """The klines and a row for each slot of `windows` without one, by symbol and time.
 
     The column `filled` tells them apart. With `null` such a row has no values; with `previous` it has the close before
-    as all four prices and zero as its sums, and no values where no kline is before it.
+    as all four prices and zero as its sums, and no values where no kline is before it. Of the klines' columns only
+    `symbol` and `open_time` must be there, and `close` for `previous`.
     """
     bounds = [(interval.index(it.start_ms - 1) + 1, interval.index(it.end_ms - 1) + 1) for it in windows]
     slots = [pl.int_range(first, after, dtype=pl.Int64, eager=True).alias("slot") for first, after in bounds]
@@ -40,9 +41,10 @@ def filled(
 def _carried(whole: pl.DataFrame) -> pl.DataFrame:
     close = pl.col("close").forward_fill().over("symbol")
     is_known = pl.col("filled") & close.is_not_null()
+    prices, sums = ([name for name in names if name in whole.columns] for names in (_PRICES, _SUMS))
     return whole.with_columns(
-        *(pl.when(is_known).then(close).otherwise(pl.col(name)).alias(name) for name in _PRICES),
-        *(pl.when(is_known).then(0).otherwise(pl.col(name)).cast(whole[name].dtype).alias(name) for name in _SUMS),
+        *(pl.when(is_known).then(close).otherwise(pl.col(name)).alias(name) for name in prices),
+        *(pl.when(is_known).then(0).otherwise(pl.col(name)).cast(whole[name].dtype).alias(name) for name in sums),
     )
 
 

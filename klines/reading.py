@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +16,8 @@ import duckdb
 import polars as pl
 
 from klines.access import Database, frame, reading
-from klines.asked import Time, interval_named, market_named, symbols_named, time_ms
-from klines.derived import COLUMNS, derived, stored
+from klines.asked import Time, columns_named, interval_named, market_named, symbols_named, time_ms
+from klines.derived import Asked, derived, stored
 from klines.errors import BadParameter, NotStored
 from klines.filled import NULL, PREVIOUS, filled, slot
 from klines.interval import DAY, INTERVALS, Interval
@@ -44,9 +45,10 @@ def read(
     market: str = "spot",
     interval: str = "1m",
     fill: Literal["null", "previous"] | None = None,
+    columns: Sequence[str] | None = None,
     database: Database = None,
 ) -> pl.DataFrame:
-    """Klines that open in [start, end), by symbol and `open_time` (UTC): the columns of the table klines.
+    """Klines that open in [start, end), by symbol and `open_time` (UTC): the columns of the table klines, or `columns`.
 
     `start` and `end` are dates, datetimes or ISO 8601 texts, UTC where they name no zone; left out, they are the
     beginning and now. Of an interval that is not stored, or where it is not, klines are derived from the longest stored
@@ -67,19 +69,26 @@ def read(
     if fill not in (None, NULL, PREVIOUS):
         raise BadParameter(f"fill: {fill!r} is neither None, 'null' nor 'previous'")
     now_ms = int(time.time() * 1000)
-    asked = _window(start, end, now_ms)
+    columns = columns_named(columns)
+    asked = Asked(market, names, _window(start, end, now_ms), _needed(columns, fill))
     with reading(database) as connection:
         wanted = _with_phase(connection, market, wanted)
-        klines = _klines(connection, market, names, wanted, asked, now_ms)
+        klines = _klines(connection, asked, wanted, now_ms)
         _check_found(connection, market, names, interval, klines)
     klines = _in_order(klines, names)
     if fill is not None:
         first, last = klines.select(slot(wanted).min().alias("first"), slot(wanted).max().alias("last")).row(0)
-        start_ms = wanted.start(first) if start is None else asked.start_ms
-        end_ms = wanted.start(last + 1) if end is None else min(asked.end_ms, wanted.floor(now_ms))
+        start_ms = wanted.start(first) if start is None else asked.window.start_ms
+        end_ms = wanted.start(last + 1) if end is None else min(asked.window.end_ms, wanted.floor(now_ms))
         klines = filled(klines, names, wanted, window(start_ms, end_ms), fill)
-    columns = COLUMNS if fill is None else (*COLUMNS, "filled")
-    return klines.with_columns(market=pl.lit(market), interval=pl.lit(interval)).select(columns)
+    flag = [] if fill is None else ["filled"]
+    return klines.with_columns(market=pl.lit(market), interval=pl.lit(interval)).select(*columns, *flag)
+
+
+def _needed(columns: Sequence[str], fill: str | None) -> list[str]:
+    """What is to be read for these columns."""
+    needed = ["symbol", "open_time", *columns, *(["close"] if fill == PREVIOUS else [])]
+    return [name for name in dict.fromkeys(needed) if name not in ("market", "interval")]
 
 
 def _window(start: Time | None, end: Time | None, now_ms: int) -> Window:
@@ -103,21 +112,14 @@ def _with_phase(connection: duckdb.DuckDBPyConnection, market: str, interval: In
     return interval.shifted(stored_ms % interval.length_ms)
 
 
-def _klines(
-    connection: duckdb.DuckDBPyConnection,
-    market: str,
-    symbols: Sequence[str],
-    interval: Interval,
-    asked: Window,
-    now_ms: int,
-) -> pl.DataFrame:
+def _klines(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interval, now_ms: int) -> pl.DataFrame:
     """The stored klines, and, before the first and after the last of a symbol, those derived from shorter intervals."""
-    klines = stored(connection, market, symbols, interval, asked)
+    klines = stored(connection, asked, interval)
     for part in sorted(INTERVALS.values(), key=lambda it: -it.length_ms):
         if interval.is_made_of(part):
             found = [
-                _outside(klines, derived(connection, market, symbols, interval, part, lacking, now_ms), interval)
-                for lacking in _lacking(klines, symbols, interval, asked)
+                _outside(klines, derived(connection, replace(asked, window=lacking), interval, part, now_ms), interval)
+                for lacking in _lacking(klines, asked.symbols, interval, asked.window)
             ]
             klines = pl.concat([klines, *found])
     return klines
@@ -136,6 +138,8 @@ def _lacking(klines: pl.DataFrame, symbols: Sequence[str], interval: Interval, a
 
 def _outside(klines: pl.DataFrame, found: pl.DataFrame, interval: Interval) -> pl.DataFrame:
     """Of `found`, the klines that are before or after all that there are of their symbol."""
+    if klines.is_empty():
+        return found
     joined = found.with_columns(slot=slot(interval)).join(_ends(klines, interval), on="symbol", how="left")
     is_outside = pl.col("first").is_null() | (pl.col("slot") < pl.col("first")) | (pl.col("slot") > pl.col("last"))
     return joined.filter(is_outside).drop("slot", "first", "last")

@@ -100,6 +100,18 @@ def test_multiples_that_the_exchange_has_not(exchange_with_history: StandIn, min
     assert {0} == set((actual["open_time"].dt.epoch("ms") - first_ms) % length_ms)
 
 
+@pytest.mark.parametrize("others", [0, 5, 150])
+def test_hundreds_of_symbols(exchange: StandIn, database: Path, others: int) -> None:
+    """Of many symbols come the same klines as of each alone, and none of those between that are not asked for, be
+    they none, few or most."""
+    asked, beside = [f"A{n:03}USDT" for n in range(100)], [f"A{n:03}XUSDT" for n in range(others)]
+    collect_once(exchange, database, [*asked, *beside])
+    found = klines.read(asked, interval="5m", database=database)
+    assert asked == found["symbol"].unique(maintain_order=True).to_list()
+    for symbol in asked[::20]:
+        assert klines.read(symbol, interval="5m", database=database).equals(found.filter(symbol=symbol))
+
+
 def test_a_kline_with_an_unexplained_hole_is_left_out(exchange: StandIn, database: Path) -> None:
     """Minutes that we never fetched, and an outage that nobody has looked into, leave their hours out; an audit brings
     them back: ours repaired, the exchange's as it has them."""

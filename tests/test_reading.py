@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import polars as pl
@@ -49,6 +50,18 @@ def test_what_is_stored_is_read(exchange: StandIn, minutes: Path) -> None:
     assert expected == values.rows()
     assert ["BTCUSDT"] * 5 + ["ETHUSDT"] * 5 == found["symbol"].to_list()
     assert pl.Datetime("us") == found.schema["open_time"]
+
+
+@pytest.mark.parametrize("columns", [["close"], ["trades", "open_time"], ["interval", "symbol", "market"], ["source"]])
+@pytest.mark.parametrize("interval", ["1m", "5m"])
+@pytest.mark.parametrize("fill", [None, "null", "previous"])
+def test_columns(minutes: Path, columns: list[str], interval: str, fill: Literal["null", "previous"] | None) -> None:
+    """Those that are asked for, in that order, with the values that they have among all, and the flag of `fill`."""
+    symbols = ["ETHUSDT", "BTCUSDT"]
+    everything = klines.read(symbols, interval=interval, fill=fill, database=minutes)
+    found = klines.read(symbols, interval=interval, fill=fill, columns=columns, database=minutes)
+    assert [*columns, *(["filled"] if fill else [])] == found.columns
+    assert everything.select(found.columns).equals(found)
 
 
 def test_fill_null(minutes: Path) -> None:
@@ -152,6 +165,10 @@ def test_what_is_no_database_of_ours_is_refused(tmp_path: Path) -> None:
         ({"market": "moon"}, "market: 'moon' is none of spot, usdm, coinm"),
         ({"interval": "7x"}, "interval: '7x' is none of"),
         ({"fill": "zero"}, "fill: 'zero' is neither"),
+        ({"columns": "close"}, "columns: 'c' is none of market, symbol"),
+        ({"columns": ["open", "Close"]}, "columns: 'Close' is none of"),
+        ({"columns": []}, "columns: name at least one"),
+        ({"columns": ["open", "open"]}, "columns: name at least one, each once"),
     ],
 )
 def test_bad_parameters_are_named(minutes: Path, arguments: dict[str, object], message: str) -> None:
