@@ -10,9 +10,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from klines.access import frame
+from klines.access import frame, written_out
 
-_PARAMETER = re.compile(r"\$(\w+)")
 _ABOUT_PARAMETERS = re.compile(r"^-- \$.*\n", re.MULTILINE)
 
 
@@ -32,12 +31,8 @@ class Query:
     def shown(self) -> str:
         """The statement with its parameters written out."""
         sql = _ABOUT_PARAMETERS.sub("", self.sql)
-        return _PARAMETER.sub(lambda found: _literal(self.parameters[found[1]]), sql)
+        return written_out(sql, self.parameters)
 
     def rows(self, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
         """The answer."""
-        return frame(connection, self.sql, self.parameters)
-
-
-def _literal(value: str | int) -> str:
-    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+        return frame(connection, self.shown, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator, Mapping
 from os import PathLike
@@ -43,6 +44,17 @@ def reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object]) -> pl.DataFrame:
-    """The answer of a query. By execute: a relation with parameters takes 30 times as long (DuckDB 1.5.5)."""
-    return cast(pl.DataFrame, pl.from_arrow(connection.execute(sql, dict(parameters)).to_arrow_table()))
+def frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, str | int]) -> pl.DataFrame:
+    """The answer of a query. Its parameters are written out: with those of a relation it takes 30 times as long (DuckDB
+    1.5.5), and what `execute` gives is copied once more (2.0).
+    """
+    return cast(pl.DataFrame, pl.from_arrow(connection.sql(written_out(sql, parameters)).to_arrow_table()))
+
+
+def written_out(sql: str, parameters: Mapping[str, str | int]) -> str:
+    """The statement with the values of its $parameters."""
+    return re.sub(r"\$([a-z]+)", lambda name: _literal(parameters[name[1]]), sql)
+
+
+def _literal(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"

@@ -265,5 +265,5 @@ def _asked_of(
     end_ms: int,
 ) -> pl.DataFrame:
     """The answer of a query about the series of some symbols, or of all."""
-    parameters = {"market": market, "interval": interval, "start": start_ms, "end": end_ms}
+    parameters: dict[str, str | int] = {"market": market, "interval": interval, "start": start_ms, "end": end_ms}
     return frame(connection, sql, parameters | {"symbols": " ".join(symbols or [])})

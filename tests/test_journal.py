@@ -18,6 +18,7 @@ from klines.journal import journal_of
 from klines.settings import CHECKOUT
 from tests.drive import query
 
+IS_FRAGILE = duckdb.__version__.startswith("1.")
 TORN = """
 import resource, signal, sys, time
 from pathlib import Path
@@ -65,10 +66,11 @@ def copied(database: Path, folder: Path) -> Path:
 
 
 def test_a_torn_block_is_put_back(torn: Path, tmp_path: Path) -> None:
-    """DuckDB alone can't open what a kill in the middle of a block has left; the next one to open it here puts the
+    """DuckDB 1.5 alone can't open what a kill in the middle of a block has left; the next one to open it here puts the
     block back, and finds what was committed before and after the last checkpoint."""
-    with pytest.raises(duckdb.IOException, match="Corrupt database file"):
-        duckdb.connect(str(copied(torn, tmp_path / "copy")))
+    if IS_FRAGILE:
+        with pytest.raises(duckdb.IOException, match="Corrupt database file"):
+            duckdb.connect(str(copied(torn, tmp_path / "copy")))
 
     with opened(torn, time.monotonic() + 5) as connection:
         assert [("written before the kill",)] == connection.execute("FROM late").fetchall()
@@ -83,6 +85,7 @@ def test_a_reader_puts_it_back_too(torn: Path) -> None:
     assert not journal_of(torn).exists()
 
 
+@pytest.mark.skipif(not IS_FRAGILE, reason="DuckDB 2.0 opens such a file as it is")
 def test_without_its_journal_it_is_damaged(torn: Path) -> None:
     """A database that can't be put back is named as damaged, in one line."""
     journal_of(torn).unlink()
