@@ -153,7 +153,8 @@ def _ends(klines: pl.DataFrame, interval: Interval) -> pl.DataFrame:
 def _in_order(klines: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
     """By symbol and open time; a single symbol's usually are already."""
     is_ordered = len(symbols) == 1 and klines["open_time"].is_sorted()
-    return klines if is_ordered else klines.sort("symbol", "open_time")
+    by_name = pl.col("symbol").cast(pl.Enum(sorted(symbols)))  # in half the time of texts
+    return klines if is_ordered else klines.sort(by_name, "open_time")
 
 
 def _check_found(

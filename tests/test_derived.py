@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import tarfile
 import zipfile
@@ -194,6 +195,40 @@ def test_recorded_outages(exchange: StandIn, database: Path, days: Sequence[str]
         expected = exchange.klines("BTCUSDT", ms(days[0]), ms(end), interval)
         actual = klines.read("BTCUSDT", days[0], end, interval=interval, database=database)
         assert [] == differences(expected, actual)
+
+
+@pytest.mark.parametrize(
+    ("day", "minutes", "interval", "klines_there"),
+    [("2020-01-01", 1440, "5m", 24), ("2020-01-03", 1440, "1d", 1), ("2020-12-21", 1188, "1d", 1)],
+)
+def test_binances_own_klines(
+    exchange: StandIn, database: Path, day: str, minutes: int, interval: str, klines_there: int
+) -> None:
+    """What Binance itself answered for 5m and 1d is what is derived of its 1m: on the day in December 2020 on which it
+    was down for four hours, too."""
+    rows = rest_rows(day_of_minutes(day))
+    end = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+    expected = {row[0]: row for row in recorded_answers("BTCUSDT", interval) if ms(day) <= row[0] < ms(end)}
+    assert (minutes, klines_there) == (len(rows), len(expected))
+    replayed(exchange, database, rows, day, end)
+    actual = klines.read("BTCUSDT", day, end, interval=interval, database=database)
+    assert [] == differences(list(expected.values()), actual.head(klines_there))
+
+
+def recorded_answers(symbol: str, interval: str) -> list[list[Any]]:
+    """The rows of Binance's own answers about a series of spot."""
+    routes = json.loads(recorded("rest", "recorded_rest.json").read_text())["routes"]
+    asked = {f"symbol={symbol}", f"interval={interval}"}
+    answers = routes["/api/v3/klines"]["GET"]
+    return [row for it in answers if asked <= set(it["queryString"].split("&")) for row in it["data"]]
+
+
+def day_of_minutes(day: str) -> str:
+    """The recorded CSV of a day, which some have in its zip."""
+    name = f"BTCUSDT-1m-{day}"
+    if day.startswith("2020-01"):
+        return zipfile.ZipFile(recorded(FOLDER, f"{name}.zip")).read(f"{name}.csv").decode()
+    return recorded(FOLDER, f"{name}.csv").read_text()
 
 
 def test_three_recorded_months(exchange: StandIn, database: Path) -> None:
