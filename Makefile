@@ -30,7 +30,7 @@ alarms: .venv/run.stamp
 	exec $(PY) alarms.py "$(URL)"
 
 test: .venv/dev.stamp
-	$(PY) -m pytest -n 3 --dist loadgroup
+	$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 test-ui: .venv/dev.stamp
 	$(PY) -m pytest -rs tests/test_ui.py

@@ -16,6 +16,7 @@ STACKS = ("test_alarms", "test_readme", "test_stack", "test_ui")
 """Tests that start whole stacks: one after the other, as each keeps two cores busy."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, where they share its fixtures; so do all stacks."""
     for item in items:

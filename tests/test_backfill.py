@@ -274,7 +274,9 @@ def test_a_misspelt_symbol(exchange: StandIn, database: Path) -> None:
     """A name that neither the exchange nor the archive knows is named, owes nothing, and costs a request a month."""
     with StandIn(["BTCUSDT"]) as exchange:
         exchange.freeze(NOON + 5_000)
-        outcome = backfill_once(exchange, database, ["BTCUSTD", "BTCUSDT"], "2024-12-31", "2026-01-01")
+        outcome = backfill_once(
+            exchange, database, ["BTCUSTD", "BTCUSDT"], "2024-12-31", "2026-01-01", request_timeout_s=20
+        )
         assert "1 unknown to Binance: BTCUSTD" in outcome.message
         assert len(exchange.archive_requests("BTCUSTD")) < 2 * (13 + 62)
         assert [] == gaps(database, "BTCUSTD")

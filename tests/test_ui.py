@@ -27,14 +27,13 @@ class Browser:
         self._program = program
         self._address = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}"
 
-    def open(
-        self, path: str, wanted: str, name: str, scheme: str = "light", width: int = 1280, wait_s: int = 30
-    ) -> Any:
+    def open(self, path: str, wanted: str, name: str, scheme: str = "light", width: int = 1280) -> Any:
         """The page at `path` once it shows `wanted`; a screenshot of it is kept."""
         page = self._program.new_context(viewport={"width": width, "height": 1400}).new_page()
         page.add_init_script(f"localStorage.setItem('color-scheme', JSON.stringify('{scheme}'))")
+        page.set_default_timeout(90_000)
         page.goto(self._address + path)
-        page.get_by_text(wanted).first.wait_for(timeout=wait_s * 1000)
+        page.get_by_text(wanted).first.wait_for()
         page.wait_for_timeout(500)
         page.screenshot(path=SCREENSHOTS / f"{name}.png")
         return page
@@ -103,11 +102,11 @@ def test_the_form_of_a_backfill(browser: Browser) -> None:
     page = browser.open(f"/deployments/deployment/{found['ad-hoc']}/run", "Symbols to load", "backfill-form")
     assert "auto takes whole days from the archive" in page.inner_text("body")
     page.get_by_role("button", name="Submit").click()
-    page.get_by_text("'start' is a required property").wait_for(timeout=20_000)
+    page.get_by_text("'start' is a required property").wait_for()
     page.screenshot(path=SCREENSHOTS / "backfill-form-refused.png")
     body = {"parameters": {"symbols": ["BTCUSDT"], "start": "2024-13-01", "end": "2024-02-01"}}
     made = browser.ask(f"/deployments/{found['ad-hoc']}/create_flow_run", body)
-    page = browser.open(f"/runs/flow-run/{made['id']}", "Failed", "backfill-wrong-date", wait_s=90)
+    page = browser.open(f"/runs/flow-run/{made['id']}", "Failed", "backfill-wrong-date")
     [run] = browser.ask("/flow_runs/filter", {"flow_runs": {"id": {"any_": [made["id"]]}}})
     assert "start" in run["state"]["message"]
     assert "month value is outside expected range" in run["state"]["message"]
