@@ -43,7 +43,7 @@ def ask(exchange: StandIn, path: str, headers: dict[str, str] | None = None, **p
     query = f"?{urlencode(params)}" if params else ""
     request = urllib.request.Request(exchange.url + path + query, headers=headers or {})
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:
             status, got, raw = response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         with error:
