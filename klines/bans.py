@@ -12,14 +12,14 @@ _FIRST_BLOCK_MS, _LONGEST_BLOCK_MS = 5 * MINUTE, 6 * HOUR
 
 def active_ban(connection: duckdb.DuckDBPyConnection, pool: str, now_ms: int) -> Stop | None:
     """The ban that holds at `now_ms` by this machine's clock, as the error it was; None when asking is allowed."""
-    row = connection.execute(
+    rows = connection.execute(
         """SELECT state, message, epoch_ms(until) FROM bans
            WHERE pool = ? AND until > epoch_ms(?::BIGINT) ORDER BY until DESC LIMIT 1""",
         [pool, now_ms],
-    ).fetchone()
-    if row is None:
+    ).fetchall()
+    if not rows:
         return None
-    state, message, until_ms = row
+    [(state, message, until_ms)] = rows
     return Blocked(message, remember=False) if state == "Blocked" else RateLimited(message, until_ms, banned=True)
 
 
@@ -38,14 +38,14 @@ def remember_ban(
 
 
 def _block_ms(connection: duckdb.DuckDBPyConnection, pool: str, now_ms: int) -> int:
-    row = connection.execute(
+    rows = connection.execute(
         """SELECT epoch_ms(until) - epoch_ms(since), epoch_ms(until) FROM bans
            WHERE pool = ? AND state = 'Blocked' ORDER BY until DESC LIMIT 1""",
         [pool],
-    ).fetchone()
-    if row is None:
+    ).fetchall()
+    if not rows:
         return _FIRST_BLOCK_MS
-    length_ms, until_ms = row
+    [(length_ms, until_ms)] = rows
     return min(2 * length_ms, _LONGEST_BLOCK_MS) if now_ms < until_ms + length_ms else _FIRST_BLOCK_MS
 
 

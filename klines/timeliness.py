@@ -30,7 +30,7 @@ class Timeliness:
 def timeliness(connection: duckdb.DuckDBPyConnection, market: str, interval: str, now_ms: int) -> Timeliness:
     """The last hour up to `now_ms`, of the exchange's clock, of one market's interval."""
     series = {"market": market, "interval": interval, "now": now_ms, "live": LIVE_MS}
-    row = connection.execute(
+    [row] = connection.execute(
         """
         WITH waits AS (
             SELECT epoch_ms(fetched_at) - epoch_ms(close_time) AS ms FROM klines
@@ -48,6 +48,5 @@ def timeliness(connection: duckdb.DuckDBPyConnection, market: str, interval: str
         FROM waits
         """,
         series,
-    ).fetchone()
-    assert row is not None
+    ).fetchall()
     return Timeliness(*row)

@@ -199,10 +199,10 @@ def listings(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Seq
 
 def a_stored_time(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval) -> int | None:
     """The open time, in ms, of any stored kline of the interval."""
-    row = connection.execute(
+    rows: list[tuple[int]] = connection.execute(
         "SELECT epoch_ms(open_time) FROM klines WHERE market = ? AND interval = ? LIMIT 1", [market.name, interval.name]
-    ).fetchone()
-    return None if row is None else int(row[0])
+    ).fetchall()
+    return rows[0][0] if rows else None
 
 
 def stored_totals(
