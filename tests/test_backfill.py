@@ -278,7 +278,9 @@ def test_a_misspelt_symbol(exchange: StandIn, database: Path) -> None:
             exchange, database, ["BTCUSTD", "BTCUSDT"], "2024-12-31", "2026-01-01", request_timeout_s=20
         )
         assert "1 unknown to Binance: BTCUSTD" in outcome.message
-        assert len(exchange.archive_requests("BTCUSTD")) <= 2 * (13 + 62)  # the zip and its CHECKSUM, at once
+        paths = [it.path for it in exchange.archive_requests("BTCUSTD")]
+        assert len(set(paths)) == 2 * (12 + 62)  # zips and their CHECKSUMs
+        assert len(paths) < 1.2 * len(set(paths)), "a slow machine asks for a few again"
         assert [] == gaps(database, "BTCUSTD")
         outcome = backfill_once(exchange, database, ["BTCUSTD"], "2025-12-31", "2026-01-01", source="rest")
         assert "Degraded" == outcome.state
