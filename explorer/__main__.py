@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -63,10 +64,27 @@ def has_screen() -> bool:
 
 def serve(listening: socket.socket, database: Path) -> None:
     """Serve until Ctrl-C; what is still being answered a second later is cut off."""
-    config = uvicorn.Config(create(Source(database)), log_level="warning", timeout_graceful_shutdown=1)
+    source = Source(database)
+    config = uvicorn.Config(create(source), log_level="warning", timeout_graceful_shutdown=1)
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, source).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Its end waits for no query, and does not call it an error that one is cut off."""
+
+    def __init__(self, config: uvicorn.Config, source: Source) -> None:
+        super().__init__(config)
+        self._source = source
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self._source.interrupt()
+        await super().shutdown(sockets)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # sys.exit would wait for the threads, and they for a file that somebody holds

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -35,17 +33,9 @@ def create(source: Source) -> Starlette:
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
         exception_handlers={KlinesError: _refused, Exception: _refused},
-        lifespan=_interrupt_at_the_end,
     )
     app.state.source = source
     return app
-
-
-@contextlib.asynccontextmanager
-async def _interrupt_at_the_end(app: Starlette) -> AsyncIterator[None]:
-    """Ctrl-C does not wait for a long query."""
-    yield
-    app.state.source.interrupt()
 
 
 def series(request: Request) -> JSONResponse:

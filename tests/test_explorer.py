@@ -304,6 +304,21 @@ def test_ctrl_c_ends_it_and_a_taken_port_is_named(database: Path) -> None:
     assert (0, f"database       {database}\n") == (explorer.process.returncode, explorer.last_words)
 
 
+def test_ctrl_c_waits_for_no_answer(exchange: StandIn, database: Path) -> None:
+    """Neither for a file that somebody holds: what is asked then is cut off, and is no error."""
+    collect_once(exchange, database, ["BTCUSDT"])
+    with exploring(database) as explorer, ThreadPoolExecutor() as pool:
+        explorer.ask("series")
+        with opened(database, time.monotonic() + 5):
+            asked = pool.submit(explorer.ask, "freshness", market="spot", interval="1m")
+            time.sleep(0.5)
+            explorer.process.send_signal(signal.SIGINT)
+            assert 0 == explorer.process.wait(timeout=10)
+            with pytest.raises((OSError, ValueError)):
+                asked.result()
+    assert f"database       {database}\n" == explorer.last_words
+
+
 @pytest.mark.parametrize(
     ("stored", "days", "step"),
     [("1m", 1, "1m"), ("1m", 30, "30m"), ("1m", 1095, "1d"), ("1h", 7, "1h"), ("1s", 1, "1m"), ("1w", 3650, "1w"),

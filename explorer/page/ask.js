@@ -16,7 +16,8 @@ export async function ask(part, parameters) {
     for (const pre of element.querySelectorAll("pre")) pre.textContent = found.sql;
     return found;
   } catch (error) {
-    if (error.name !== "AbortError") say(part, error instanceof TypeError ? ENDED : error.message, true);
+    const hasEnded = error instanceof TypeError || error instanceof SyntaxError; // no answer, or not a whole one
+    if (error.name !== "AbortError") say(part, hasEnded ? ENDED : error.message, true);
     return null;
   } finally {
     if (asking.get(part) === controller) element.ariaBusy = "false";
