@@ -198,6 +198,7 @@ def keep(database: Path, question: Question) -> None:
     start, end = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (question.start_ms, question.end_ms))
     derived = klines.read(question.symbols, start, end, interval=question.interval, database=database)
     with opened(database, time.monotonic() + 10) as connection:
+        connection.execute("SET enable_progress_bar = false")
         connection.register("derived", derived)
         connection.execute("INSERT INTO klines FROM derived")
 
