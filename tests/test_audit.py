@@ -63,7 +63,7 @@ def test_an_outage_over_forty_symbols_with_ragged_edges(exchange: StandIn, datab
         exchange.hole(START + 3 * HOUR_MS + n % 3 * MINUTE, START + 5 * HOUR_MS - n % 2 * MINUTE, symbol)
     exchange.hole(START + 8 * HOUR_MS, START + 8 * HOUR_MS + 7 * MINUTE, "S07USDT")
     collect_once(exchange, database, symbols)
-    outcome = audit_once(exchange, database, since=SINCE, request_timeout_s=10)
+    outcome = audit_once(exchange, database, since=SINCE)
     assert "Completed" == outcome.state
     assert "0 unexplained" in outcome.message
     for n, symbol in enumerate(symbols):
@@ -140,7 +140,7 @@ def test_delisting_and_relisting(exchange: StandIn, database: Path) -> None:
     exchange.list("OLDUSDT")
     exchange.hole(START + 20 * HOUR_MS, NOON, "OLDUSDT")
     exchange.freeze(NOON + 2 * DAY_MS + 5_000)
-    audit_once(exchange, database, request_timeout_s=5)
+    audit_once(exchange, database)
     assert [("01-01 20:00", "01-02 12:00", "exchange_hole")] == reasons(database, "OLDUSDT")
     assert published(exchange.klines("OLDUSDT", START, NOON + 2 * DAY_MS)) == stored(database, "OLDUSDT")
 
@@ -184,7 +184,7 @@ def test_a_gap_that_fills_by_itself(exchange: StandIn, database: Path) -> None:
     audit_once(exchange, database, since=SINCE)
     assert 1 == len(reasons(database, "ADAUSDT"))
     exchange.freeze(NOON + DAY_MS + HOUR_MS)
-    assert "Completed" == audit_once(exchange, database, since=SINCE, request_timeout_s=5).state
+    assert "Completed" == audit_once(exchange, database, since=SINCE).state
     assert [] == reasons(database, "ADAUSDT")
     assert 1440 == sum(START <= row[0] < START + DAY_MS for row in stored(database, "ADAUSDT"))
 
@@ -202,7 +202,7 @@ def test_three_empty_answers_settle_a_gap(exchange: StandIn, database: Path) -> 
     attempts = []
     for day in range(5):
         exchange.freeze(NOON + day * 2 * DAY_MS + 5_000)
-        audit_once(exchange, database, since=SINCE, request_timeout_s=5)
+        audit_once(exchange, database, since=SINCE)
         attempts += query(database, "SELECT attempts, next_check IS NULL FROM gaps")
     assert [(2, False), (3, True), (3, True), (3, True), (3, True)] == attempts
     exchange.forget()

@@ -47,7 +47,7 @@ def test_any_history(database: Path, seed: int) -> None:
             backfill_once(exchange, database, SYMBOLS, start, end, source="rest")
         exchange.restate(SYMBOLS[0], minutes(rng.randint(0, 3000), 1).start_ms, volume="77.00000000")
         backfill_once(exchange, database, SYMBOLS, "2025-12-31T00:00", "2025-12-31T00:10", refresh=True)
-        audit_once(exchange, database, start_ms=BEGIN, request_timeout_s=5)
+        audit_once(exchange, database, start_ms=BEGIN)
 
         unexplained = query(database, "SELECT symbol, unexplained FROM certificate WHERE unexplained <> 0")
         assert [] == unexplained

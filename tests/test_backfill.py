@@ -274,9 +274,7 @@ def test_a_misspelt_symbol(exchange: StandIn, database: Path) -> None:
     """A name that neither the exchange nor the archive knows is named, owes nothing, and costs a request a month."""
     with StandIn(["BTCUSDT"]) as exchange:
         exchange.freeze(NOON + 5_000)
-        outcome = backfill_once(
-            exchange, database, ["BTCUSTD", "BTCUSDT"], "2024-12-31", "2026-01-01", request_timeout_s=20
-        )
+        outcome = backfill_once(exchange, database, ["BTCUSTD", "BTCUSDT"], "2024-12-31", "2026-01-01")
         assert "1 unknown to Binance: BTCUSTD" in outcome.message
         paths = [it.path for it in exchange.archive_requests("BTCUSTD")]
         assert len(set(paths)) == 2 * (12 + 62)  # zips and their CHECKSUMs

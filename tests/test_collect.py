@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from klines.outcome import Outcome
-from tests.drive import MINUTE, NOON, at, collect_once, ledger, ms, published, query, recorded, stored
+from tests.drive import MINUTE, NOON, PATIENCE_S, at, collect_once, ledger, ms, published, query, recorded, stored
 from tests.exchange import StandIn
 from tests.test_database import held
 
@@ -242,7 +242,8 @@ def test_broken_answers_fail_one_symbol_within_a_request_s_time(
     """Whatever comes over the wire, one byte a second included, costs that symbol its minute and no other, in bounded
     time and memory; the next run heals it."""
     exchange.fault("ETHUSDT", kind)
-    outcome = collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"], request_timeout_s=20 if kind == "huge" else 1)
+    patience_s = 1 if "within 1 s" in said else PATIENCE_S
+    outcome = collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"], request_timeout_s=patience_s)
     assert outcome.state == "Degraded"
     assert "1 failed: ETHUSDT" in outcome.message
     assert said in outcome.message

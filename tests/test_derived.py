@@ -45,10 +45,10 @@ def exchange_with_history() -> Any:
 def minutes(exchange_with_history: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six weeks of 1m of two symbols, collected and audited; and a 3d kline of another, which shows their phase."""
     database = tmp_path_factory.mktemp("minutes") / "klines.duckdb"
-    since, patience = date.fromisoformat(SINCE), 20
-    collect_once(exchange_with_history, database, ["BTCUSDT", "ETHUSDT"], since=since, request_timeout_s=patience)
+    since = date.fromisoformat(SINCE)
+    collect_once(exchange_with_history, database, ["BTCUSDT", "ETHUSDT"], since=since)
     collect_once(exchange_with_history, database, ["SOLUSDT"], interval="3d", lookback=timedelta(days=10))
-    audit_once(exchange_with_history, database, since=since, request_timeout_s=patience)
+    audit_once(exchange_with_history, database, since=since)
     return database
 
 
@@ -180,8 +180,8 @@ def replayed(exchange: StandIn, database: Path, rows: list[list[Any]], start: st
     """Recorded minutes, stored by REST and audited, at their end."""
     exchange.freeze(ms(end) + 5_000)
     exchange.replay("BTCUSDT", rows)
-    backfill_once(exchange, database, ["BTCUSDT"], start, end, source="rest", request_timeout_s=20)
-    audit_once(exchange, database, request_timeout_s=20)
+    backfill_once(exchange, database, ["BTCUSDT"], start, end, source="rest")
+    audit_once(exchange, database)
 
 
 @pytest.mark.parametrize("days", [("2018-02-08", "2018-02-09"), ("2020-12-21",), ("2017-09-06",)])

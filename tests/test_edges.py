@@ -155,9 +155,7 @@ def test_ban_outranks_a_locked_file(exchange: StandIn, database: Path) -> None:
 def test_lookback_before_the_exchange_began(exchange: StandIn, database: Path, lookback: timedelta) -> None:
     """A lookback of ages, and a `since` before Binance, mean from the beginning."""
     exchange.list("BTCUSDT", since_ms=ms("2025-10-15"))
-    outcome = collect_once(
-        exchange, database, ["BTCUSDT"], interval="1M", lookback=lookback, since=date(1, 1, 1), request_timeout_s=20
-    )
+    outcome = collect_once(exchange, database, ["BTCUSDT"], interval="1M", lookback=lookback, since=date(1, 1, 1))
 
     assert "Completed" == outcome.state
     assert [ms("2025-10-01"), ms("2025-11-01"), ms("2025-12-01")] == [

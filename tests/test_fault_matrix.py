@@ -15,7 +15,7 @@ from klines.errors import KlinesError
 from klines.outcome import fail
 from klines.run import Job, Run
 from klines.settings import Settings
-from tests.drive import at, collect_once, ledger, published, query, stored
+from tests.drive import PATIENCE_S, at, collect_once, ledger, published, query, stored
 from tests.exchange import StandIn
 
 GOOD = {"spot": "BTCUSDT", "usdm": "BTCUSDT", "coinm": "BTCUSD_PERP"}
@@ -84,7 +84,7 @@ def test_fault_of_one_symbol(exchange: StandIn, database: Path, market: str, cas
     exchange.freeze(at(0) + 10_000)
     exchange.forget()
     exchange.fault(bad, case.kind, **case.options)
-    patience_s = 20 if case.kind == "huge" else 1
+    patience_s = 1 if "within 1 s" in case.said else PATIENCE_S
     outcome = collect_once(exchange, database, [good, bad], market=market, request_timeout_s=patience_s)
 
     assert (case.state, True) == (outcome.state, case.said in outcome.message), outcome.message

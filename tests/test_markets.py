@@ -70,7 +70,7 @@ def test_futures_pages_are_the_cheapest_and_never_too_wide(exchange: StandIn, da
     symbol = SYMBOL[market]
     exchange.list(symbol, since_ms=NOON - 450 * DAY)
     days = timedelta(days=440)
-    collect_once(exchange, database, [symbol], market=market, interval="1d", lookback=days, request_timeout_s=20)
+    collect_once(exchange, database, [symbol], market=market, interval="1d", lookback=days)
     collect_once(exchange, database, [symbol], market=market, lookback=timedelta(minutes=1200))
 
     assert {200} == {request.status for request in exchange.requests}
@@ -137,7 +137,7 @@ def test_every_interval_is_stored_as_published(exchange: StandIn, database: Path
     span = timedelta(milliseconds=5 * (kind.length_ms or 31 * DAY))
     exchange.list("BTCUSDT", since_ms=NOON - 12 * (kind.length_ms or 31 * DAY))
     # the stand-in makes a month of minutes for each kline of 1M
-    outcome = collect_once(exchange, database, ["BTCUSDT"], interval=interval, lookback=span, request_timeout_s=15)
+    outcome = collect_once(exchange, database, ["BTCUSDT"], interval=interval, lookback=span)
     assert outcome.state == "Completed"
     expected = exchange.klines("BTCUSDT", NOON - int(span.total_seconds() * 1000), NOON + 5_000, interval)
     rows = stored(database, "BTCUSDT", interval)

@@ -35,7 +35,7 @@ def test_the_machines_zone_changes_nothing(exchange: StandIn, database: Path, da
     exchange.hole(ms(f"{day}T06:30"), ms(f"{day}T07:30"))
     exchange.freeze(ms(f"{day}T12:00:05"))
     since = date.fromisoformat(day) - timedelta(days=1)
-    outcome = collect_once(exchange, database, ["BTCUSDT"], since=since, interval=interval, request_timeout_s=20)
+    outcome = collect_once(exchange, database, ["BTCUSDT"], since=since, interval=interval)
 
     assert "Completed" == outcome.state
     expected = exchange.klines("BTCUSDT", ms(since.isoformat()), ms(f"{day}T12:00:05"), interval)

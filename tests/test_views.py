@@ -96,7 +96,7 @@ def test_a_delisted_symbol_is_not_stale(exchange: StandIn, database: Path) -> No
 def test_every_interval_has_its_freshness(exchange: StandIn, database: Path, interval: str) -> None:
     """The first slot that lacks is the one after the newest kline's, on the interval's own grid."""
     lookback = timedelta(seconds=30) if interval == "1s" else timedelta(days=70)
-    collect_once(exchange, database, ["BTCUSDT"], interval=interval, lookback=lookback, request_timeout_s=20)
+    collect_once(exchange, database, ["BTCUSDT"], interval=interval, lookback=lookback)
     [(close_ms, lacks_ms)] = query(
         database, "SELECT max(epoch_ms(close_time)), any_value(epoch_ms(lacks_from)) FROM klines, freshness"
     )
