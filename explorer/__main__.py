@@ -64,27 +64,18 @@ def has_screen() -> bool:
 
 def serve(listening: socket.socket, database: Path) -> None:
     """Serve until Ctrl-C; what is still being answered a second later is cut off."""
-    source = Source(database)
-    config = uvicorn.Config(create(source), log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(create(Source(database)), log_level="warning", timeout_graceful_shutdown=1)
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(config, source).run(sockets=[listening])
+        _Server(config).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
-    """Its end waits for no query, and does not call it an error that one is cut off."""
-
-    def __init__(self, config: uvicorn.Config, source: Source) -> None:
-        super().__init__(config)
-        self._source = source
+    """Once it ends, that an answer is cut off is no error."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        self._source.interrupt()
         await super().shutdown(sockets)
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # sys.exit would wait for the threads, and they for a file that somebody holds
+    os._exit(main())  # sys.exit would wait for the threads, and they for DuckDB, or for a file that somebody holds

@@ -62,7 +62,7 @@ def coverage(request: Request) -> JSONResponse:
     first = _series(request, snapshot)[0]
     asked = _window(request, 0, snapshot.until_ms)
     wanted = Window(asked.start_ms // DAY * DAY, asked.end_ms)
-    with source.reading(snapshot) as connection:
+    with snapshot.connection.cursor() as connection:
         return JSONResponse(covered(connection, first.market, first.interval, wanted))
 
 
@@ -75,7 +75,7 @@ def klines(request: Request) -> JSONResponse:
     if found is None:
         raise BadParameter(f"there is no {symbol} in the file; choose one of the list")
     wanted = _window(request, found.since_ms, found.interval.floor(snapshot.until_ms))
-    with source.reading(snapshot) as connection:
+    with snapshot.connection.cursor() as connection:
         return JSONResponse(charted(connection, found, wanted))
 
 

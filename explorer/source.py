@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +21,8 @@ MAX_AGE = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A copy of the file, with the series that it has; `until_ms` is up to when klines should be in it."""
+    """A copy of the file, with the series that it has; `until_ms` is up to when klines should be in it. Each thread
+    reads by a cursor of its own."""
 
     connection: duckdb.DuckDBPyConnection
     series: list[Series]
@@ -38,7 +37,6 @@ class Source:
         self.database = database
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
-        self._reading: set[duckdb.DuckDBPyConnection] = set()
 
     def snapshot(self) -> Snapshot:
         """The one that was opened within the hour, or a new one. Raises what `klines.connect` does."""
@@ -47,21 +45,6 @@ class Source:
             if last is None or time.monotonic() - last.opened_s > MAX_AGE.total_seconds():
                 self._snapshot = last = _opened(self.database)
             return last
-
-    @contextlib.contextmanager
-    def reading(self, snapshot: Snapshot) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the snapshot of one thread's own."""
-        with snapshot.connection.cursor() as connection:
-            self._reading.add(connection)
-            try:
-                yield connection
-            finally:
-                self._reading.remove(connection)
-
-    def interrupt(self) -> None:
-        """End what is being read of snapshots."""
-        for connection in list(self._reading):
-            connection.interrupt()
 
     def live(self) -> duckdb.DuckDBPyConnection:
         """The file in use, which nobody can write until it is closed. Raises what `klines.connect` does."""

@@ -304,9 +304,8 @@ def test_ctrl_c_ends_it_and_a_taken_port_is_named(database: Path) -> None:
     assert (0, f"database       {database}\n") == (explorer.process.returncode, explorer.last_words)
 
 
-def test_ctrl_c_waits_for_no_answer(exchange: StandIn, database: Path) -> None:
+def test_ctrl_c_waits_for_no_answer(database: Path) -> None:
     """Neither for a file that somebody holds: what is asked then is cut off, and is no error."""
-    collect_once(exchange, database, ["BTCUSDT"])
     with exploring(database) as explorer, ThreadPoolExecutor() as pool:
         explorer.ask("series")
         with opened(database, time.monotonic() + 5):
