@@ -18,16 +18,16 @@ PY := .venv/bin/python
 SAY := exec >&2; echo
 
 run: .venv/run.stamp
-	exec $(PY) stack.py
+	exec $(PY) -m stack
 
 demo: .venv/run.stamp
-	exec $(PY) stack.py --demo
+	exec $(PY) -m stack --demo
 
 explore: .venv/run.stamp
-	exec $(PY) -m explorer $(if $(PORT),--port $(PORT))
+	exec $(PY) -m klines.explorer $(if $(PORT),--port $(PORT))
 
 alarms: .venv/run.stamp
-	exec $(PY) alarms.py "$(URL)"
+	exec $(PY) -m stack.alarms "$(URL)"
 
 test: .venv/dev.stamp
 	$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder

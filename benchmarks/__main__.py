@@ -67,12 +67,12 @@ def main() -> None:
     place = FOLDER / ("RESULTS.quick.json" if options.quick else "RESULTS.json")
     found = json.loads(place.read_text()) if place.exists() else {}
     for name in options.only:
-        it = BENCHMARKS[name]
-        print(f"\n== {it.title} ==", flush=True)
+        benchmark = BENCHMARKS[name]
+        print(f"\n== {benchmark.title} ==", flush=True)
         found[name] = {
             "when": f"{datetime.now(UTC):%Y-%m-%d}",
             "machine": machine(),
-            "lines": [asdict(line) for line in run(name, it.quick if options.quick else it.options)],
+            "lines": [asdict(line) for line in run(name, benchmark.quick if options.quick else benchmark.options)],
         }
         place.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         place.with_suffix(".md").write_text(written(found))
@@ -92,19 +92,19 @@ def written(found: Mapping[str, Mapping[str, object]]) -> str:
     parts = [
         "# Results\n\n`make bench` writes this: ours, beside a peer or a bare limit where one does the same work.\n"
     ]
-    for name, it in BENCHMARKS.items():
+    for name, benchmark in BENCHMARKS.items():
         if name in found:
-            parts.append(section(name, it, found[name]))
+            parts.append(section(name, benchmark, found[name]))
     return "\n".join(parts)
 
 
-def section(module: str, it: Benchmark, found: Mapping[str, object]) -> str:
+def section(module: str, benchmark: Benchmark, found: Mapping[str, object]) -> str:
     """The table of one benchmark."""
     lines = [Line(**line) for line in found["lines"]]  # type: ignore[attr-defined]  # as `main` made it
     rows = [f"| {' | '.join(row(line))} |" for line in lines]
-    command = f"`python -m benchmarks.{' '.join([module, *it.options])}`"
+    command = f"`python -m benchmarks.{' '.join([module, *benchmark.options])}`"
     head = ["| | ours | peer | ratio | limit |", "|---|--:|--:|--:|--:|"]
-    return "\n".join([f"## {it.title}\n", f"{command}, {found['when']}, {found['machine']}\n", *head, *rows, ""])
+    return "\n".join([f"## {benchmark.title}\n", f"{command}, {found['when']}, {found['machine']}\n", *head, *rows, ""])
 
 
 def row(line: Line) -> list[str]:

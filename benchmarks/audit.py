@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 
 from benchmarks.table import line, machine
-from klines.database import opened
 from klines.interval import DAY, INTERVALS, MINUTE
 from klines.market import MARKETS
-from klines.wanted import first_stored, stored_windows
+from klines.storage.database import opened
+from klines.tables.klines import first_stored, stored_windows
 from klines.window import Window, missing
 
 START_MS = 1_704_067_200_000
@@ -79,10 +79,10 @@ def row(name: str, limit_s: int, database: Path, symbols: int, from_ms: int, to_
     options = map(str, (database, symbols, from_ms, to_ms))
     command = [sys.executable, "-m", "benchmarks.audit", "--measure", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    it = json.loads(done.stdout)
-    said = f"finding {it['gaps']:,} gaps in {it['klines']:,} klines, {name}"
-    line(said, it["seconds"], limit=f"≤ {limit_s}")
-    line(f"{said}: peak memory", it["megabytes"], "MB", limit="≤ 2,000")
+    facts = json.loads(done.stdout)
+    said = f"finding {facts['gaps']:,} gaps in {facts['klines']:,} klines, {name}"
+    line(said, facts["seconds"], limit=f"≤ {limit_s}")
+    line(f"{said}: peak memory", facts["megabytes"], "MB", limit="≤ 2,000")
 
 
 def measured(database: Path, symbols: int, from_ms: int, to_ms: int) -> dict[str, float]:

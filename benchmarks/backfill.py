@@ -30,8 +30,8 @@ import polars as pl
 from benchmarks import measure
 from benchmarks.measure import Server, Taken
 from benchmarks.table import Line, machine, number
-from klines.database import opened
 from klines.interval import MINUTE
+from klines.storage.database import opened
 from tests.exchange.__main__ import symbols as named
 
 END = datetime(2025, 1, 1, tzinfo=UTC)
@@ -70,9 +70,9 @@ def main() -> None:
     parser.add_argument("--cache", default=Path(tempfile.gettempdir()) / "klines-benchmarks", type=Path)
     options = parser.parse_args()
     print(machine())
-    with bench(options) as it:
+    with bench(options) as ready:
         for part in sorted(set(options.parts)):
-            for line in PARTS[part](it):
+            for line in PARTS[part](ready):
                 line.show()
 
 
@@ -119,12 +119,20 @@ def daily(symbol: str) -> list[str]:
     return [f"/data/spot/daily/klines/{symbol}/1m/{symbol}-1m-{date}.zip" for date in dates]
 
 
-def ours(it: Bench, symbols: Sequence[str], start: datetime, *more: str, url: str = "", database: str = "") -> Taken:
+def ours(bench: Bench, symbols: Sequence[str], start: datetime, *more: str, url: str = "", database: str = "") -> Taken:
     """A backfill into a new database, or into one of that name in the bench's folder."""
-    place = it.folder / (database or "new.duckdb")
+    place = bench.folder / (database or "new.duckdb")
     try:
         taken = measure.backfill(
-            it.server, url or it.url, place, symbols, "--start", f"{start:%Y-%m-%d}", "--end", f"{END:%Y-%m-%d}", *more
+            bench.server,
+            url or bench.url,
+            place,
+            symbols,
+            "--start",
+            f"{start:%Y-%m-%d}",
+            "--end",
+            f"{END:%Y-%m-%d}",
+            *more,
         )
     finally:
         if not database:
@@ -135,53 +143,60 @@ def ours(it: Bench, symbols: Sequence[str], start: datetime, *more: str, url: st
     return taken
 
 
-def archive(it: Bench) -> Iterator[Line]:
+def archive(bench: Bench) -> Iterator[Line]:
     """Part 1, without and with latency."""
-    rows = len(it.symbols) * wanted_minutes(back(it.options.months))
+    rows = len(bench.symbols) * wanted_minutes(back(bench.options.months))
     for latency_s, slow in LATENCIES:
-        said = f"archive, {len(it.symbols)} symbols × {it.options.months} months{slow}"
-        measure.slow_down(it.url, latency_s)
-        pairs = [(bare(it), ours(it, it.symbols, back(it.options.months))) for _ in range(it.options.rounds)]
+        said = f"archive, {len(bench.symbols)} symbols × {bench.options.months} months{slow}"
+        measure.slow_down(bench.url, latency_s)
+        pairs = [
+            (bare(bench), ours(bench, bench.symbols, back(bench.options.months))) for _ in range(bench.options.rounds)
+        ]
         limits, runs = [limit for limit, _ in pairs], [run for _, run in pairs]
         bares = [rows / limit.inner_s for limit in limits]
         ours_s = [rows / run.inner_s for run in runs]
         yield compared(f"{said}: the flow run", "rows/s", ours_s, BARE, bares, "ratio ≥ 0.7")
         yield compared(f"{said}: the whole process", "rows/s", [rows / run.wall_s for run in runs], BARE, bares)
-        yield compared(f"{said}: its CPU", "s", [it.cpu_s for it in runs], BARE, [it.cpu_s for it in limits])
+        yield compared(f"{said}: its CPU", "s", [run.cpu_s for run in runs], BARE, [run.cpu_s for run in limits])
         yield Line(f"{said}: CPU of Prefect's server", statistics.median(run.server_cpu_s for run in runs))
         yield Line(f"{said}: peak memory", max(run.rss_mb for run in runs), "MB", limit="≤ 600")
-    measure.slow_down(it.url, 0)
+    measure.slow_down(bench.url, 0)
 
 
-def bare(it: Bench) -> Taken:
+def bare(bench: Bench) -> Taken:
     """The limit: the same files into the same columns."""
-    database = it.folder / "bare.duckdb"
-    files = [str(it.archives / path[1:]) for symbol in it.symbols for path in monthly(symbol, it.options.months)]
+    database = bench.folder / "bare.duckdb"
+    files = [
+        str(bench.archives / path[1:]) for symbol in bench.symbols for path in monthly(symbol, bench.options.months)
+    ]
     try:
-        return measure.peer([sys.executable, "-m", "benchmarks.peers.bare", str(database), *files], it.folder)
+        return measure.peer([sys.executable, "-m", "benchmarks.peers.bare", str(database), *files], bench.folder)
     finally:
         database.unlink()
 
 
-def freqtrade(it: Bench) -> Iterator[Line]:
+def freqtrade(bench: Bench) -> Iterator[Line]:
     """Part 2, without and with latency."""
-    rows = len(it.symbols) * wanted_minutes(back(PEER_MONTHS))
-    python = installed(it.options.cache / "freqtrade")
+    rows = len(bench.symbols) * wanted_minutes(back(PEER_MONTHS))
+    python = installed(bench.options.cache / "freqtrade")
     for latency_s, slow in LATENCIES:
-        said = f"archive, {len(it.symbols)} symbols × {PEER_MONTHS} months{slow}"
-        measure.slow_down(it.url, latency_s)
+        said = f"archive, {len(bench.symbols)} symbols × {PEER_MONTHS} months{slow}"
+        measure.slow_down(bench.url, latency_s)
         pairs = [
-            (downloaded(it, python, rows), ours(it, it.symbols, back(PEER_MONTHS))) for _ in range(it.options.rounds)
+            (downloaded(bench, python, rows), ours(bench, bench.symbols, back(PEER_MONTHS)))
+            for _ in range(bench.options.rounds)
         ]
         peers, runs = [peer for peer, _ in pairs], [run for _, run in pairs]
-        walls_s = [it.wall_s for it in runs]
-        yield compared(f"{said}: whole processes", "s", walls_s, FREQTRADE, [it.wall_s for it in peers], "ratio < 1")
-        costs = [(it.cpu_s + it.server_cpu_s) / rows * 1e6 for it in runs]
-        peer_costs = [it.cpu_s / rows * 1e6 for it in peers]
+        walls_s = [run.wall_s for run in runs]
+        yield compared(
+            f"{said}: whole processes", "s", walls_s, FREQTRADE, [peer.wall_s for peer in peers], "ratio < 1"
+        )
+        costs = [(run.cpu_s + run.server_cpu_s) / rows * 1e6 for run in runs]
+        peer_costs = [peer.cpu_s / rows * 1e6 for peer in peers]
         yield compared(f"{said}: CPU a row, with Prefect's server", "µs", costs, FREQTRADE, peer_costs, "ratio < 1")
-        costs = [it.cpu_s / rows * 1e6 for it in runs]
+        costs = [run.cpu_s / rows * 1e6 for run in runs]
         yield compared(f"{said}: CPU a row, without it", "µs", costs, FREQTRADE, peer_costs)
-    measure.slow_down(it.url, 0)
+    measure.slow_down(bench.url, 0)
 
 
 def installed(folder: Path) -> Path:
@@ -193,18 +208,29 @@ def installed(folder: Path) -> Path:
     return python
 
 
-def downloaded(it: Bench, python: Path, rows: int) -> Taken:
+def downloaded(bench: Bench, python: Path, rows: int) -> Taken:
     """freqtrade download-data of the same range, from the same stand-in."""
-    with tempfile.TemporaryDirectory(dir=it.folder) as name:
+    with tempfile.TemporaryDirectory(dir=bench.folder) as name:
         folder = Path(name)
-        urls = {"public": f"{it.url}/api/v3", "fapiPublic": f"{it.url}/fapi/v1", "dapiPublic": f"{it.url}/dapi/v1"}
-        pairs = [f"{symbol.removesuffix('USDT')}/USDT" for symbol in it.symbols]
+        urls = {
+            "public": f"{bench.url}/api/v3",
+            "fapiPublic": f"{bench.url}/fapi/v1",
+            "dapiPublic": f"{bench.url}/dapi/v1",
+        }
+        pairs = [f"{symbol.removesuffix('USDT')}/USDT" for symbol in bench.symbols]
         binance = {"name": "binance", "pair_whitelist": pairs, "ccxt_config": {"urls": {"api": urls}}}
         config = folder / "config.json"
         config.write_text(json.dumps({"exchange": binance, "stake_currency": "USDT", "dry_run": True}))
         (folder / "user").mkdir()
         range_ = f"{back(PEER_MONTHS):%Y%m%d}-{END:%Y%m%d}"
-        script = [str(python), "benchmarks/peers/freqtrade_here.py", it.url, "download-data", "--config", str(config)]
+        script = [
+            str(python),
+            "benchmarks/peers/freqtrade_here.py",
+            bench.url,
+            "download-data",
+            "--config",
+            str(config),
+        ]
         taken = measure.process(
             [*script, "--userdir", str(folder / "user"), "--timerange", range_, "--timeframes", "1m"], folder
         )
@@ -214,18 +240,20 @@ def downloaded(it: Bench, python: Path, rows: int) -> Taken:
     return taken
 
 
-def rest(it: Bench) -> Iterator[Line]:
+def rest(bench: Bench) -> Iterator[Line]:
     """Part 3: every run with a stand-in of its own, whose minute of weight is fresh."""
-    symbols = it.symbols[:REST_SYMBOLS]
+    symbols = bench.symbols[:REST_SYMBOLS]
     rows = len(symbols) * REST_DAYS * 1440
     said = f"REST, {len(symbols)} symbols × {REST_DAYS} days{LATENCIES[1][1]}"
     peers, runs, records = [], [], []
-    for _ in range(it.options.rounds):
+    for _ in range(bench.options.rounds):
         with measure.exchange(symbols, latency_s=LATENCY_S) as url:
             command = [sys.executable, "-m", "benchmarks.peers.historical", url, symbols[0]]
-            peers.append(measure.peer([*command, *map(str, (ms(END - timedelta(days=PEER_DAYS)), ms(END)))], it.folder))
+            peers.append(
+                measure.peer([*command, *map(str, (ms(END - timedelta(days=PEER_DAYS)), ms(END)))], bench.folder)
+            )
         with measure.exchange(symbols, latency_s=LATENCY_S) as url:
-            runs.append(ours(it, symbols, END - timedelta(days=REST_DAYS), "--source", "rest", url=url))
+            runs.append(ours(bench, symbols, END - timedelta(days=REST_DAYS), "--source", "rest", url=url))
             records.append(measure.got(f"{url}/record"))
     theirs = [PEER_DAYS * 1440 / peer.inner_s for peer in peers]
     ours_s = [rows / run.inner_s for run in runs]
@@ -237,21 +265,21 @@ def rest(it: Bench) -> Iterator[Line]:
     yield Line(f"{said}: answers other than 200", others, "", limit="0")
 
 
-def memory(it: Bench) -> Iterator[Line]:
+def memory(bench: Bench) -> Iterator[Line]:
     """Part 4."""
-    if it.options.longer:
-        run = ours(it, it.symbols, back(it.options.longer))
-        said = f"archive, {len(it.symbols)} symbols × {it.options.longer} months"
+    if bench.options.longer:
+        run = ours(bench, bench.symbols, back(bench.options.longer))
+        said = f"archive, {len(bench.symbols)} symbols × {bench.options.longer} months"
         yield Line(f"{said}: peak memory", run.rss_mb, "MB", limit="≤ 600")
         yield Line(f"{said}: the flow run", run.rows / run.inner_s, "rows/s")
-    for rows in STORED if it.options.large else ():
+    for rows in STORED if bench.options.large else ():
         database = f"{rows}.duckdb"
-        measure.apart(fill, it.folder / database, rows, back(it.options.months))
+        measure.apart(fill, bench.folder / database, rows, back(bench.options.months))
         runs = [
-            ours(it, it.symbols[n : n + 2], back(it.options.months), database=database)
-            for n in range(0, min(it.options.rounds * 2, len(it.symbols)), 2)
+            ours(bench, bench.symbols[n : n + 2], back(bench.options.months), database=database)
+            for n in range(0, min(bench.options.rounds * 2, len(bench.symbols)), 2)
         ]
-        (it.folder / database).unlink()
+        (bench.folder / database).unlink()
         costs = [run.inner_s / run.rows * 1e6 for run in runs]
         said = f"archive, {runs[0].rows:,} rows into {rows:,}"
         yield Line(f"{said}: a million rows, {spread(costs)}", statistics.median(costs), limit="flat")

@@ -47,8 +47,8 @@ async def asked(url: str, number: int) -> tuple[float, float]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
 
         async def ask() -> None:
-            for it in urls:
-                async with session.get(it, raise_for_status=True) as answer:
+            for url in urls:
+                async with session.get(url, raise_for_status=True) as answer:
                     sizes.append(len(await answer.read()))
 
         began_s = time.monotonic()

@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of Prefect's server")
     parser.add_argument("--day", type=Path, help="where Prefect's database is after the day: kept, or taken from there")
     options = parser.parse_args()
-    settings = TOLD | dict(it.split("=", 1) for it in options.set)
+    settings = TOLD | dict(setting.split("=", 1) for setting in options.set)
     symbols = named([str(options.symbols)])
     print(table.machine())
     print(f"{options.symbols} symbols, Prefect's settings: those that ship {' '.join(options.set)}")
@@ -95,12 +95,12 @@ def collect_all(minutes: Minutes, runs: int, settings: dict[str, str], day: Path
         found = recorded.drained(database)
     keep(database, day)
     grown_mb = recorded.file_mb(day) - empty_mb
-    net_s = sum(net_cpu_s(it, share) for it in stretches) / runs
+    net_s = sum(net_cpu_s(stretch, share) for stretch in stretches) / runs
     line("Prefect's server idle", f"{share:.1%}", "of a core")
     tasks = f"a run of {driver.tasks} task runs"
     table.line(f"Prefect's server, CPU of {tasks}", net_s)
     table.line("Prefect's server, one such run a minute, share of a core", net_s / 60 + share, "")
-    line("driver, a run", f"{sum(it.driver_cpu_s for it in stretches) / runs:.3f}", "CPU s")
+    line("driver, a run", f"{sum(stretch.driver_cpu_s for stretch in stretches) / runs:.3f}", "CPU s")
     table.line(f"Prefect's database, {tasks}", grown_mb / runs * 1000, "kB")
     table.line("Prefect's database, a day of them", grown_mb / runs * DAY, "MB")
     shares = [f"{name} {mb / grown_mb:.0%}" for name, mb in recorded.shares_mb(day).items() if mb > grown_mb / 50]
@@ -265,7 +265,7 @@ def complain(home: Path, stretches: list[Stretch]) -> None:
     line("requests refused as the file was locked", f"{len(refused)}", "asked again by the client")
     line(f'"{LOCKED}" otherwise', f"{len(locked)}", first(locked))
     line("other ERROR lines in the log", f"{len(others)}", first(others))
-    failed = [it for stretch in stretches for it in stretch.complaints]
+    failed = [complaint for stretch in stretches for complaint in stretch.complaints]
     line("runs not Completed", f"{len(failed)}", first(failed))
 
 

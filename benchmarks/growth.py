@@ -84,7 +84,7 @@ def compare(minutes: Minutes, small: Writer, large: Writer, number: int) -> None
     took: list[list[float]] = []
     for _ in range(number + 1):
         minutes.next()
-        took.append([it.run().seconds for it in (small, large)])
+        took.append([size.run().seconds for size in (small, large)])
     in_small, in_large = (statistics.median(column) for column in zip(*took[1:], strict=True))
     what = f"a minute of {len(minutes.symbols)} symbols at {count(large.database):,} rows"
     line(what, in_large, peer=f"at {count(small.database):,}", other=in_small, limit="ratio ≤ 1.5")
@@ -98,7 +98,7 @@ def grow(minutes: Minutes, writer: Writer, hours: int) -> None:
         for _ in range(60):
             minutes.next()
             took.append(writer.run())
-        now = (statistics.median(it.seconds for it in took), took[-1].rss_mb, writer.bytes_a_row)
+        now = (statistics.median(seconds.seconds for seconds in took), took[-1].rss_mb, writer.bytes_a_row)
         firsts = firsts or now
         print(f"hour {hour:2}: a minute {now[0]:.3f} s, memory {now[1]:.0f} MB, {now[2]:.1f} bytes a row", flush=True)
     assert firsts is not None

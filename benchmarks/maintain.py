@@ -25,13 +25,13 @@ import duckdb
 
 from benchmarks.measure import apart, client, count, prefect_server, process
 from benchmarks.table import line, machine
-from klines.database import opened
 from klines.interval import DAY, INTERVALS, MINUTE
 from klines.market import MARKETS
-from klines.plan import Want
 from klines.rows import Row
 from klines.settings import CHECKOUT
-from klines.store import store
+from klines.storage.database import opened
+from klines.storage.store import store
+from klines.want import Want
 from klines.window import Window
 
 AFTER = "after maintain"

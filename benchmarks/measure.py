@@ -21,7 +21,7 @@ import duckdb
 
 from benchmarks.minute import ask, cpu_s, free_port, idle_after
 from klines.settings import CHECKOUT
-from stack import READY_S
+from stack.__main__ import READY_S
 from tests.exchange.rules import Rules
 
 DAYS_A_PAGE = 1000

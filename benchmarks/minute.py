@@ -35,13 +35,13 @@ import yaml
 
 from benchmarks import recorded
 from benchmarks.table import line, machine
-from klines.database import opened
 from klines.interval import INTERVALS, MINUTE
 from klines.market import MARKETS, Market
-from klines.plan import Want
 from klines.rows import sift
 from klines.settings import CHECKOUT
-from klines.store import store
+from klines.storage.database import opened
+from klines.storage.store import store
+from klines.want import Want
 from klines.window import Window
 
 IDLE_SHARE = 0.25
@@ -151,7 +151,7 @@ def fill(database: Path, parts: Sequence[Part], rows: int, end_ms: int) -> None:
     with opened(database, time.monotonic() + 10) as connection:
         connection.execute("SET enable_progress_bar = false")
         connection.execute("CREATE TEMP TABLE series (n INTEGER, market VARCHAR, symbol VARCHAR)")
-        connection.executemany("INSERT INTO series VALUES (?, ?, ?)", [(n, *it) for n, it in enumerate(series)])
+        connection.executemany("INSERT INTO series VALUES (?, ?, ?)", [(n, *one) for n, one in enumerate(series)])
         for start_ms in range(first_ms, end_ms, AT_ONCE * MINUTE):
             until_ms = min(start_ms + AT_ONCE * MINUTE, end_ms)
             connection.execute(
@@ -176,7 +176,7 @@ def collected(folder: Path, database: Path, parts: Sequence[Part], url: str, min
         "PREFECT_API_URL": "",
     }
     (folder / "prefect.yaml").write_text(yaml.safe_dump(deployments(parts)))
-    command = [sys.executable, "stack.py", "--prefect-file", str(folder / "prefect.yaml")]
+    command = [sys.executable, "-m", "stack", "--prefect-file", str(folder / "prefect.yaml")]
     with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             began = started(process)
@@ -232,33 +232,33 @@ def watched(home: Path, minutes: int, began: datetime) -> Observed:
 
 def used_mb(database: Path) -> float:
     """The pages of the file that hold something."""
-    [(pages,)], [(bytes_,)] = (recorded.query(database, f"PRAGMA {it}") for it in ("page_count", "page_size"))
+    [(pages,)], [(bytes_,)] = (recorded.query(database, f"PRAGMA {name}") for name in ("page_count", "page_size"))
     return float(pages * bytes_ / 1e6) - recorded.free_mb(database)
 
 
 def look_up(observed: Observed, port: int, parts: Sequence[Part], began: datetime, ended: datetime) -> None:
     """What the server has recorded of the runs that were due meanwhile."""
     body = {"sort": "EXPECTED_START_TIME_ASC", "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}}
-    runs = [it for it in ask(port, "/flow_runs/filter", body) if began <= time_of(it["expected_start_time"]) < ended]
+    runs = [run for run in ask(port, "/flow_runs/filter", body) if began <= time_of(run["expected_start_time"]) < ended]
     observed.states = [run["state_name"] for run in runs]
     for part in parts:
         here = [run for run in runs if run["parameters"]["market"] == part.market and run["state_name"] == "Completed"]
         times = [moments(port, run) for run in here]
-        observed.latencies[part.market] = [it[-1] - it[0] for it in times]
-        observed.steps[part.market] = [[b - a for a, b in pairwise(it)] for it in times]
+        observed.latencies[part.market] = [time[-1] - time[0] for time in times]
+        observed.steps[part.market] = [[b - a for a, b in pairwise(time)] for time in times]
 
 
 def moments(port: int, run: dict[str, Any]) -> list[float]:
     """When a run was due, began, had its health, began to fetch, had fetched, had committed; epoch seconds."""
     tasks = ask(port, "/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
-    ends = {name: [it for it in tasks if it["name"].startswith(name)] for name in ("health", "fetch", "upsert")}
+    ends = {name: [task for task in tasks if task["name"].startswith(name)] for name in ("health", "fetch", "upsert")}
     return [
         time_of(run["expected_start_time"]).timestamp(),
         time_of(run["start_time"]).timestamp(),
-        max(time_of(it["end_time"]).timestamp() for it in ends["health"]),
-        min(time_of(it["start_time"]).timestamp() for it in ends["fetch"]),
-        max(time_of(it["end_time"]).timestamp() for it in ends["fetch"]),
-        max(time_of(it["end_time"]).timestamp() for it in ends["upsert"]),
+        max(time_of(end["end_time"]).timestamp() for end in ends["health"]),
+        min(time_of(end["start_time"]).timestamp() for end in ends["fetch"]),
+        max(time_of(end["end_time"]).timestamp() for end in ends["fetch"]),
+        max(time_of(end["end_time"]).timestamp() for end in ends["upsert"]),
     ]
 
 

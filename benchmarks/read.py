@@ -30,9 +30,9 @@ import klines
 from benchmarks.maintain import ROWS
 from benchmarks.measure import apart, count
 from benchmarks.table import line, machine
-from klines.database import opened
 from klines.interval import INTERVALS, MINUTE
 from klines.settings import CHECKOUT
+from klines.storage.database import opened
 
 YEARS = 5
 YEAR_MINUTES = 525_600

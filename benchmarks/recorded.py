@@ -26,8 +26,10 @@ def query(database: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
 def rows(database: Path) -> dict[str, int]:
     """How many rows each table has; without the empty ones, and those that Prefect ships."""
     tables = [name for (name,) in query(database, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-    counts = {it: query(database, f'SELECT count(*) FROM "{it}"')[0][0] for it in tables}
-    return {it: count for it, count in counts.items() if count and not it.startswith(("block_", "alembic_", "sqlite_"))}
+    counts = {table: query(database, f'SELECT count(*) FROM "{table}"')[0][0] for table in tables}
+    return {
+        key: count for key, count in counts.items() if count and not key.startswith(("block_", "alembic_", "sqlite_"))
+    }
 
 
 def drained(database: Path) -> dict[str, int]:
@@ -72,7 +74,9 @@ def age(database: Path, days: int) -> None:
             columns = [
                 name for _, name, type_, *_ in connection.execute(f"PRAGMA table_info({table})") if is_time(name, type_)
             ]
-            moved = ", ".join(f'"{it}" = date(substr("{it}", 1, 10), ?) || substr("{it}", 11)' for it in columns)
+            moved = ", ".join(
+                f'"{column}" = date(substr("{column}", 1, 10), ?) || substr("{column}", 11)' for column in columns
+            )
             connection.execute(f"UPDATE {table} SET {moved}", [f"-{days} days"] * len(columns))
 
 

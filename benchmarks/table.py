@@ -56,7 +56,9 @@ def number(value: float) -> str:
 
 def machine() -> str:
     """Of what machine and versions the numbers are."""
-    model = next((it.split(":")[1].strip() for it in _cpu_info() if it.startswith("model name")), platform.machine())
+    model = next(
+        (line.split(":")[1].strip() for line in _cpu_info() if line.startswith("model name")), platform.machine()
+    )
     versions = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "polars", "prefect", "python-binance"))
     return f"{os.cpu_count()} × {model}, {platform.platform()}, Python {platform.python_version()}, {versions}"
 

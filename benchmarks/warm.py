@@ -140,8 +140,8 @@ def is_asked(pipe: Connection) -> bool:
 
 def deploy(folder: Path) -> str:
     """Deploy the first section of prefect.yaml without its schedule, unless it is deployed; its full name."""
-    from stack_server import Server as Deployer
-    from stack_server import full_name
+    from stack.server import Server as Deployer
+    from stack.server import full_name
 
     described = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
     section = {name: value for name, value in described["deployments"][0].items() if name != "schedules"}

@@ -9,11 +9,11 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import IntervalName, Market, Symbols, Time
-from klines import settings
-from klines.audit import Audit, Job, Series
-from klines.audited import Part, conclude
+from klines.audit.message import SeriesOutcome, audit_outcome
+from klines.audit.run import Audit, AuditJob, SeriesGroup
 from klines.errors import KlinesError
 from klines.outcome import fail
+from klines.storage.database import settings_to_write
 from tasks import coverage
 from tasks.audit import explain, publish, reconcile
 from tasks.health import health
@@ -25,8 +25,10 @@ from tasks.review import only_news
 
 def _name() -> str:
     """`spot 1m BTCUSDT`, or `all that is stored`."""
-    it = runtime.flow_run.parameters
-    said = [str(it[name]) for name in ("market", "interval") if it.get(name)] + (it.get("symbols") or [])[:3]
+    parameters = runtime.flow_run.parameters
+    said = [str(parameters[name]) for name in ("market", "interval") if parameters.get(name)] + (
+        parameters.get("symbols") or []
+    )[:3]
     return " ".join(said) or "all that is stored"
 
 
@@ -57,19 +59,19 @@ def audit(
         force: Ask again for what is settled, too.
     """
     try:
-        job = Job.of(settings.load(), symbols, start, end, market, interval, repair, force)
+        job = AuditJob.of(settings_to_write(), symbols, start, end, market, interval, repair, force)
         parts = [_part(job, series) for series in job.series()]
         rows, found = job.whole()
         publish(rows)
         with only_news():
-            coverage.publish(job.coverage())
-        outcome = conclude(parts, rows, found)
+            coverage.publish(job.last_days())
+        outcome = audit_outcome(parts, rows, found)
     except KlinesError as error:
         outcome = fail(error)
     return report(outcome)
 
 
-def _part(job: Job, series: Series) -> Part:
+def _part(job: AuditJob, series: SeriesGroup) -> SeriesOutcome:
     """One market and interval."""
     try:
         with Audit(job, series) as run:
@@ -82,10 +84,10 @@ def _part(job: Job, series: Series) -> Part:
             run.note()
             return run.part()
     except KlinesError as error:
-        return Part(series.name, fail(error))
+        return SeriesOutcome(series.name, fail(error))
 
 
-def _load(run: Audit, job: Job) -> None:
+def _load(run: Audit, job: AuditJob) -> None:
     """Find what is missing, and fetch it."""
     plan = run.plan()
     if job.repair and plan.chunks:
@@ -96,4 +98,4 @@ def _load(run: Audit, job: Job) -> None:
 if __name__ == "__main__":
     from flows.shell import main
 
-    main(audit, Job.of, lambda: {"certificate": Job.of(settings.load()).certificate()})
+    main(audit, AuditJob.of, lambda: {"certificate": AuditJob.of(settings_to_write()).certificate()})

@@ -9,11 +9,11 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Entries, IntervalName, Market, Source, Time
-from klines import settings
-from klines.backfill import Backfill, Job
-from klines.backfilled import planned
+from klines.backfill.message import planned
+from klines.backfill.run import Backfill, BackfillJob
 from klines.errors import KlinesError
 from klines.outcome import Outcome, fail
+from klines.storage.database import settings_to_write
 from tasks import coverage
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
@@ -24,8 +24,9 @@ from tasks.review import only_news
 
 def _name() -> str:
     """`spot 1m 2024-01-01 to 2024-02-01`."""
-    it = runtime.flow_run.parameters
-    return f"{it['market']} {it['interval']} {str(it['start'])[:10]} to {str(it['end'])[:10]}"
+    parameters = runtime.flow_run.parameters
+    start, end = (str(parameters[name])[:10] for name in ("start", "end"))
+    return f"{parameters['market']} {parameters['interval']} {start} to {end}"
 
 
 @flow(
@@ -61,8 +62,8 @@ def backfill(
         dry_run: Only say what would be done, and what it would cost.
     """
     try:
-        loaded = settings.load()
-        job = Job.of(loaded, symbols, start, end, market, interval, source, refresh, dry_run)
+        loaded = settings_to_write()
+        job = BackfillJob.of(loaded, symbols, start, end, market, interval, source, refresh, dry_run)
         with Backfill(loaded, job) as run:
             health(market, run)
             plan = run.plan()
@@ -75,7 +76,7 @@ def backfill(
                 load_all(run, plan.chunks, watch, watch.every_s)
             outcome = run.outcome()
         with only_news():
-            coverage.publish(run.coverage())
+            coverage.publish(run.last_days())
     except KlinesError as error:
         outcome = fail(error)
     return report(outcome)
@@ -84,4 +85,4 @@ def backfill(
 if __name__ == "__main__":
     from flows.shell import main
 
-    main(backfill, Job.of)
+    main(backfill, BackfillJob.of)

@@ -11,10 +11,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.parameters import Entries, IntervalName, Market
-from klines import settings
+from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
 from klines.outcome import Outcome, fail
-from klines.run import Job, Run
+from klines.storage.database import settings_to_write
 from tasks.fetch import SINGLE, fetch_missing
 from tasks.health import health
 from tasks.report import report
@@ -55,8 +55,8 @@ def collect(
             time without a run is caught up whatever this is.
     """
     try:
-        loaded = settings.load()
-        run = Run(loaded, Job.of(loaded, symbols, market, interval, lookback))
+        loaded = settings_to_write()
+        run = Collect(loaded, CollectJob.of(loaded, symbols, market, interval, lookback))
     except KlinesError as error:
         return report(fail(error))
     outcome = _outcome(run)
@@ -64,7 +64,7 @@ def collect(
     return report(outcome)
 
 
-def _outcome(run: Run) -> Outcome:
+def _outcome(run: Collect) -> Outcome:
     """What becomes of the run."""
     try:
         with run:
@@ -81,4 +81,4 @@ def _outcome(run: Run) -> Outcome:
 if __name__ == "__main__":
     from flows.shell import main
 
-    main(collect, Job.of)
+    main(collect, CollectJob.of)

@@ -9,9 +9,10 @@ from prefect.client.schemas.objects import State
 
 from klines import settings
 from klines.errors import KlinesError
-from klines.maintain import Job, Maintenance
+from klines.maintain.run import MaintainJob, Maintenance
 from klines.outcome import fail
 from klines.session import machine_ms
+from klines.storage.database import settings_to_write
 from tasks.maintain import cluster, prove, prune, survey, swap
 from tasks.report import report
 
@@ -24,7 +25,7 @@ def maintain() -> State[Any]:
     others but for turns of about a third of a second, and takes its place at the end.
     """
     try:
-        database = Job.of(settings.load()).database
+        database = MaintainJob.of(settings_to_write()).database
         with Maintenance(database, machine_ms()) as run:
             prune(run)
             survey(database.name, run)
@@ -43,4 +44,4 @@ def maintain() -> State[Any]:
 if __name__ == "__main__":
     from flows.shell import main
 
-    main(maintain, Job.of)
+    main(maintain, MaintainJob.of)

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from klines.asked import utc
-from klines.names import ENTRY_PATTERN, SYMBOL_PATTERN, check_entries, check_entry, check_symbol, check_symbols
+from klines.clock import utc
+from klines.symbol import ENTRY_PATTERN, SYMBOL_PATTERN, check_entries, check_entry, check_symbol, check_symbols
 
 Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN), BeforeValidator(check_symbol)]
 Symbols = Annotated[list[Symbol], AfterValidator(check_symbols)]

@@ -10,7 +10,8 @@ from prefect.client.schemas.objects import State
 from klines import settings
 from klines.errors import KlinesError
 from klines.outcome import fail
-from klines.publish import Job
+from klines.reading.publish import PublishJob
+from klines.storage.database import settings_to_write
 from tasks.publish import snapshot
 from tasks.report import report
 
@@ -23,7 +24,7 @@ def publish() -> State[Any]:
     it.
     """
     try:
-        job = Job.of(settings.load())
+        job = PublishJob.of(settings_to_write())
         outcome = snapshot(job.database.name, job)
     except KlinesError as error:
         outcome = fail(error)
@@ -33,4 +34,4 @@ def publish() -> State[Any]:
 if __name__ == "__main__":
     from flows.shell import main
 
-    main(publish, Job.of)
+    main(publish, PublishJob.of)

@@ -13,8 +13,8 @@ from prefect import Flow
 from prefect.client.schemas.objects import State
 from pydantic import TypeAdapter, ValidationError
 
-from klines import settings
 from klines.errors import BadParameter, Unusable
+from klines.storage.database import settings_to_write
 
 JSON = "--json"
 
@@ -26,12 +26,12 @@ def main(flow: Flow[..., Any], prepare: Callable[..., object], more: Callable[[]
     Parameters and settings are checked before Prefect starts; `prepare`, given the settings and all the parameters,
     checks what goes together. With `--json` state and message are printed as JSON, together with what `more` returns.
     """
-    arguments = [it for it in sys.argv[1:] if it != JSON]
+    arguments = [argument for argument in sys.argv[1:] if argument != JSON]
     try:
         parameters = parse(flow, arguments)
         whole = inspect.signature(flow.fn).bind(**parameters)
         whole.apply_defaults()
-        prepare(settings.load(), **whole.arguments)
+        prepare(settings_to_write(), **whole.arguments)
     except Unusable as error:
         print(f"klines: {error}", file=sys.stderr)
         sys.exit(2)

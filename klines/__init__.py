@@ -1,23 +1,50 @@
 """Binance klines, complete: every kline is stored as Binance published it, or named in a ledger that says why not.
 
-For who uses the data: `read`, `symbols`, `coverage`, `gaps`, `connect`; see klines/reading.py and klines/snapshot.py.
+For who uses the data: `read`, `symbols`, `coverage`, `gaps`, `connect`, and the errors that they raise.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from klines.reading import coverage, gaps, read, symbols
-    from klines.snapshot import connect
+from klines.errors import BadDatabase, BadParameter, DatabaseBusy, KlinesError, NoRoom, NotStored
 
-__all__ = ["connect", "coverage", "gaps", "read", "symbols"]
+if TYPE_CHECKING:
+    from klines.reading.coverage import coverage
+    from klines.reading.inventory import gaps, symbols
+    from klines.reading.read import read
+    from klines.storage.snapshot import connect
+
+__all__ = [
+    "BadDatabase",
+    "BadParameter",
+    "DatabaseBusy",
+    "KlinesError",
+    "NoRoom",
+    "NotStored",
+    "connect",
+    "coverage",
+    "gaps",
+    "read",
+    "symbols",
+]
+_PLACES = {
+    "connect": "klines.storage.snapshot",
+    "coverage": "klines.reading.coverage",
+    "gaps": "klines.reading.inventory",
+    "read": "klines.reading.read",
+    "symbols": "klines.reading.inventory",
+}
 
 
 def __getattr__(name: str) -> object:
     """The functions for users, imported when first asked for: the rest of the package needs none of them."""
-    if name not in __all__:
+    if name not in _PLACES:
         raise AttributeError(f"module 'klines' has no attribute {name!r}")
-    from klines import reading, snapshot
+    return getattr(import_module(_PLACES[name]), name)
 
-    return getattr(snapshot if name == "connect" else reading, name)
+
+def __dir__() -> list[str]:
+    """What completion shows: the functions for users and the errors to catch, and nothing else."""
+    return sorted(__all__)

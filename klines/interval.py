@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+FRESH_MS = 300_000
+"""A due kline is late up to this long after its close, then stale."""
+
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 MONDAY = 4 * DAY  # 1970-01-05: the epoch was a Thursday
 _EPOCH_MONTH = 1970 * 12

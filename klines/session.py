@@ -12,17 +12,16 @@ from typing import Any, Self
 import duckdb
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from klines.bans import active_ban, remember_ban
-from klines.choice import choose
-from klines.database import opened
+from klines.binance.exchange import Exchange
+from klines.binance.weight import Spent
 from klines.errors import BadParameter, Interrupted, KlinesError, Retry, Stop, UnknownSymbol, Unreachable
-from klines.exchange import Exchange
 from klines.interval import Interval
-from klines.last_days import Coverage, coverage
-from klines.listings import EVERY_MS, SOONEST_MS, Known, known, note
-from klines.names import is_pattern
-from klines.wanted import a_stored_time
-from klines.weight import Spent
+from klines.reading.coverage import Coverage, last_days
+from klines.storage.database import opened
+from klines.symbol import choose, is_pattern
+from klines.tables.bans import active_ban, remember_ban
+from klines.tables.klines import a_stored_time
+from klines.tables.symbols import EVERY_MS, SOONEST_MS, Known, known, note_listing
 
 AFTERWARDS_S = 1.0
 """How long a run waits for the file for what is only news, when everything is stored."""
@@ -79,10 +78,10 @@ class Session:
         self._call(self.exchange.health)
         return self.exchange.skew_ms
 
-    def coverage(self) -> list[Coverage]:
+    def last_days(self) -> list[Coverage]:
         """How much of the last 30 days is in the file, of every series; raises DatabaseBusy."""
         with self._opened_afterwards() as connection:
-            return coverage(connection, self.exchange.now_ms())
+            return last_days(connection, self.exchange.now_ms())
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a coroutine function on the event loop; what stops everybody is remembered.
@@ -115,29 +114,29 @@ class Session:
 
     def _trading(self, age_ms: int) -> Sequence[str]:
         """The symbols that trade; raises Unreachable where nobody can say."""
-        it = self._known(age_ms)
-        if not it.checked_ms:
+        symbols = self._known(age_ms)
+        if not symbols.checked_ms:
             raise Unreachable("which symbols there are is not known yet, and exchangeInfo can't be had")
-        return it.trading
+        return symbols.trading
 
     def _known(self, age_ms: int) -> Known:
         """What is known of the market's symbols; asked of exchangeInfo again where that is `age_ms` old."""
         with self._opened() as connection:
-            it = known(connection, self.market, self.exchange.now_ms())
-        is_old = self.exchange.now_ms() - it.checked_ms >= age_ms
-        return self._look_up_symbols() or it if is_old else it
+            symbols = known(connection, self.market, self.exchange.now_ms())
+        is_old = self.exchange.now_ms() - symbols.checked_ms >= age_ms
+        return self._look_up_symbols() or symbols if is_old else symbols
 
     def _look_up_symbols(self) -> Known | None:
         """Enter what exchangeInfo says into the table `symbols`, which stays as it is where nothing can be had."""
         try:
-            entries = self._call(self.exchange.entries)
+            entries = self._call(self.exchange.symbol_infos)
         except (Retry, Spent):
             return None
         if not entries:
             return None
         now_ms = self.exchange.now_ms()
         with self._opened() as connection:
-            note(connection, self.market, entries, now_ms)
+            note_listing(connection, self.market, entries, now_ms)
             return known(connection, self.market, now_ms)
 
     def _learn_phase(self, symbols: Sequence[str]) -> list[str]:

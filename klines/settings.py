@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from klines.database import check_place
-from klines.errors import BadParameter, Unusable
-from klines.names import check_entries, check_entry
+from klines.errors import BadParameter
+from klines.symbol import check_entries, check_entry
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TEN_SYMBOLS = [
@@ -76,7 +75,7 @@ class Settings(BaseSettings):
         return int(datetime(self.since.year, self.since.month, self.since.day, tzinfo=UTC).timestamp()) * 1000
 
 
-def parse() -> Settings:
+def load() -> Settings:
     """The settings in force; raises BadParameter, naming the variable and what is allowed."""
     try:
         return Settings()
@@ -86,17 +85,10 @@ def parse() -> Settings:
         raise BadParameter(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def load() -> Settings:
-    """The settings of one who writes: `parse`, and the database can be there; raises BadParameter or BadDatabase."""
-    settings = parse()
-    check_place(settings.database)
-    return settings
-
-
 def database_name() -> str:
     """The name of the database's file, for the name of a run; with settings that can't be used, as the run itself says,
     it is `klines`."""
     try:
         return load().database.name
-    except Unusable:
+    except BadParameter:
         return "klines"

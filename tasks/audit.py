@@ -9,7 +9,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from klines.audit import Audit
+from klines.audit.run import Audit
 from tasks.artifacts import table
 from tasks.retry import may_pass
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from prefect.artifacts import create_markdown_artifact
 
-from klines.last_days import COMPLETE, EXPLAINED, MISSING, NOTHING, Coverage, said
+from klines.reading.coverage import COMPLETE, EXPLAINED, MISSING, NOTHING, Coverage, said
 from tasks.artifacts import AMBER, GREEN, PALE, RED, bar, table
 
 EVERY = timedelta(hours=1)
@@ -30,14 +30,14 @@ def publish(series: Sequence[Coverage]) -> None:
     create_markdown_artifact("\n\n".join(parts), key="coverage", description=said(series))
 
 
-def _row(it: Coverage) -> list[str]:
+def _row(series_coverage: Coverage) -> list[str]:
     return [
-        f"{it.market} {it.interval}",
-        it.symbol,
-        bar([_COLOURS[day] for day in it.days], _in_words(it.days)),
-        f"{it.percent_complete:.2f}",
-        *(f"{number:,}" for number in (it.unexplained, it.explained, it.stored)),
-        f"{it.next_check:%Y-%m-%d %H:%M}" if it.next_check else "–",
+        f"{series_coverage.market} {series_coverage.interval}",
+        series_coverage.symbol,
+        bar([_COLOURS[day] for day in series_coverage.days], _in_words(series_coverage.days)),
+        f"{series_coverage.percent_complete:.2f}",
+        *(f"{number:,}" for number in (series_coverage.unexplained, series_coverage.explained, series_coverage.stored)),
+        f"{series_coverage.next_check:%Y-%m-%d %H:%M}" if series_coverage.next_check else "–",
     ]
 
 

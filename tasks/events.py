@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from prefect.events import emit_event
 
-from klines.freshness import STALE
-from klines.incidents import Followed, Incident
-from klines.run import Run
+from klines.collect.freshness import STALE
+from klines.collect.incidents import Followed
+from klines.collect.run import Collect
+from klines.tables.incidents import Incident
 
 NAMES = {STALE: ("klines.stale", "klines.fresh")}
 """The events of the beginning and the end of an incident that have names of their own."""
 OTHERS = ("klines.trouble", "klines.recovered")
 
 
-def collected(run: Run) -> None:
+def collected(run: Collect) -> None:
     """Emit `klines.collected`: what one run stored; its label `klines.new` is `yes` when there are new klines."""
     market, interval = run.job.market.name, run.interval.name
     symbols = run.collected()
@@ -37,22 +38,27 @@ def collected(run: Run) -> None:
 
 def tell(followed: Followed) -> None:
     """Emit an event for each incident that began, and for each that ended."""
-    for it in followed.began:
-        _emit(it, NAMES.get(it.kind, OTHERS)[0])
-    for it in followed.ended:
-        _emit(it, NAMES.get(it.kind, OTHERS)[1])
+    for incident in followed.began:
+        _emit(incident, NAMES.get(incident.kind, OTHERS)[0])
+    for incident in followed.ended:
+        _emit(incident, NAMES.get(incident.kind, OTHERS)[1])
 
 
-def _emit(it: Incident, name: str) -> None:
+def _emit(incident: Incident, name: str) -> None:
     """The label `klines.kind` is ExchangeDown, Blocked, Degraded or stale; `klines.loud` is `yes` for an alarm."""
     emit_event(
         name,
         resource={
-            "prefect.resource.id": f"klines.{it.market}",
-            "prefect.resource.name": it.market,
-            "klines.market": it.market,
-            "klines.kind": it.kind,
-            "klines.loud": "yes" if it.loud else "no",
+            "prefect.resource.id": f"klines.{incident.market}",
+            "prefect.resource.name": incident.market,
+            "klines.market": incident.market,
+            "klines.kind": incident.kind,
+            "klines.loud": "yes" if incident.loud else "no",
         },
-        payload={"message": it.said, "symbols": list(it.symbols), "intervals": list(it.intervals), "runs": it.runs},
+        payload={
+            "message": incident.said,
+            "symbols": list(incident.symbols),
+            "intervals": list(incident.intervals),
+            "runs": incident.runs,
+        },
     )

@@ -8,8 +8,8 @@ from prefect import task, unmapped
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 
+from klines.collect.run import Collect
 from klines.errors import KlinesError
-from klines.run import Run
 from tasks.retry import may_pass
 
 SINGLE = 50
@@ -22,7 +22,7 @@ AGAIN = 20
 
 
 @task(name="fetch", task_run_name="fetch {symbols}", timeout_seconds=40, cache_policy=NO_CACHE)
-def fetch_batch(symbols: str, batch: Sequence[str], run: Run) -> None:  # noqa: ARG001 - the first names the task run
+def fetch_batch(symbols: str, batch: Sequence[str], run: Collect) -> None:  # noqa: ARG001 - the first names the task run
     """Fetch a batch at once; a symbol's failure is noted in the run, for `fetch` to try again, a bug is raised."""
     for error in run.fetch(batch).values():
         if not isinstance(error, KlinesError):
@@ -39,7 +39,7 @@ def fetch_batch(symbols: str, batch: Sequence[str], run: Run) -> None:  # noqa: 
     timeout_seconds=40,
     cache_policy=NO_CACHE,
 )
-def fetch(symbol: str, run: Run) -> None:
+def fetch(symbol: str, run: Collect) -> None:
     """Fetch one symbol; its failure is this task run's."""
     for error in run.fetch([symbol]).values():
         raise error
@@ -50,7 +50,7 @@ def batches_of(symbols: int) -> int:
     return -(-symbols // BATCH)
 
 
-def fetch_missing(run: Run, symbols: list[str]) -> None:
+def fetch_missing(run: Collect, symbols: list[str]) -> None:
     """Fetch what is missing of `symbols`; failures end up in the run, and in the task runs' states."""
     if len(symbols) > SINGLE:
         size = -(-len(symbols) // batches_of(len(symbols)))

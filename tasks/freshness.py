@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from prefect.artifacts import create_markdown_artifact
 
-from klines.freshness import FRESH, LATE, SILENT, STALE, UNKNOWN, Freshness, Standing
-from klines.outcome import clock
-from klines.run import Run
-from klines.timeliness import Timeliness
+from klines.clock import clock
+from klines.collect.freshness import FRESH, LATE, SILENT, STALE, UNKNOWN, Freshness, Standing
+from klines.collect.run import Collect
+from klines.collect.timeliness import Timeliness
 from tasks.artifacts import AMBER, GREEN, GREY, RED, bar, last, table
 
 EVERY = timedelta(minutes=10)
@@ -27,7 +27,7 @@ def key(freshness: Freshness) -> str:
     return "freshness" if series == "spot-1m" else f"freshness-{series.replace('1M', '1mo')}"
 
 
-def publish(freshness: Freshness, run: Run) -> bool:
+def publish(freshness: Freshness, run: Collect) -> bool:
     """Write the artifact if it says something new, or the last one is ten minutes old; whether it did."""
     said, age = last(key(freshness))
     exchange = run.exchange
@@ -43,7 +43,7 @@ def publish(freshness: Freshness, run: Run) -> bool:
 
 def text(freshness: Freshness, hour: Timeliness, now_ms: int, used: int, per_minute: int) -> str:
     """The artifact's Markdown."""
-    counts = Counter(it.state for it in freshness.standings)
+    counts = Counter(standing.state for standing in freshness.standings)
     behind = freshness.of(STALE, LATE, UNKNOWN, SILENT)
     parts = [
         f"As of {clock(now_ms)} UTC.",
@@ -58,7 +58,9 @@ def text(freshness: Freshness, hour: Timeliness, now_ms: int, used: int, per_min
 
 
 def _hour(hour: Timeliness, used: int, per_minute: int) -> list[list[str]]:
-    seconds = " / ".join("–" if it is None else f"{it:.1f}" for it in (hour.p50_s, hour.p95_s, hour.max_s))
+    seconds = " / ".join(
+        "–" if latency is None else f"{latency:.1f}" for latency in (hour.p50_s, hour.p95_s, hour.max_s)
+    )
     return [
         ["klines collected", f"{hour.klines:,}"],
         ["seconds from a kline's close to its commit, p50 / p95 / max", seconds],
@@ -69,8 +71,13 @@ def _hour(hour: Timeliness, used: int, per_minute: int) -> list[list[str]]:
     ]
 
 
-def _row(it: Standing) -> list[str]:
-    return [it.symbol, it.state, "–" if it.lacks_from_ms is None else clock(it.lacks_from_ms), it.why.replace("|", "/")]
+def _row(standing: Standing) -> list[str]:
+    return [
+        standing.symbol,
+        standing.state,
+        "–" if standing.lacks_from_ms is None else clock(standing.lacks_from_ms),
+        standing.why.replace("|", "/"),
+    ]
 
 
 def _blocks(counts: Counter[str]) -> list[str]:

@@ -9,8 +9,8 @@ from queue import Empty, Queue
 from prefect import task, unmapped
 from prefect.cache_policies import NO_CACHE
 
-from klines.backfill import Backfill
-from klines.chunks import Chunk
+from klines.backfill.chunks import Chunk
+from klines.backfill.run import Backfill
 from tasks.retry import may_pass
 
 AT_ONCE = 12

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from klines.maintain import Maintenance
+from klines.maintain.run import Maintenance
 
 
 @task(name="prune", task_run_name="prune rejects", cache_policy=NO_CACHE)

@@ -13,9 +13,10 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from klines.backfill import Backfill, Plan
-from klines.backfilled import planned
-from klines.outcome import duration
+from klines.backfill.message import planned
+from klines.backfill.plan import Plan
+from klines.backfill.run import Backfill
+from klines.clock import duration
 from tasks.artifacts import table
 
 BAR_S, ARTIFACT_S = 0.5, 3.0
@@ -28,8 +29,8 @@ def publish(plan: Plan) -> None:
     """The plan as the artifact `plan`."""
     rows = sorted(plan.symbols.items(), key=lambda item: -item[1].klines)
     cells = [
-        (name, it.klines, it.monthly, it.daily, round(it.megabytes, 1), it.pages, it.weight)
-        for name, it in [*rows[:SHOWN], (f"**all {len(rows)}**", plan.total)]
+        (name, work.klines, work.monthly, work.daily, round(work.megabytes, 1), work.pages, work.weight)
+        for name, work in [*rows[:SHOWN], (f"**all {len(rows)}**", plan.total)]
     ]
     head = ["symbol", "#klines", "#monthly files", "#daily files", "#about MB", "#REST pages", "#weight"]
     text = table(head, ([name, *(f"{number:,}" for number in numbers)] for name, *numbers in cells))
@@ -90,4 +91,6 @@ class Watch:
 def _console() -> Console:
     """The console that Prefect logs to, so that its lines are written above the bar and not into it."""
     handlers = [*logging.getLogger("prefect").handlers, *logging.getLogger().handlers]
-    return next((it.console for it in handlers if isinstance(it, PrefectConsoleHandler)), Console(stderr=True))
+    return next(
+        (handler.console for handler in handlers if isinstance(handler, PrefectConsoleHandler)), Console(stderr=True)
+    )

@@ -9,14 +9,14 @@ import httpx
 from prefect import get_run_logger
 from prefect.exceptions import PrefectException
 
+from klines.collect.run import Collect
 from klines.errors import DatabaseBusy
 from klines.outcome import Outcome
-from klines.run import Run
 from tasks import coverage, events, freshness
 from tasks.artifacts import last
 
 
-def review(run: Run, outcome: Outcome) -> None:
+def review(run: Collect, outcome: Outcome) -> None:
     """Events of new data and of incidents, the artifacts `freshness` and, every hour, `coverage`."""
     with only_news():
         if run.is_done:
@@ -24,7 +24,7 @@ def review(run: Run, outcome: Outcome) -> None:
         found = run.freshness()
         events.tell(run.follow(outcome, found))
         if found and freshness.publish(found, run) and last("coverage")[1] > coverage.EVERY:
-            coverage.publish(run.coverage())
+            coverage.publish(run.last_days())
 
 
 @contextlib.contextmanager

@@ -12,15 +12,17 @@ import pytest
 from tests.drive import NOON
 from tests.exchange import StandIn
 
-STACKS = ("test_alarms", "test_readme", "test_stack", "test_ui")
+STACKS = ("stack/", "test_readme.py")
 """Tests that start whole stacks: one after the other, as each keeps two cores busy."""
+TESTS = Path(__file__).parent
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, where they share its fixtures; so do all stacks."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("stacks" if item.path.stem in STACKS else item.path.stem))
+        name = str(item.path.relative_to(TESTS))
+        item.add_marker(pytest.mark.xdist_group("stacks" if name.startswith(STACKS) else name))
 
 
 @pytest.fixture

@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 import duckdb
 import pytest
 
-from klines import audit, backfill
-from klines.audited import Part, conclude
-from klines.backfilled import planned
+from klines.audit.message import SeriesOutcome, audit_outcome
+from klines.audit.run import Audit, AuditJob, SeriesGroup
+from klines.backfill.message import planned
+from klines.backfill.run import Backfill, BackfillJob
+from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
-from klines.journal import mend
-from klines.maintain import Maintenance
+from klines.maintain.run import Maintenance
 from klines.outcome import Outcome, fail
-from klines.run import Job, Run
 from klines.settings import Settings
+from klines.storage.journal import mend
 from tests.exchange import StandIn
 
 MINUTE = 60_000
@@ -56,9 +57,9 @@ def collect_once(
     """One run: health, plan, one fetch of everything, store. A failing symbol is not retried."""
     url = exchange.url
     settings = Settings(database=database, since=since, spot_url=url, usdm_url=url, coinm_url=url)
-    job = Job.of(settings, list(symbols), market, interval, lookback)
+    job = CollectJob.of(settings, list(symbols), market, interval, lookback)
     try:
-        with Run(
+        with Collect(
             settings,
             job,
             request_timeout_s=request_timeout_s,
@@ -89,8 +90,8 @@ def backfill_once(
     settings = Settings(database=database, spot_url=url, usdm_url=url, coinm_url=url, archive_url=url)
     try:
         times = (datetime.fromisoformat(start), datetime.fromisoformat(end))
-        job = backfill.Job.of(settings, list(symbols), *times, **options)
-        with backfill.Backfill(settings, job, request_timeout_s=request_timeout_s, pauses_s=(0.01, 0.01)) as run:
+        job = BackfillJob.of(settings, list(symbols), *times, **options)
+        with Backfill(settings, job, request_timeout_s=request_timeout_s, pauses_s=(0.01, 0.01)) as run:
             run.health()
             plan = run.plan()
             if job.dry_run:
@@ -116,14 +117,14 @@ def audit_once(
     """One audit of all that is stored, as the flow does it."""
     url = exchange.url
     settings = Settings(database=database, since=since, spot_url=url, usdm_url=url, coinm_url=url, archive_url=url)
-    job = audit.Job(settings, **options)
+    job = AuditJob(settings, **options)
     parts = [_audit_part(job, series, request_timeout_s) for series in job.series()]
-    return conclude(parts, *job.whole())
+    return audit_outcome(parts, *job.whole())
 
 
-def _audit_part(job: audit.Job, series: audit.Series, request_timeout_s: float) -> Part:
+def _audit_part(job: AuditJob, series: SeriesGroup, request_timeout_s: float) -> SeriesOutcome:
     try:
-        with audit.Audit(job, series, request_timeout_s=request_timeout_s, pauses_s=(0.01, 0.01)) as run:
+        with Audit(job, series, request_timeout_s=request_timeout_s, pauses_s=(0.01, 0.01)) as run:
             run.health()
             for _ in range(2):
                 plan = run.plan()
@@ -139,7 +140,7 @@ def _audit_part(job: audit.Job, series: audit.Series, request_timeout_s: float) 
             run.note()
             return run.part()
     except KlinesError as error:
-        return Part(series.name, fail(error))
+        return SeriesOutcome(series.name, fail(error))
 
 
 def maintain_once(database: Path, now_ms: int = NOON) -> Outcome:

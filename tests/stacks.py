@@ -43,7 +43,7 @@ def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str
 def prefect_file(folder: Path, *names: str) -> Path:
     """The project's prefect.yaml with a schedule of ten seconds, and with these deployments alone, or all."""
     content = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
-    content["deployments"] = [it for it in content["deployments"] if not names or it["name"] in names]
+    content["deployments"] = [section for section in content["deployments"] if not names or section["name"] in names]
     content["deployments"][0]["schedules"][0]["interval"] = 10
     path = folder / "prefect.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -60,7 +60,7 @@ def free_port() -> int:
 @contextmanager
 def stack(environment: dict[str, str], prefect_file: Path) -> Iterator[subprocess.Popen[str]]:
     """The stack; asked to end at the end of the block if it still runs."""
-    arguments = [sys.executable, "stack.py", "--prefect-file", str(prefect_file)]
+    arguments = [sys.executable, "-m", "stack", "--prefect-file", str(prefect_file)]
     with subprocess.Popen(arguments, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process

@@ -1,31 +1,81 @@
-"""The layers, read from the sources."""
+"""The house, read from the sources: who imports whom, what a name means, and what is pure."""
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-KLINES, TASKS, FLOWS, EXPLORER = (
-    sorted((ROOT / folder).rglob("*.py")) for folder in ("klines", "tasks", "flows", "explorer")
+KLINES, TASKS, FLOWS, STACK = (
+    sorted((ROOT / folder).rglob("*.py")) for folder in ("klines", "tasks", "flows", "stack")
 )
+LAYERS = (
+    "the modules beside __init__.py",
+    *("binance", "tables", "storage", "reading", "session", "collect", "backfill", "audit", "maintain", "explorer"),
+    *("status", "cli"),
+)
+"""The rooms of klines/, each importing only those before it; session, status and cli are modules."""
+MOST_MODULES = 16
 IO = {"aiohttp", "anyio", "asyncio", "binance", "duckdb", "os", "prefect", "random", "requests", "socket", "time"}
+CLOCKS = {"now", "utcnow", "today"}
+ABOVE = {"prefect", "tasks", "flows", "tests", "stack", "benchmarks"}
 
 
-def imported(path: Path) -> set[str]:
-    """The top-level packages that a source imports, wherever in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def name_of(path: Path) -> str:
+    """`klines.binance.files`, for tests' names."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The source, parsed."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def modules(path: Path) -> set[str]:
+    """The modules that a source imports, wherever in it; of `from a import b` both a and a.b."""
+    found: set[str] = set()
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").split(".")[0] if not node.level else path.parent.name)
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
+
+
+def packages(path: Path) -> set[str]:
+    """The top-level packages that a source imports."""
+    return {name.split(".")[0] for name in modules(path)}
+
+
+def files_of(names: set[str]) -> set[Path]:
+    """The sources of our modules among these names."""
+    paths = (ROOT / Path(*name.split(".")) for name in names if name.startswith("klines."))
+    return {path.with_suffix(".py") for path in paths if path.with_suffix(".py").exists()}
+
+
+@cache
+def reached(path: Path) -> frozenset[Path]:
+    """The sources that are imported through this one, itself included."""
+    found, new = {path}, {path}
+    while new:
+        new = {module for source in new for module in files_of(modules(source))} - found
+        found |= new
+    return frozenset(found)
+
+
+def room(path: Path) -> str:
+    """The folder of klines/ in which a source is; that of a module beside `__init__.py` is its name, where LAYERS names
+    it."""
+    parts = path.relative_to(ROOT / "klines").with_suffix("").parts
+    return parts[0] if len(parts) > 1 or parts[0] in LAYERS else LAYERS[0]
 
 
 def public(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
@@ -38,67 +88,100 @@ def public(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunction
 
 
 def test_there_are_layers() -> None:
-    """The checks below look at something."""
-    assert all([KLINES, TASKS, FLOWS, EXPLORER])
+    """The checks below look at something: every room of LAYERS that exists, and all four top-level packages."""
+    assert all([KLINES, TASKS, FLOWS, STACK])
+    assert {room(path) for path in KLINES} <= set(LAYERS)
 
 
-@pytest.mark.parametrize("path", KLINES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in KLINES if path != ROOT / "klines" / "__init__.py"], ids=name_of)
+def test_rooms_import_in_one_direction(path: Path) -> None:
+    """A module imports only from rooms before its own."""
+    here = LAYERS.index(room(path))
+    assert [] == sorted(
+        name_of(other) for other in files_of(modules(path)) if LAYERS.index(room(other)) > here and other != path
+    )
+
+
+def test_a_room_has_few_modules() -> None:
+    """At most about a dozen modules a folder, so that a look takes it in."""
+    sizes = Counter(path.parent for path in KLINES if path.stem != "__init__")
+    assert {} == {str(folder): size for folder, size in sizes.items() if size > MOST_MODULES}
+
+
+@pytest.mark.parametrize("path", KLINES, ids=name_of)
 def test_the_domain_knows_no_layer_above(path: Path) -> None:
     """`klines/` imports neither Prefect nor tasks, flows and tests; python-binance lives in one module."""
-    assert set() == imported(path) & {"prefect", "tasks", "flows", "explorer", "tests", "stack", "benchmarks"}
-    assert path.stem == "exchange" or "binance" not in imported(path)
+    assert set() == packages(path) & ABOVE
+    assert name_of(path) == "klines.binance.client" or "binance" not in packages(path)
 
 
-@pytest.mark.parametrize("path", EXPLORER, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in KLINES if room(path) == "explorer"], ids=name_of)
 def test_the_explorer_only_reads(path: Path) -> None:
-    """`explorer/` stands on `klines/` alone, and opens the database as users do: through `klines.connect`."""
-    assert set() == imported(path) & {"prefect", "tasks", "flows", "tests", "stack", "benchmarks", "binance"}
+    """The explorer opens the database as users do: through `klines.connect`."""
     assert "duckdb.connect" not in path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", [*KLINES, *EXPLORER], ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", KLINES, ids=name_of)
 def test_answers_are_fetched_whole(path: Path) -> None:
     """On DuckDB 2 a connection that has rows left to fetch refuses the next statement."""
     assert not any(f".{name}(" in path.read_text(encoding="utf-8") for name in ("fetchone", "fetchmany"))
 
 
-@pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TASKS, ids=name_of)
 def test_tasks_know_no_flows(path: Path) -> None:
     """`tasks/` is below `flows/`, and asks the exchange and the database only through `klines/`."""
-    assert set() == imported(path) & {"flows", "tests", "stack", "benchmarks", "duckdb", "binance", "aiohttp"}
+    assert set() == packages(path) & {"flows", "tests", "stack", "benchmarks", "duckdb", "binance", "aiohttp"}
 
 
-@pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FLOWS, ids=name_of)
 def test_flows_leave_the_work_to_the_layers_below(path: Path) -> None:
     """A flow speaks with neither the exchange nor the database itself."""
-    assert set() == imported(path) & {"tests", "duckdb", "binance", "aiohttp", "polars"}
+    assert set() == packages(path) & {"tests", "duckdb", "binance", "aiohttp", "polars"}
 
 
 def test_no_flow_hides_a_package() -> None:
     """Prefect puts `flows/` first on sys.path: a file there named as a package would be imported in its place."""
-    packages = {*packages_distributions(), *sys.stdlib_module_names}
+    known = {*packages_distributions(), *sys.stdlib_module_names}
     ours = {path.stem for path in ROOT.glob("*.py")} | {path.name for path in ROOT.iterdir() if path.is_dir()}
-    assert set() == {path.stem for path in FLOWS if path.stem != "__init__"} & (packages | ours)
+    assert set() == {path.stem for path in FLOWS if path.stem != "__init__"} & (known | ours)
 
 
-@pytest.mark.parametrize("path", KLINES, ids=lambda path: path.stem)
+def says_pure(path: Path) -> bool:
+    """Whether a module's docstring says that it is pure."""
+    return "Pure" in (ast.get_docstring(tree_of(path)) or "")
+
+
+@pytest.mark.parametrize("path", [path for path in KLINES if says_pure(path)], ids=name_of)
 def test_what_calls_itself_pure_is(path: Path) -> None:
-    """A module whose docstring says Pure imports nothing that does I/O and reads no clock."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    clocks = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & {"now", "utcnow", "today"}
-    is_pure = "Pure" in (ast.get_docstring(tree) or "")
-    assert set() == ((imported(path) & IO) | clocks if is_pure else set())
+    """Whatever is imported through a module that says Pure does no I/O and reads no clock."""
+    for source in reached(path):
+        asked = {node.attr for node in ast.walk(tree_of(source)) if isinstance(node, ast.Attribute)} & CLOCKS
+        assert (name_of(source), set()) == (name_of(source), (packages(source) & IO) | asked)
 
 
 def test_the_arithmetic_is_pure() -> None:
-    """Windows, pages, ledger and outcome say that they are pure, so that the test above holds them to it."""
-    pure = {path.stem for path in KLINES if "Pure" in (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")}
-    assert {"ledger", "outcome", "plan", "window"} <= pure
+    """Windows, wants, ledger and outcome say that they are pure, so that the test above holds them to it."""
+    assert {"ledger", "outcome", "want", "window"} <= {path.stem for path in KLINES if says_pure(path)}
 
 
-@pytest.mark.parametrize("path", [*KLINES, *EXPLORER], ids=lambda path: path.stem)
+SEVERAL = {
+    "main": "what a module does when it is run",
+}
+"""Names that more than one module may have, each with its meaning."""
+
+
+def test_a_name_means_one_thing() -> None:
+    """No two modules define a public class, function or constant of one name, but for those of SEVERAL."""
+    homes: dict[str, list[str]] = defaultdict(list)
+    for path in KLINES:
+        for node in tree_of(path).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_":
+                homes[node.name].append(name_of(path))
+    assert {} == {name: places for name, places in homes.items() if len(places) > 1 and name not in SEVERAL}
+
+
+@pytest.mark.parametrize("path", KLINES, ids=name_of)
 def test_everything_public_is_explained(path: Path) -> None:
-    """Every module, public class, function and method of `klines/` and `explorer/` has a docstring."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert [] == [node.name for node in public(tree.body) if not ast.get_docstring(node)]
-    assert ast.get_docstring(tree)
+    """Every module, public class, function and method of `klines/` has a docstring."""
+    assert [] == [node.name for node in public(tree_of(path).body) if not ast.get_docstring(node)]
+    assert ast.get_docstring(tree_of(path))

@@ -18,8 +18,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from klines.database import MIGRATIONS
 from klines.rows import SCHEMA
+from klines.storage.database import MIGRATIONS
 
 A_TRANSACTION = 10
 
@@ -42,8 +42,8 @@ def main() -> None:
 
 def parse(file: Path) -> pl.DataFrame:
     """The klines of a file of spot before 2025: no header, times in ms."""
-    with zipfile.ZipFile(io.BytesIO(file.read_bytes())) as it:
-        csv = it.read(it.namelist()[0])
+    with zipfile.ZipFile(io.BytesIO(file.read_bytes())) as archive:
+        csv = archive.read(archive.namelist()[0])
     rows = pl.read_csv(csv, has_header=False, schema={**SCHEMA, "ignore": pl.String}).drop("ignore")
     return rows.with_columns(symbol=pl.lit(file.name.partition("-")[0]))
 

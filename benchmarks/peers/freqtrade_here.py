@@ -12,5 +12,7 @@ from freqtrade.main import main
 
 url = sys.argv.pop(1)
 theirs = binance_public_data.binance_vision_ohlcv_zip_url
-binance_public_data.binance_vision_ohlcv_zip_url = lambda *it: theirs(*it).replace("https://data.binance.vision", url)
+binance_public_data.binance_vision_ohlcv_zip_url = lambda *argument: theirs(*argument).replace(
+    "https://data.binance.vision", url
+)
 main()

@@ -152,10 +152,10 @@ def csv(wanted: Wanted, rows: Rows) -> bytes:
 def zipped(member: str, content: bytes, *others: str) -> bytes:
     """A zip with one member, and empty others."""
     body = io.BytesIO()
-    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as it:
-        it.writestr(member, content)
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, content)
         for other in others:
-            it.writestr(other, b"")
+            archive.writestr(other, b"")
     return body.getvalue()
 
 

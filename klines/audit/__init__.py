@@ -1,0 +1,1 @@
+"""What is missing and why: repaired, explained, compared with the archive, certified."""

@@ -1,0 +1,72 @@
+"""The final state of an audit and its message, from what happened. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from klines.outcome import Outcome, names
+
+WORST = ("Blocked", "RateLimited", "ExchangeDown", "DatabaseBusy", "Failed", "Degraded")
+"""States that a part of an audit can end in, worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a query of quality.sql found: how often, and the first of them as `BTCUSDT 1m 2018-02-08 00:28 (detail)`."""
+
+    name: str
+    count: int
+    examples: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesOutcome:
+    """What became of one market and interval."""
+
+    name: str
+    outcome: Outcome
+    agreeing: int = 0
+    corrected: int = 0
+    disputed: Sequence[str] = ()
+    troubles: Sequence[str] = ()
+    added: int = 0
+
+
+def audit_outcome(
+    parts: Sequence[SeriesOutcome], rows: Sequence[Mapping[str, Any]], found: Sequence[Finding]
+) -> Outcome:
+    """The final state: the worst of the parts', and what the whole file is like now."""
+    said = summary(parts, rows, found)
+    failed = sorted((part for part in parts if not part.outcome.is_completed), key=_rank)
+    if failed:
+        return Outcome(failed[0].outcome.state, f"{failed[0].name}: {failed[0].outcome.message} {said}.")
+    return Outcome("Completed", said)
+
+
+def _rank(part: SeriesOutcome) -> int:
+    return WORST.index(part.outcome.state) if part.outcome.state in WORST else 0
+
+
+def summary(parts: Sequence[SeriesOutcome], rows: Sequence[Mapping[str, Any]], found: Sequence[Finding]) -> str:
+    """`audited 12 series: of 5,256,000 klines 5,255,120 are stored, 880 explained, 0 unexplained; …`."""
+    expected, stored, unexplained = (sum(row[name] for row in rows) for name in ("expected", "stored", "unexplained"))
+    said = [
+        f"audited {len(rows)} series: of {expected:,} klines {stored:,} are stored, "
+        f"{expected - stored - unexplained:,} explained, {unexplained:,} unexplained"
+    ]
+    reasons = ("exchange_outage", "exchange_hole", "not_listed", "delisted", "rejected")
+    counts = {name: sum(row[name] for row in rows) for name in reasons}
+    said += [", ".join(f"{name} {count:,}" for name, count in counts.items() if count)] if any(counts.values()) else []
+    corrected, agreeing = sum(part.corrected for part in parts), sum(part.agreeing for part in parts)
+    disputed = [name for part in parts for name in part.disputed]
+    troubles = [name for part in parts for name in part.troubles]
+    said += [f"{agreeing:,} daily files agree with what was collected live"] if agreeing else []
+    said += [f"{corrected:,} klines corrected, as two of three sources agree"] if corrected else []
+    added = sum(part.added for part in parts)
+    said += [f"{added:,} more klines from the archive, before or between those that were stored"] if added else []
+    said += [f"{len(disputed)} disputed, kept as stored: {names(disputed)}"] if disputed else []
+    said += [f"{len(troubles)} files could not be compared: {names(troubles)}"] if troubles else []
+    said += [f"{finding.count:,} × {finding.name}: {', '.join(finding.examples[:3])}" for finding in found]
+    return "; ".join(said)

@@ -1,0 +1,37 @@
+"""Findings about the quality of what is stored: named, and never changed."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from klines.audit.message import Finding
+
+QUERIES = dict(
+    re.findall(r"^-- name: (.+)\n((?:.|\n)*?);\n", (Path(__file__).parent / "quality.sql").read_text(), re.MULTILINE)
+)
+"""The named queries of quality.sql."""
+SHOWN = 5
+"""Examples of a finding at most."""
+
+
+def findings(connection: duckdb.DuckDBPyConnection, from_ms: int, until_ms: int) -> list[Finding]:
+    """What looks wrong among the klines that open in [from_ms, until_ms)."""
+    bounds = {name: datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)
+              for name, ms in (("from", from_ms), ("until", until_ms))}  # fmt: skip
+    found = []
+    for name, sql in QUERIES.items():
+        [(count,)] = connection.execute(f"SELECT count(*) FROM ({sql})", bounds).fetchall()
+        if count:
+            rows = connection.execute(
+                f"""
+                SELECT format('{{}} {{}} {{}} ({{}})', symbol, interval, strftime(open_time, '%Y-%m-%d %H:%M'), detail)
+                FROM ({sql}) ORDER BY open_time, symbol LIMIT {SHOWN}
+                """,
+                bounds,
+            ).fetchall()
+            found.append(Finding(name, count, [text for (text,) in rows]))
+    return found

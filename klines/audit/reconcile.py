@@ -1,0 +1,167 @@
+"""What was collected live beside the archive's daily file: equal rows stay as they are, of different ones two of three
+agree: what is stored, the archive, and REST, which is asked now.
+
+Where no two agree the stored value stays and is disputed. Rows that the archive lacks stay. A file that was compared
+before is compared again when its checksum has changed: files are re-uploaded without notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+import polars as pl
+from anyio import to_thread
+
+from klines.backfill.writer import Writer
+from klines.binance.archive import Archive, Content
+from klines.binance.exchange import Exchange
+from klines.binance.files import File
+from klines.clock import clock
+from klines.errors import KlinesError, Retry, Stop
+from klines.interval import DAY, HOUR, INTERVALS, Interval
+from klines.rows import SCHEMA, frame
+from klines.tables.archive_files import Loaded
+
+DAYS = 30
+"""So many days back files are looked at."""
+AT_ONCE = 40
+"""Files that are compared together: 58,000 klines of 1m."""
+Opened = Callable[[], contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]]
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What came of it: files that agree, klines corrected, klines that were not stored, and the disputed ones as
+    `BTCUSDT 2026-01-01 12:00`."""
+
+    files: int = 0
+    corrected: int = 0
+    added: int = 0
+    disputed: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+async def reconcile(
+    exchange: Exchange,
+    archive: Archive,
+    writer: Writer,
+    opened: Opened,
+    symbols: Sequence[str],
+    interval: Interval,
+) -> Reconciled:
+    """Compare the days of which anything was collected by REST, and those whose file has changed."""
+    done = Reconciled()
+    if not 0 < interval.length_ms <= DAY:
+        return done
+    now_ms = exchange.now_ms()
+    live = await to_thread.run_sync(_live_days, opened, exchange, symbols, interval, now_ms)
+    for start in range(0, len(live), AT_ONCE):
+        some = live[start : start + AT_ONCE]
+        contents = await asyncio.gather(*(_fetch(archive, file, sha256, interval, done) for file, sha256 in some))
+        found = [(file, content) for (file, _), content in zip(some, contents, strict=True) if content]
+        if found:
+            stored = await to_thread.run_sync(_stored, opened, [file for file, _ in found])
+            await asyncio.gather(
+                *(_settle(exchange, writer, file, content, stored, interval, done) for file, content in found)
+            )
+    return done
+
+
+def _live_days(
+    opened: Opened, exchange: Exchange, symbols: Sequence[str], interval: Interval, now_ms: int
+) -> list[tuple[File, str | None]]:
+    """The daily files to look at, each with the checksum that it had when it was looked at before."""
+    today_ms = INTERVALS["1d"].floor(now_ms - HOUR)
+    with opened() as connection:
+        days = connection.execute(
+            f"""
+            SELECT symbol, epoch_ms(open_time) // {DAY} * {DAY} AS day, count(*) FILTER (source = 'rest') AS live
+            FROM klines WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))
+              AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT)
+            GROUP BY ALL ORDER BY ALL
+            """,
+            [exchange.market.name, interval.name, " ".join(symbols), today_ms - DAYS * DAY, today_ms],
+        ).fetchall()
+        noted = dict(
+            connection.execute("SELECT path, sha256 FROM archive_files WHERE path LIKE '%/daily/%'").fetchall()
+        )
+    files = [(File(exchange.market.name, symbol, interval.name, False, day), live) for symbol, day, live in days]
+    return [(file, noted.get(file.path)) for file, live in files if live or file.path in noted]
+
+
+async def _fetch(
+    archive: Archive, file: File, sha256: str | None, interval: Interval, done: Reconciled
+) -> Content | None:
+    """The file's content, unless it is not there yet or was compared before and has not changed."""
+    try:
+        if sha256 is not None and await archive.checksum(file) in (sha256, None):
+            return None
+        return await archive.fetch(file, interval)
+    except Retry as error:
+        done.troubles.append(f"{file.name}.zip: {str(error).rstrip('.')}")
+        return None
+
+
+def _stored(opened: Opened, files: Sequence[File]) -> pl.DataFrame:
+    """The stored klines of some symbols' days, in the shape of `rows.frame`, with symbol."""
+    wanted = pl.DataFrame({"symbol": [file.symbol for file in files], "day": [file.start_ms for file in files]})
+    columns = ", ".join(f"epoch_ms(k.{name}) AS {name}" if name.endswith("_time") else f"k.{name}" for name in SCHEMA)
+    with opened() as connection:
+        connection.register("wanted_days", wanted)
+        rows = connection.sql(
+            f"""
+            SELECT k.symbol, {columns} FROM klines k JOIN wanted_days w
+              ON k.symbol = w.symbol AND epoch_ms(k.open_time) // {DAY} * {DAY} = w.day
+            WHERE k.market = '{files[0].market}' AND k.interval = '{files[0].interval}'
+              AND k.open_time >= epoch_ms({min(wanted["day"])}::BIGINT)
+              AND k.open_time < epoch_ms({max(wanted["day"]) + DAY}::BIGINT)
+            """
+        ).pl()
+        connection.unregister("wanted_days")
+    return rows.cast(pl.Schema(SCHEMA))
+
+
+async def _settle(
+    exchange: Exchange,
+    writer: Writer,
+    file: File,
+    content: Content,
+    stored: pl.DataFrame,
+    interval: Interval,
+    done: Reconciled,
+) -> None:
+    """Write what two of three agree upon, and note the file."""
+    day = file.window
+    ours = stored.filter(
+        (pl.col("symbol") == file.symbol) & pl.col("open_time").is_between(day.start_ms, day.end_ms, closed="left")
+    ).drop("symbol")
+    theirs = content.rows
+    other = theirs.join(ours, on=theirs.columns, how="anti")
+    changed = other.clear()
+    disputed: list[int] = []
+    if other.height:
+        try:
+            rest = frame(sorted(set((await exchange.whole(file.symbol, interval, day)).rows)))
+        except Stop:
+            raise
+        except KlinesError as error:
+            done.troubles.append(f"{file.symbol} of {file.name[-10:]} by REST: {str(error).rstrip('.')}")
+            return
+        changed = other.join(rest, on=other.columns, how="semi")
+        agreeing = ours.join(rest, on=ours.columns, how="semi")["open_time"]
+        disputed = other.filter(
+            ~pl.col("open_time").is_in(changed["open_time"].to_list() + agreeing.to_list())
+            & pl.col("open_time").is_in(ours["open_time"].to_list())
+        )["open_time"].to_list()
+    is_verified = not disputed and changed.height == other.height
+    loaded = Loaded(file, content.sha256, changed, content.rejects, content.rows.height, is_verified)
+    await writer.put(loaded, changed.height)
+    done.files += is_verified
+    corrected = changed.join(ours, on="open_time", how="semi").height
+    done.corrected += corrected
+    done.added += changed.height - corrected
+    done.disputed += [f"{file.symbol} {clock(time)}" for time in disputed]

@@ -1,0 +1,277 @@
+"""One run of audit over one market and interval: what is missing is found, repaired and explained.
+
+It is a backfill whose work comes from the file and the ledger instead of a date range; then every hole that is left is
+looked at between its neighbours, and beside other symbols, and what was collected live is compared with the archive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Self
+
+import duckdb
+
+from klines.audit.certificate import certificate
+from klines.audit.explain import CANDIDATES, LARGE, Court
+from klines.audit.message import Finding, SeriesOutcome
+from klines.audit.quality import findings
+from klines.audit.reconcile import Reconciled, reconcile
+from klines.backfill.plan import Missing
+from klines.backfill.run import FILE_S, REQUEST_S, Backfill, BackfillJob, backward
+from klines.binance.archive import PAUSES_S
+from klines.clock import epoch_ms
+from klines.interval import DAY, FRESH_MS, INTERVALS
+from klines.ledger import DELISTED, DUE, HOLE, OUTAGE, UNRESOLVED, Gap, due, explain
+from klines.market import MARKETS
+from klines.reading.coverage import Coverage, last_days
+from klines.settings import Settings
+from klines.storage.database import opened
+from klines.tables.gaps import read_gaps, write_gaps
+from klines.tables.klines import FIRST_MS, first_stored, largest, stored_windows
+from klines.tables.symbols import EVERY_MS
+from klines.window import Window, intersect, merge, missing, subtract, window
+
+YEAR_2100_MS = 4_102_444_800_000
+EMPTY = (UNRESOLVED, OUTAGE, HOLE)
+"""Reasons of slots that the exchange answered to be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesGroup:
+    """What is stored, or noted in the ledger, of one market and interval."""
+
+    market: str
+    interval: str
+    symbols: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """`spot 1m`."""
+        return f"{self.market} {self.interval}"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditJob:
+    """What an audit is asked to do, already validated; times in epoch ms, None for all there is."""
+
+    settings: Settings
+    symbols: Sequence[str] | None = None
+    start_ms: int | None = None
+    end_ms: int | None = None
+    market: str | None = None
+    interval: str | None = None
+    repair: bool = True
+    force: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        symbols: list[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        market: str | None = None,
+        interval: str | None = None,
+        repair: bool = True,
+        force: bool = False,
+    ) -> Self:
+        """The job that the flow's parameters describe; raises BadParameter for one that can't be."""
+        start_ms, end_ms = (None if time is None else epoch_ms(time) for time in (start, end))
+        if start is not None and end is not None and epoch_ms(start) >= epoch_ms(end):
+            raise backward(start, end)
+        return cls(settings, symbols, start_ms, end_ms, market, interval, repair, force)
+
+    def series(self) -> list[SeriesGroup]:
+        """Every market and interval of which anything is stored or noted, with its symbols."""
+        with self._opened() as connection:
+            rows = connection.execute(
+                """
+                SELECT market, interval, list(symbol ORDER BY symbol) FROM (
+                    SELECT DISTINCT market, interval, symbol FROM klines
+                    UNION SELECT market, interval, symbol FROM gaps)
+                WHERE market = coalesce(?, market) AND interval = coalesce(?, interval)
+                  AND (?::VARCHAR IS NULL OR symbol IN (SELECT unnest(string_split(?, ' '))))
+                GROUP BY ALL ORDER BY ALL
+                """,
+                [self.market, self.interval, *[None if self.symbols is None else " ".join(self.symbols)] * 2],
+            ).fetchall()
+        return [SeriesGroup(*row) for row in rows]
+
+    def whole(self) -> tuple[list[dict[str, Any]], list[Finding]]:
+        """The certificate of all that was ever audited, without the hash, and findings about the quality of the range,
+        or of the last two days."""
+        with self._opened() as connection:
+            until_ms = _audited(connection) if self.end_ms is None else self.end_ms
+            from_ms = until_ms - 2 * DAY if self.start_ms is None else self.start_ms
+            return certificate(connection, with_hash=False), findings(connection, from_ms, until_ms)
+
+    def last_days(self) -> list[Coverage]:
+        """How much is there of the 30 days up to the last audit."""
+        with self._opened() as connection:
+            audited_ms = _audited(connection)
+            return last_days(connection, audited_ms + FRESH_MS) if audited_ms else []
+
+    def certificate(self) -> list[dict[str, Any]]:
+        """The whole certificate, with the hashes."""
+        with self._opened() as connection:
+            return certificate(connection)
+
+    def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return opened(self.settings.database, time.monotonic() + FILE_S)
+
+
+def _audited(connection: duckdb.DuckDBPyConnection) -> int:
+    """Up to when, in epoch ms, anything was audited; 0 for never."""
+    [(audited_ms,)] = connection.execute("SELECT coalesce(epoch_ms(max(until)), 0) FROM audits").fetchall()
+    return int(audited_ms)
+
+
+class Audit(Backfill):
+    """Use as a Backfill: health, plan, load; then explain, and once more plan and load where that says so."""
+
+    def __init__(
+        self,
+        job: AuditJob,
+        series: SeriesGroup,
+        *,
+        request_timeout_s: float = REQUEST_S,
+        pauses_s: Sequence[float] = PAUSES_S,
+    ) -> None:
+        self.series = series
+        self.begins: dict[str, int] = {}
+        self.reconciled = Reconciled()
+        self._since_ms = job.settings.since_ms
+        self._force = job.force
+        work = BackfillJob(
+            list(series.symbols),
+            FIRST_MS if job.start_ms is None else job.start_ms,
+            YEAR_2100_MS if job.end_ms is None else job.end_ms,
+            MARKETS[series.market],
+            INTERVALS[series.interval],
+        )
+        super().__init__(job.settings, work, request_timeout_s=request_timeout_s, pauses_s=pauses_s)
+
+    def part(self) -> SeriesOutcome:
+        """What became of it."""
+        done = self.reconciled
+        return SeriesOutcome(
+            self.series.name, self.outcome(), done.files, done.corrected, done.disputed, done.troubles, done.added
+        )
+
+    def health(self) -> int:
+        """As of any run; and what exchangeInfo says of the symbols is entered, once for all series of a market."""
+        skew_ms = super().health()
+        self._known(EVERY_MS)
+        return skew_ms
+
+    def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
+        """Of each symbol what is missing since KLINES_SINCE, or since its first stored kline."""
+        symbols = self.job.symbols
+        ledger = read_gaps(connection, self.market.name, self.interval.name, symbols)
+        stored = stored_windows(connection, self.market, self.interval, symbols, wanted.start_ms, wanted.end_ms)
+        self.begins = self._begins(first_stored(connection, self.market, self.interval, symbols), ledger)
+        found = {}
+        for symbol, begin_ms in self.begins.items():
+            whole = intersect([wanted], window(begin_ms, wanted.end_ms))
+            others = [gap for gap in ledger[symbol] if gap.reason != DUE]
+            waiting = [gap.window for gap in others if not (self._force or self._is_open(gap, now_ms))]
+            there = stored.get(symbol, [])
+            gaps = [part for span in whole for part in missing(there, span, waiting)]
+            owed = [part for span in whole for part in missing(there, span, [gap.window for gap in others])]
+            if gaps:
+                found[symbol] = Missing(owed, gaps, there)
+        return found
+
+    def _begins(self, first_ms: Mapping[str, int], ledger: Mapping[str, Sequence[Gap]]) -> dict[str, int]:
+        """Where the history of each symbol should begin, in ms."""
+        if self._since_ms is not None:
+            return dict.fromkeys(self.job.symbols, self.interval.ceil(max(self._since_ms, FIRST_MS)))
+        begins: dict[str, int] = {}
+        for symbol in self.job.symbols:
+            times = [gap.window.start_ms for gap in ledger[symbol]]
+            times += [self.interval.floor(first_ms[symbol])] if symbol in first_ms else []
+            if times:
+                begins[symbol] = min(times)
+        return begins
+
+    def _is_open(self, gap: Gap, now_ms: int) -> bool:
+        """Whether the work of an audit begins with asking for the gap: holes are looked at afterwards, all at once."""
+        return gap.is_to_check(now_ms) if gap.reason == DELISTED else gap.is_open(now_ms)
+
+    def explain(self) -> int:
+        """Look into the holes, and say why they are; how many are none any more, and due."""
+        now_ms = self.exchange.now_ms()
+        with self._opened() as connection:
+            ledger = read_gaps(connection, self.market.name, self.interval.name, self.job.symbols)
+            stored = largest(connection, self.market, self.interval, CANDIDATES)
+        holes = {symbol: spans for symbol, gaps in ledger.items() if (spans := self._to_look_into(gaps, now_ms))}
+        if not holes:
+            return 0
+        known = [symbol for symbol in LARGE[self.market.name] if symbol in stored]
+        court = Court(self.exchange, self.interval, [*known, *stored, *LARGE[self.market.name]])
+        verdicts, filled = self._call(court.explain, holes)
+        with self._opened() as connection:
+            self._enter(connection, verdicts, filled, now_ms)
+        return sum(len(parts) for parts in filled.values())
+
+    def _to_look_into(self, gaps: Sequence[Gap], now_ms: int) -> list[Window]:
+        """Holes whose check has come, or that nobody has explained yet; neighbouring ones as one."""
+        whole = merge(gap.window for gap in gaps if gap.reason in EMPTY)
+        asked = [
+            gap.window
+            for gap in gaps
+            if gap.reason == UNRESOLVED or (gap.reason in EMPTY and (self._force or gap.is_to_check(now_ms)))
+        ]
+        within = [Window(self.job.start_ms, self.job.end_ms)]
+        return [hole for hole in whole if intersect([hole], asked) and intersect([hole], within)]
+
+    def _enter(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        verdicts: Mapping[str, Sequence[tuple[Window, str]]],
+        filled: Mapping[str, Sequence[Window]],
+        now_ms: int,
+    ) -> None:
+        """Write what was found into the ledger as it is now, as far as it still says that the slots are empty."""
+        before = read_gaps(connection, self.market.name, self.interval.name, [*{*verdicts, *filled}])
+        after = {}
+        for symbol, gaps in before.items():
+            empty = [gap.window for gap in gaps if gap.reason in EMPTY]
+            told = [(part, why) for hole, why in verdicts.get(symbol, []) for part in intersect([hole], empty)]
+            again = intersect(filled.get(symbol, []), empty)
+            left = [(gap, subtract([gap.window], again)) for gap in explain(gaps, told, now_ms)]
+            kept = [replace(gap, window=part) for gap, parts in left for part in parts]
+            after[symbol] = sorted([*kept, *(due(part, now_ms) for part in again)], key=lambda gap: gap.window)
+        connection.begin()
+        write_gaps(connection, self.market.name, self.interval.name, after)
+        connection.commit()
+
+    def note(self) -> None:
+        """Enter what was audited, for the certificate."""
+        now_ms = self.exchange.now_ms()
+        until_ms = self.interval.floor(min(now_ms, self.job.end_ms))
+        spans = [
+            (symbol, max(begin_ms, self.interval.ceil(self.job.start_ms))) for symbol, begin_ms in self.begins.items()
+        ]
+        with self._opened() as connection:
+            connection.begin()
+            for symbol, since_ms in spans:
+                if since_ms < until_ms:
+                    series = [self.market.name, symbol, self.interval.name]
+                    connection.execute("DELETE FROM audits WHERE (market, symbol, interval) = (?, ?, ?)", series)
+                    connection.execute(
+                        """INSERT INTO audits VALUES (?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT),
+                                                      epoch_ms(?::BIGINT))""",
+                        [*series, since_ms, until_ms, now_ms],
+                    )
+            connection.commit()
+
+    def reconcile(self) -> None:
+        """Compare what was collected live with the archive's daily files of the last 30 days."""
+        self.reconciled = self._call(
+            reconcile, self.exchange, self._archive, self._writer, self._opened, self.job.symbols, self.interval
+        )

@@ -1,0 +1,1 @@
+"""Any date range: planned, loaded from archive and REST, written by one writer."""

@@ -1,0 +1,228 @@
+"""Working off gaps in bulk: the archive's months, then its days, then REST for whatever is still missing.
+
+Every whole day of a file is compared with the exchange's own 1d kline before it is stored; one that disagrees is left
+to the next source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, cast
+
+import polars as pl
+
+from klines.backfill.chunks import Chunk, Piece, pick
+from klines.backfill.message import Account
+from klines.backfill.writer import Writer
+from klines.binance.archive import Archive, Content
+from klines.binance.exchange import Exchange
+from klines.binance.files import File
+from klines.binance.totals import Totals, disagreeing, of_days
+from klines.errors import KlinesError, Retry
+from klines.interval import DAY, INTERVALS, Interval
+from klines.reasons import islands
+from klines.tables.archive_files import Loaded
+from klines.want import Want, pages
+from klines.window import Window, intersect, merge, subtract
+
+ROOM = 900_000
+"""Klines that are in memory at most, from the download to the commit; one of a file takes about 150 bytes."""
+REST_COST = 5
+"""A kline of an answer takes so many times the memory of one of a file."""
+PAGES_A_WANT = 10
+LATE_MONTH_MS = 45 * DAY
+"""A month's file has appeared up to the 13th of the next month; one that is missing for longer stays so."""
+
+Result = TypeVar("Result")
+
+
+class Loader:
+    """Loads the pieces of one run, many at a time, on one event loop."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        archive: Archive,
+        writer: Writer,
+        interval: Interval,
+        symbols: Sequence[Piece],
+        pauses_s: Sequence[float],
+    ) -> None:
+        self.account = Account()
+        self._exchange = exchange
+        self._archive = archive
+        self._writer = writer
+        self._interval = interval
+        self._pauses_s = pauses_s
+        self._whole = {piece.symbol: piece for piece in symbols}
+        self._stated: dict[str, asyncio.Task[dict[int, Totals] | None]] = {}
+        self._room = _Room(ROOM)
+        self._running: set[asyncio.Future[Any]] = set()
+
+    async def load(self, chunk: Chunk) -> None:
+        """Work off a chunk; returns when all that could be had is committed. Called again it asks for the rest only."""
+        loading = asyncio.gather(*(self._load(piece) for piece in chunk.pieces))
+        self._running.add(loading)
+        loading.add_done_callback(self._running.discard)
+        await loading
+
+    async def stop(self) -> None:
+        """End what is being loaded; whoever waits for it gets a CancelledError."""
+        running = [*self._running, *self._stated.values()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _load(self, piece: Piece) -> None:
+        piece.error = None
+        try:
+            if piece.source != "rest":
+                await self._files(piece)
+            if piece.source != "archive":
+                await _all(self._ask(piece, want) for want in self._wants(piece))
+        except Exception as error:  # spoils this piece only
+            piece.error = error
+
+    async def _files(self, piece: Piece) -> None:
+        """The months, then the days that no month had; of a symbol that the exchange does not know, no days of months
+        that are missing for long: it may never have been."""
+        market, interval, left = self._exchange.market, self._interval, piece.left
+        months = pick(left, piece, market, interval, is_month=True)
+        was_there = await _all(self._file(piece, file) for file in months)
+        left = piece.left
+        if not piece.is_known:
+            absent = [file.window for file, was in zip(months, was_there, strict=True) if not was]
+            left = subtract(left, [month for month in absent if month.end_ms < piece.life.now_ms - LATE_MONTH_MS])
+        await _all(self._file(piece, file) for file in pick(left, piece, market, interval, is_month=False))
+
+    async def _file(self, piece: Piece, file: File) -> bool:
+        """Store what is wanted of a file; whether there was one."""
+        async with self._room.taken(self._slots([file.window])):
+            with self._writer.working():
+                content = await self._fetch(file)
+                if content is None:
+                    return False
+                loaded = await self._check(piece, file, content)
+            stored = islands(loaded.rows, self._interval)
+            del content
+            await self._writer.put(loaded, loaded.rows.height)
+        piece.left = subtract(piece.left, stored)
+        return True
+
+    async def _fetch(self, file: File) -> Content | None:
+        try:
+            content = await self._archive.fetch(file, self._interval)
+        except Retry as error:
+            self.account.troubles.append(f"{file.name}.zip ({file.source}): {str(error).rstrip('.')}")
+            return None
+        if content:
+            self.account.monthly += file.is_month
+            self.account.daily += not file.is_month
+        return content
+
+    async def _check(self, piece: Piece, file: File, content: Content) -> Loaded:
+        """What may be stored of a file: what is wanted of the days that agree with the exchange's 1d klines."""
+        trusted = _within(content.rows, file.trusted)
+        stated = await self._day_totals(piece.symbol)
+        wrong = [] if stated is None else disagreeing(trusted, stated)
+        self.account.doubt(piece.symbol, wrong)
+        is_verified = stated is not None and not wrong
+        self.account.unverified += stated is None
+        wanted = _within(trusted, subtract(intersect(piece.left, [file.window]), wrong))
+        return Loaded(file, content.sha256, wanted, content.rejects, content.rows.height, is_verified)
+
+    async def _day_totals(self, symbol: str) -> dict[int, Totals] | None:
+        """What the exchange's 1d klines state for the symbol's days in this run, asked for once; None if it can't be
+        asked, or the interval is longer than a day."""
+        if not 0 < self._interval.length_ms <= DAY:
+            return None
+        if symbol not in self._stated:
+            self._stated[symbol] = asyncio.create_task(self._ask_days(self._whole[symbol]))
+        return await asyncio.shield(self._stated[symbol])
+
+    async def _ask_days(self, piece: Piece) -> dict[int, Totals] | None:
+        month, now_ms = INTERVALS["1M"], piece.life.now_ms
+        end_ms = min(month.ceil(piece.gaps[-1].end_ms), INTERVALS["1d"].floor(now_ms))
+        days = Window(month.floor(piece.gaps[0].start_ms), end_ms)
+        for pause_s in (*self._pauses_s, None):
+            try:
+                return of_days((await self._exchange.whole(piece.symbol, INTERVALS["1d"], days)).rows)
+            except Retry as error:
+                if pause_s is None:
+                    self.account.troubles.append(f"1d klines of {piece.symbol}: {str(error).rstrip('.')}")
+                    return None
+                await asyncio.sleep(pause_s)
+            except KlinesError:
+                return None
+        return None
+
+    def stated(self, symbol: str) -> Mapping[int, Totals]:
+        """The totals of the days that the exchange's 1d klines state, as far as they were asked for."""
+        task = self._stated.get(symbol)
+        return (task.result() if task and task.done() and not task.cancelled() else None) or {}
+
+    def _wants(self, piece: Piece) -> list[Want]:
+        """What is left of a piece as questions of a few pages each, newest first."""
+        market = self._exchange.market
+        asked = list(pages(piece.left, self._interval, market.page_slots(self._interval)))
+        groups = [asked[start : start + PAGES_A_WANT] for start in range(0, len(asked), PAGES_A_WANT)]
+        wants = [Want(piece.symbol, merge(group), piece.last_ms, piece.listed_ms or 0) for group in groups]
+        for want in wants:
+            want.most_pages = PAGES_A_WANT * 2
+        return wants
+
+    async def _ask(self, piece: Piece, want: Want) -> None:
+        async with self._room.taken(self._slots(want.gaps) * REST_COST):
+            with self._writer.working():
+                await self._exchange.fetch(want, self._interval)
+            await self._writer.put(want, len(want.rows))
+        piece.left = subtract(piece.left, want.answered)
+        if want.error:
+            raise want.error
+
+    def _slots(self, windows: Sequence[Window]) -> int:
+        return sum(self._interval.index(w.end_ms - 1) - self._interval.index(w.start_ms) + 1 for w in windows)
+
+
+def _within(rows: pl.DataFrame, windows: Sequence[Window]) -> pl.DataFrame:
+    """The rows whose open time is in one of the windows."""
+    if rows.is_empty() or not windows:
+        return rows.clear()
+    first_ms, last_ms = rows["open_time"][0], rows["open_time"][-1]
+    if any(w.start_ms <= first_ms and last_ms < w.end_ms for w in windows):
+        return rows
+    time = pl.col("open_time")
+    return rows.filter(pl.any_horizontal(time.is_between(w.start_ms, w.end_ms, closed="left") for w in windows))
+
+
+async def _all(jobs: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """The results of all, when all have ended; then raises the first error."""
+    results = await asyncio.gather(*jobs, return_exceptions=True)
+    for error in results:
+        if isinstance(error, BaseException):
+            raise error
+    return cast(list[Result], results)
+
+
+class _Room:
+    """So many klines may be in memory at a time."""
+
+    def __init__(self, klines: int) -> None:
+        self._free = self._size = klines
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def taken(self, klines: int) -> AsyncIterator[None]:
+        """Wait until there is room, and take it until the end; what is larger than all of it waits for all of it."""
+        klines = min(klines, self._size)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._free >= klines)
+            self._free -= klines
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._free += klines
+                self._changed.notify_all()

@@ -1,0 +1,109 @@
+"""The final state of a backfill and its message, from what happened. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from klines.backfill.chunks import Work
+from klines.clock import duration
+from klines.errors import KlinesError, Stop, UnknownSymbol, Unreachable
+from klines.outcome import Outcome, Stored, add, fail, names, reason
+from klines.window import Window
+
+
+@dataclass(slots=True)
+class Account:
+    """What happened to a run's files, for its message."""
+
+    monthly: int = 0
+    daily: int = 0
+    unverified: int = 0
+    troubles: list[str] = field(default_factory=list)
+    doubted: dict[str, set[Window]] = field(default_factory=dict)
+
+    def doubt(self, symbol: str, days: Sequence[Window]) -> None:
+        """Note days on which a file disagrees with the exchange's 1d kline."""
+        if days:
+            self.doubted.setdefault(symbol, set()).update(days)
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillFacts:
+    """What one backfill found; klines are counted in slots. `failed` has an error for each part that failed, by name;
+    `doubted` the days whose stored klines do not add up to the exchange's own 1d kline."""
+
+    symbols: int
+    wanted: int
+    left: int
+    seconds: float
+    stored: Stored
+    files: Account
+    is_from_archive: bool = False
+    is_refresh: bool = False
+    failed: Mapping[str, Exception] = field(default_factory=dict)
+    unknown: Sequence[str] = ()
+    stale: Sequence[str] = ()
+    not_trading: Sequence[str] = ()
+    doubted: Sequence[str] = ()
+    unchecked: KlinesError | None = None
+    stopped: Stop | None = None
+
+
+def backfill_outcome(facts: BackfillFacts) -> Outcome:
+    """The final state of a backfill that came to its end."""
+    said = _said(facts)
+    if facts.stopped:
+        return add(fail(facts.stopped), said)
+    errors = [error for error in facts.failed.values() if not isinstance(error, UnknownSymbol)]
+    if errors and not facts.stored.inserted and all(isinstance(error, Unreachable) for error in errors):
+        return Outcome("ExchangeDown", f"Binance can't be reached: {reason(errors[0])}. {said}. Run it again later.")
+    if errors or facts.stale or (facts.left and not facts.is_from_archive):
+        return Outcome("Degraded", f"{said}. Run it again: only what is missing is fetched.")
+    if len(facts.unknown) == facts.symbols:
+        return Outcome("Degraded", f"{said}. Check the spelling: Binance knows none of {names(facts.unknown)}.")
+    return Outcome("Completed", said)
+
+
+def planned(symbols: int, work: Work, seconds: float) -> str:
+    """One line about a plan."""
+    if not work.klines:
+        return f"nothing to do: of {symbols} symbols nothing is missing that Binance has"
+    return (
+        f"planned {work.klines:,} klines of {symbols} symbols: {work.monthly:,} monthly and {work.daily:,} daily files "
+        f"(about {work.megabytes:,.0f} MB), {work.pages:,} REST pages, weight {work.weight:,}; "
+        f"at least {duration(seconds)}"
+    )
+
+
+def _said(facts: BackfillFacts) -> str:
+    stored, files = facts.stored, facts.files
+    parts = [f"stored {stored.inserted:,} klines of {facts.symbols} symbols in {facts.seconds:.1f} s"]
+    absent = facts.wanted - facts.left - stored.inserted
+    parts += [f"{stored.restated:,} restated"] if stored.restated else []
+    parts += [f"{stored.rejected:,} rejected"] if stored.rejected else []
+    parts += [f"{absent:,} that Binance does not have, see gaps"] if absent > 0 and not facts.is_refresh else []
+    parts += [_files(facts)] if files.monthly or files.daily else []
+    if facts.left:
+        where = "not in the archive, " if facts.is_from_archive else ""
+        parts += [f"{facts.left:,} {where}still due"]
+    if facts.failed:
+        parts += [f"{len(facts.failed)} failed: {names(facts.failed)} ({reason(next(iter(facts.failed.values())))})"]
+    for what, listed in (
+        ("trade but have no kline for 5 minutes", facts.stale),
+        ("no longer trading", facts.not_trading),
+        ("unknown to Binance", facts.unknown),
+        ("files that could not be used, their days came from elsewhere", files.troubles),
+        ("days that differ from Binance's own 1d kline", facts.doubted),
+    ):
+        parts += [f"{len(listed)} {what}: {names(listed)}"] if listed else []
+    return "; ".join(parts)
+
+
+def _files(facts: BackfillFacts) -> str:
+    files = facts.files
+    loaded = f"{files.monthly:,} monthly and {files.daily:,} daily files"
+    if not files.unverified:
+        return f"{loaded}, their days checked against 1d klines"
+    why = f" ({reason(facts.unchecked)})" if facts.unchecked else ""
+    return f"{loaded}, {files.unverified} of them not checked against 1d klines{why}"

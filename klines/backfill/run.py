@@ -1,0 +1,410 @@
+"""One run of backfill: what is missing of a range is planned, noted in the ledger, and worked off in bulk.
+
+The steps are called from outside, in order, as those of `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
+
+import duckdb
+
+from klines.backfill.chunks import NOTHING, Chunk, Piece, chunks, days_of, slots_of, work
+from klines.backfill.load import Loader
+from klines.backfill.message import Account, BackfillFacts, backfill_outcome
+from klines.backfill.plan import Missing, Plan
+from klines.backfill.writer import Item, Writer
+from klines.binance.archive import PAUSES_S, Archive
+from klines.binance.exchange import Exchange
+from klines.binance.files import Life
+from klines.binance.listing import SymbolInfo
+from klines.clock import epoch_ms, utc
+from klines.errors import BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol
+from klines.interval import FRESH_MS, HOUR, INTERVALS, Interval
+from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, lease, owe, release, revise, weekly
+from klines.market import MARKETS, Market, check_interval
+from klines.outcome import Outcome, Stored
+from klines.session import STOPPED, Session
+from klines.settings import Settings
+from klines.storage.database import in_memory, opened
+from klines.storage.store import Ready, store
+from klines.tables.archive_files import Loaded
+from klines.tables.gaps import read_gaps, write_gaps
+from klines.tables.klines import FIRST_MS, stored_totals, stored_windows
+from klines.tables.symbols import listings, note_symbol
+from klines.want import Want
+from klines.window import Window, intersect, missing, subtract, window
+
+REQUEST_S, FILE_S, LONGEST_S = 10.0, 300.0, 30 * 86_400.0
+"""How long a request may take, how long the run waits for the file, and how long it may last; in seconds."""
+ENDED = ("BREAK", "CLOSE", "SETTLING", "DELIVERING", "DELIVERED")
+"""Statuses of symbols that trade no more; spot's BREAK is also a pause, so collecting goes on for a day."""
+RELEASE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillJob:
+    """What a backfill is asked to do, already validated; times in epoch ms."""
+
+    symbols: list[str]
+    start_ms: int
+    end_ms: int
+    market: Market
+    interval: Interval
+    source: str = "auto"
+    refresh: bool = False
+    dry_run: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,  # noqa: ARG003 - every flow's job is made of the settings and its parameters
+        symbols: list[str],
+        start: datetime,
+        end: datetime,
+        market: str = "spot",
+        interval: str = "1m",
+        source: str = "auto",
+        refresh: bool = False,
+        dry_run: bool = False,
+    ) -> Self:
+        """The job that the flow's parameters describe; raises BadParameter for one that can't be."""
+        check_interval(market, interval)
+        start_ms, end_ms = epoch_ms(start), epoch_ms(end)
+        if start_ms >= end_ms:
+            raise backward(start, end)
+        its_interval = INTERVALS[interval]
+        return cls(
+            list(dict.fromkeys(symbols)), start_ms, end_ms, MARKETS[market], its_interval, source, refresh, dry_run
+        )
+
+
+class Backfill(Session):
+    """Use as `with`, then call health, plan, load (for each chunk, from threads) and then ask for what it was."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        job: BackfillJob,
+        *,
+        request_timeout_s: float = REQUEST_S,
+        pauses_s: Sequence[float] = PAUSES_S,
+        wait_s: float = FILE_S,
+    ) -> None:
+        self.job = job
+        self.stored = Stored()
+        self.pieces: list[Piece] = []
+        self.errors: dict[str, Exception] = {}
+        self.unknown: list[str] = []
+        self.stale: list[str] = []
+        self.not_trading: list[str] = []
+        self.ended: dict[str, bool] = {}
+        self.unhealthy: KlinesError | None = None
+        self.loader: Loader | None = None
+        self._broken: Exception | None = None
+        self._began_s = time.monotonic()
+        exchange = Exchange(
+            job.market,
+            settings.url(job.market.name),
+            deadline_s=self._began_s + LONGEST_S,
+            request_timeout_s=request_timeout_s,
+            yielding=True,
+        )
+        super().__init__(settings.database, job.interval, exchange, wait_s=wait_s)
+        self._pauses_s = pauses_s
+        self._writer = Writer(self._write)
+        self._archive = Archive(settings.archive_url, pauses_s=pauses_s, may_open=self._writer.is_free)
+
+    def _enter_all(self, stack: contextlib.ExitStack) -> None:
+        super()._enter_all(stack)
+        stack.enter_context(self._portal.wrap_async_context_manager(self._archive))
+        stack.enter_context(self._portal.wrap_async_context_manager(self._writer))
+
+    def __exit__(self, *exc: object) -> None:
+        self._is_ending = True
+        try:
+            if self.loader:
+                self._portal.call(self.loader.stop)
+            super().__exit__(*exc)
+        finally:
+            self._release()
+
+    def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+        is_new = self.job.dry_run and not self.database.exists()
+        return in_memory() if is_new else super()._opened()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has lasted."""
+        return time.monotonic() - self._began_s
+
+    @property
+    def wanted(self) -> int:
+        """How many klines the plan has to work off."""
+        return sum(slots_of(piece.gaps, self.interval) for piece in self.pieces)
+
+    @property
+    def left(self) -> int:
+        """How many of them are neither stored nor explained yet."""
+        return sum(slots_of(piece.left, self.interval) for piece in self.pieces)
+
+    def health(self) -> int:
+        """As of every run; from the archive alone a backfill goes on without the exchange."""
+        try:
+            return super().health()
+        except KlinesError as error:
+            if self.job.source != "archive":
+                raise
+            self.unhealthy = error
+            return 0
+
+    def plan(self) -> Plan:
+        """What is missing of the range, as work; noted in the ledger unless this is a dry run."""
+        self.job = replace(self.job, symbols=self._matched(self.job.symbols))
+        if not self.unhealthy:
+            self.unknown = self._learn_phase(self.job.symbols)
+        now_ms = self.exchange.now_ms()
+        end_ms = self.interval.floor(min(now_ms, self.interval.ceil(self.job.end_ms)))
+        start_ms = self.interval.ceil(max(self.job.start_ms, FIRST_MS))
+        if not self.interval.is_phase_known or start_ms >= end_ms:
+            return Plan()
+        with self._opened() as connection:
+            found = self._missing(connection, Window(start_ms, end_ms), now_ms)
+            listed_ms = listings(connection, self.market, list(found))
+        whole = self._call(self._whole_pieces, found, listed_ms, now_ms)
+        costs = {piece.symbol: work(piece, self.market, self.interval) for piece in whole}
+        total = sum(costs.values(), NOTHING)
+        seconds = total.seconds(self.exchange.budget.ceiling)
+        made = chunks([piece for piece in whole if piece.gaps], self.interval)
+        if not self.job.dry_run:
+            with self._opened() as connection:
+                self._note(connection, found, whole, now_ms, until_ms=now_ms + max(HOUR, int(seconds * 2000)))
+        self.pieces = [piece for chunk in made for piece in chunk.pieces]
+        self.loader = Loader(self.exchange, self._archive, self._writer, self.interval, whole, self._pauses_s)
+        return Plan(made, costs, total, seconds)
+
+    def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
+        """Of each symbol of which anything is missing; of all of them when what is stored is to be refreshed."""
+        symbols = self.job.symbols
+        stored = stored_windows(connection, self.market, self.interval, symbols, wanted.start_ms, wanted.end_ms)
+        ledger = read_gaps(connection, self.market.name, self.interval.name, symbols)
+        found = {}
+        for symbol in symbols:
+            others = [gap for gap in ledger[symbol] if gap.reason != DUE]
+            waiting = [gap.window for gap in others if not gap.is_open(now_ms)]
+            settled = [gap.window for gap in others if gap.next_check_ms is None]
+            there = stored.get(symbol, [])
+            gaps = missing([], wanted, settled) if self.job.refresh else missing(there, wanted, waiting)
+            if gaps:
+                found[symbol] = Missing(missing(there, wanted, [gap.window for gap in others]), gaps, there)
+        return found
+
+    async def _whole_pieces(
+        self, found: Mapping[str, Missing], listed_ms: Mapping[str, int], now_ms: int
+    ) -> list[Piece]:
+        """A piece a symbol: its gaps within the time in which the exchange has klines of it."""
+        jobs = [
+            self._whole_piece(symbol, lacking.gaps, listed_ms.get(symbol), now_ms) for symbol, lacking in found.items()
+        ]
+        pieces = [piece for piece in await asyncio.gather(*jobs) if piece]
+        known = [piece for piece in pieces if piece.is_known]
+        silent = [piece for piece in known if now_ms - self.interval.step(piece.life.end_ms, 1) > FRESH_MS]
+        doubtful = silent if self.market.name == "spot" else known
+        if doubtful:
+            entries = await self.exchange.symbol_infos()
+            for piece in doubtful:
+                await self._end(piece, entries.get(piece.symbol), now_ms, is_silent=piece in silent)
+        return pieces
+
+    async def _end(self, piece: Piece, entry: SymbolInfo | None, now_ms: int, *, is_silent: bool) -> None:
+        """Whether a symbol has ended. One that is silent without that trades, and is stale, or pauses; of futures that
+        trade no more empty klines can go on for months."""
+        if (entry and entry.status not in ENDED) or not (entry or is_silent):
+            if entry and is_silent:
+                (self.stale if entry.status == "TRADING" else self.not_trading).append(piece.symbol)
+            return
+        self.not_trading.append(piece.symbol)
+        self.ended[piece.symbol] = entry is not None
+        if self.market.name != "spot" and piece.last_ms is not None:
+            last_ms = await self.exchange.last_trade(piece.symbol, self.interval, piece.last_ms)
+            end_ms = self.interval.step(last_ms, 1)
+            if entry and entry.delivery_ms and piece.life.start_ms < entry.delivery_ms <= now_ms:
+                end_ms = min(end_ms, self.interval.ceil(entry.delivery_ms))
+            piece.life = replace(piece.life, end_ms=end_ms)
+            piece.gaps = piece.left = intersect(piece.gaps, window(piece.life.start_ms, end_ms))
+
+    async def _whole_piece(self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int) -> Piece | None:
+        if self.unhealthy or symbol in self.unknown:
+            return self._from_the_archive(symbol, gaps, listed_ms, now_ms)
+        for pause_s in (*self._pauses_s, None):
+            try:
+                first_ms, last_ms = await self.exchange.span(symbol, self.interval, listed_ms)
+                break
+            except UnknownSymbol as error:
+                self.unknown.append(symbol)
+                self.errors[symbol] = error
+                return self._from_the_archive(symbol, gaps, listed_ms, now_ms)
+            except Stop:
+                raise
+            except KlinesError as error:
+                if pause_s is None or not isinstance(error, Retry):
+                    self.errors[symbol] = error
+                    return None
+                await asyncio.sleep(pause_s)
+        start_ms = self.interval.floor(max(first_ms or 0, FIRST_MS))
+        end_ms = self.interval.floor(now_ms) if last_ms is None else self.interval.step(last_ms, 1)
+        life = Life(start_ms, end_ms, now_ms)
+        parts = intersect(gaps, window(life.start_ms, life.end_ms))
+        return Piece(symbol, parts, life, self.job.source, last_ms, first_ms)
+
+    def _from_the_archive(self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int) -> Piece | None:
+        """Of a symbol that the exchange does not know (any more), or that it can't be asked about."""
+        if self.job.source == "rest":
+            return None
+        life = Life(listed_ms or FIRST_MS, now_ms, now_ms)
+        return Piece(symbol, intersect(gaps, window(life.start_ms, life.end_ms)), life, "archive", is_known=False)
+
+    def _note(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        found: Mapping[str, Missing],
+        pieces: Sequence[Piece],
+        now_ms: int,
+        until_ms: int,
+    ) -> None:
+        """Enter what is missing: due, and this run's until `until_ms`; or before the first kline, or after the last."""
+        whole = {piece.symbol: piece for piece in pieces}
+        before = read_gaps(connection, self.market.name, self.interval.name, list(found))
+        changed = {}
+        connection.begin()
+        for symbol, (owed, _, _) in found.items():
+            piece, gaps = whole.get(symbol), before[symbol]
+            if piece and piece.listed_ms is not None:
+                note_symbol(connection, self.market, symbol, piece.listed_ms)
+                unlisted = intersect(owed, window(0, piece.life.start_ms))
+                gaps = revise(gaps, [], [(part, NOT_LISTED) for part in unlisted], now_ms)
+                owed = subtract(owed, unlisted)
+            if piece and symbol in self.ended:
+                over = subtract(window(piece.life.end_ms, FOREVER_MS), found[symbol].there)
+                gaps = revise(gaps, [], [(part, DELISTED) for part in over], now_ms)
+                if not self.ended[symbol]:  # exchangeInfo lists it no more
+                    gaps = [weekly(gap, now_ms) if gap.reason == DELISTED else gap for gap in gaps]
+                owed = subtract(owed, over)
+            elif piece and symbol in self.not_trading:
+                over = intersect(owed, window(piece.life.end_ms, FOREVER_MS))
+                gaps = revise(gaps, [], [(part, UNRESOLVED) for part in over], now_ms)
+                owed = subtract(owed, over)
+            if symbol not in self.unknown:
+                gaps = owe(lease(gaps, intersect(owed, piece.gaps if piece else []), until_ms, now_ms), owed, now_ms)
+            if gaps != before[symbol]:
+                changed[symbol] = gaps
+        write_gaps(connection, self.market.name, self.interval.name, changed)
+        connection.commit()
+
+    def load(self, chunk: Chunk) -> None:
+        """Work off a chunk; safe to call from threads, and again after an error; raises the first piece's error."""
+        assert self.loader is not None
+        self._call(self.loader.load, chunk)
+        if self._is_ending:  # what the pieces say then is only what they met when everything was closed
+            raise Interrupted(STOPPED)
+        for piece in chunk.pieces:
+            if piece.error:
+                raise piece.error
+
+    def outcome(self) -> Outcome:
+        """The final state, with its message; raises what kept the file from being written."""
+        if self._broken:
+            raise self._broken
+        stopped = None if self.unhealthy else self.exchange.budget.stopped
+        if stopped:
+            with contextlib.suppress(DatabaseBusy), self._opened() as connection:
+                self._enter_ban(connection, stopped)
+        loader = self.loader
+        found = {*self.unknown} - {piece.symbol for piece in self.pieces if len(piece.left) < len(piece.gaps)}
+        failed = {**self.errors, **{piece.name: piece.error for piece in self.pieces if piece.error}}
+        return backfill_outcome(
+            BackfillFacts(
+                symbols=len(self.job.symbols),
+                wanted=self.wanted,
+                left=self.left,
+                seconds=self.seconds,
+                stored=self.stored,
+                files=loader.account if loader else Account(),
+                is_from_archive=self.job.source == "archive",
+                is_refresh=self.job.refresh,
+                failed={name: error for name, error in failed.items() if name not in self.unknown},
+                unknown=sorted(found),
+                stale=self.stale,
+                not_trading=self.not_trading,
+                doubted=self._doubted(loader) if loader else [],
+                unchecked=self.unhealthy,
+                stopped=stopped,
+            )
+        )
+
+    def _doubted(self, loader: Loader) -> list[str]:
+        """The days, as `BTCUSDT 2024-01-31`, on which a file and the stored klines disagree with the 1d one."""
+        doubted = []
+        for symbol, days in loader.account.doubted.items():
+            stated = loader.stated(symbol)
+            with self._opened() as connection:
+                for day in sorted(days):
+                    totals = stored_totals(connection, self.market, self.interval, symbol, day)
+                    if totals and not (day.start_ms in stated and totals.agrees(stated[day.start_ms])):
+                        doubted.append(f"{symbol} {days_of(day)}")
+        return doubted
+
+    def _write(self, items: Sequence[Item]) -> float:
+        """One transaction, made ready before; returns for how many seconds the file was held.
+
+        Where the file can't be written, as it is busy or the disk is full, nothing else is written in this run either.
+        """
+        if self._broken:
+            raise self._broken
+        files = Ready.of([item for item in items if isinstance(item, Loaded)], self.interval)
+        wants = [item for item in items if isinstance(item, Want)]
+        now_ms, not_trading = self.exchange.now_ms(), self.not_trading
+        try:
+            with self._opened() as connection:
+                began_s = time.monotonic()
+                self.stored += store(
+                    connection, self.market, self.interval, wants, now_ms=now_ms, not_trading=not_trading, files=files
+                )
+        except Exception as error:
+            self._broken = error
+            raise
+        return time.monotonic() - began_s
+
+    def _release(self) -> None:
+        """What is left is anybody's again; where the file is busy, or the run is killed, it is so after a while."""
+        left: dict[str, list[Window]] = defaultdict(list)
+        for piece in self.pieces:
+            if piece.left:
+                left[piece.symbol] += piece.left
+        if self.job.dry_run or not left:
+            return
+        now_ms = self.exchange.now_ms()
+        unwritable = contextlib.suppress(DatabaseBusy, duckdb.Error)
+        with unwritable, opened(self.database, time.monotonic() + RELEASE_S) as connection:
+            before = read_gaps(connection, self.market.name, self.interval.name, list(left))
+            connection.begin()
+            write_gaps(
+                connection,
+                self.market.name,
+                self.interval.name,
+                {symbol: release(before[symbol], windows, now_ms) for symbol, windows in left.items()},
+            )
+            connection.commit()
+
+
+def backward(start: datetime, end: datetime) -> BadParameter:
+    """The error that a range which ends before it starts is."""
+    first, last = (f"{utc(time):%Y-%m-%d %H:%M}" for time in (start, end))
+    return BadParameter(f"start: {first} is not before the end, {last}; the end is not included")

@@ -1,0 +1,83 @@
+"""The archive's CSV as rows: the same values and the same rules as REST's, by columns.
+
+A whole file is checked at once; one that is not clean throughout is read again row by row, by the rules of `rows`,
+which then say what is wrong with which row.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from klines.errors import BadArchive
+from klines.interval import Interval
+from klines.rows import SCHEMA, Reject, frame, sift
+from klines.window import Window
+
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {**SCHEMA, "ignore": pl.String}
+_TIMES = ("open_time", "close_time")
+_VALUES = [name for name, dtype in SCHEMA.items() if dtype == pl.Float64()]
+_NEVER_NEGATIVE = ("low", "volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+_IN_MICROSECONDS = 10**14
+"""No time in ms is as large before the year 5138; spot's archive has microseconds from 2025-01-01 on."""
+
+
+def read_csv(csv: bytes, interval: Interval, asked: Window) -> tuple[pl.DataFrame, list[Reject]]:
+    """The good rows in the shape of `rows.frame`, ascending and at most one a slot, and the rejects.
+
+    Futures' files have a header from about 2022 on, spot's have none. Raises BadArchive for what is no CSV of text.
+    """
+    try:
+        rows = pl.read_csv(csv, has_header=not csv[:1].isdigit(), schema=_COLUMNS).drop("ignore")
+        rows = rows.with_columns(_milliseconds(name) for name in _TIMES)
+        if _is_clean(rows, interval, asked):
+            return rows, []
+    except pl.exceptions.PolarsError:
+        pass
+    good, rejects = sift(_raw(csv), interval, asked)
+    return frame(good), rejects
+
+
+def _milliseconds(name: str) -> pl.Expr:
+    time = pl.col(name)
+    return pl.when(time >= _IN_MICROSECONDS).then(time // 1000).otherwise(time).alias(name)
+
+
+def _is_clean(rows: pl.DataFrame, interval: Interval, asked: Window) -> bool:
+    """Whether every row keeps every rule of `rows`, on the grid, ascending."""
+    if not interval.length_ms or not rows.height:
+        return not rows.height
+    time, close_time = pl.col("open_time"), pl.col("close_time")
+    checks = [
+        pl.all_horizontal(pl.all().null_count() == 0),
+        (time.diff().fill_null(1) > 0).all(),
+        time.first() >= asked.start_ms,
+        time.last() < asked.end_ms,
+        ((time - interval.phase_ms) % interval.length_ms == 0).all(),
+        (close_time >= time).all(),
+        (close_time < time + interval.length_ms).all(),
+        *(pl.col(name).is_finite().all() for name in _VALUES),
+        *(pl.col(name).min() >= 0 for name in _NEVER_NEGATIVE),
+        *((pl.col("high") >= pl.col(name)).all() for name in ("open", "close")),
+        *((pl.col("low") <= pl.col(name)).all() for name in ("open", "close")),
+    ]
+    return bool(rows.select(pl.all_horizontal(checks)).item())
+
+
+def _raw(csv: bytes) -> list[list[object]]:
+    """The lines as REST would have sent them: times in ms and trades as integers, all else as text."""
+    try:
+        lines = csv.decode().split()
+    except UnicodeDecodeError as error:
+        raise BadArchive(f"its CSV is no text: {error}") from None
+    if lines and not lines[0][:1].isdigit():
+        del lines[0]
+    return [_fields(line.split(",")) for line in lines]
+
+
+def _fields(texts: list[str]) -> list[object]:
+    fields: list[object] = list(texts)
+    for i in (0, 6, 8):
+        if i < len(texts) and texts[i].isascii() and texts[i].isdigit() and len(texts[i]) < 20:
+            number = int(texts[i])
+            fields[i] = number // 1000 if i != 8 and number >= _IN_MICROSECONDS else number
+    return fields

@@ -1,0 +1,1 @@
+"""The minute: what is missing, one run of it, and what it says."""

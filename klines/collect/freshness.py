@@ -1,0 +1,80 @@
+"""How fresh each symbol of a run is when the run has ended. Pure; no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from klines.interval import FRESH_MS, Interval
+from klines.outcome import names
+
+FRESH, LATE, STALE, SILENT, UNKNOWN = "fresh", "late", "stale", "not trading", "unknown"
+"""Its newest closed kline is stored; is not; has not been for 5 minutes while it trades; the exchange has none; the
+exchange does not know the symbol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One symbol: its state, the open time of the first kline that it lacks, and the error of its last request."""
+
+    symbol: str
+    state: str
+    lacks_from_ms: int | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """All symbols of a run, worst first."""
+
+    market: str
+    interval: str
+    standings: Sequence[Standing]
+
+    def of(self, *states: str) -> list[Standing]:
+        """Those in one of the states."""
+        return [standing for standing in self.standings if standing.state in states]
+
+    @property
+    def stale(self) -> list[str]:
+        """The symbols that trade but have had no kline for 5 minutes."""
+        return [standing.symbol for standing in self.of(STALE)]
+
+    @property
+    def said(self) -> str:
+        """`spot 1m: 597 of 600 symbols are fresh; 2 late: …; 1 stale: …`."""
+        whole = len(self.standings) - len(self.of(SILENT, UNKNOWN))
+        parts = [f"{self.market} {self.interval}: {len(self.of(FRESH))} of {whole} symbols are fresh"]
+        for state in (STALE, LATE, UNKNOWN, SILENT):
+            listed = [standing.symbol for standing in self.of(state)]
+            parts += [f"{len(listed)} {state}: {names(listed)}"] if listed else []
+        return "; ".join(parts)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every symbol that trades is fresh."""
+        return not self.of(LATE, STALE)
+
+
+_WORST_FIRST = (STALE, LATE, UNKNOWN, SILENT, FRESH)
+
+
+def freshness(market: str, interval: Interval, standings: Sequence[Standing]) -> Freshness:
+    """The standings, worst first; those of a state by how far they are behind."""
+    ordered = sorted(
+        standings,
+        key=lambda standing: (_WORST_FIRST.index(standing.state), standing.lacks_from_ms or 0, standing.symbol),
+    )
+    return Freshness(market, interval.name, ordered)
+
+
+def state(lacks_from_ms: int | None, interval: Interval, *, due_ms: int, now_ms: int, is_trading: bool) -> str:
+    """The state of a symbol whose first kline that is not stored opens at `lacks_from_ms` (None: it has none at all).
+
+    `due_ms` is the open time of the newest kline that the run was to store, `now_ms` the exchange's clock.
+    """
+    if lacks_from_ms is not None and lacks_from_ms > due_ms:
+        return FRESH
+    if lacks_from_ms is None or not is_trading:
+        return SILENT
+    return STALE if now_ms - interval.step(lacks_from_ms, 1) > FRESH_MS else LATE

@@ -1,0 +1,101 @@
+"""What has been wrong for a while, so that it is told once when it begins and once when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from klines.collect.freshness import STALE
+from klines.outcome import names
+from klines.tables.incidents import Incident
+
+TOLD_AFTER = {"ExchangeDown": 1, "Blocked": 1, "Degraded": 3, STALE: 1}
+"""The kinds of incident: final states of runs, and symbols that are stale; each is told after so many runs in a row."""
+ALWAYS_LOUD = ("ExchangeDown", "Blocked")
+REACHED = ("Completed", "Degraded")
+"""Final states of a run to which the exchange has answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one run saw: its final state and message; the stale symbols, None if it did not come that far."""
+
+    state: str
+    message: str
+    stale: Sequence[str] | None = None
+
+
+@dataclass(slots=True)
+class Followed:
+    """What a run changes: the incidents to write, and of these the ones to tell the beginning and the end of."""
+
+    changed: list[Incident] = field(default_factory=list)
+    began: list[Incident] = field(default_factory=list)
+    ended: list[Incident] = field(default_factory=list)
+
+
+def follow(before: Sequence[Incident], market: str, interval: str, seen: Seen, now_ms: int) -> Followed:
+    """What a run means for the incidents of its market that went on before it."""
+    going_on = {incident.kind: incident for incident in before}
+    followed = Followed()
+    for kind in TOLD_AFTER:
+        was = going_on.get(kind)
+        incident = _next(was, market, interval, kind, seen, now_ms)
+        if incident is None or incident == was:
+            continue
+        if _is_told(incident) and not (was and _is_told(was)):
+            is_news = not any(other.loud and other.ended_ms is None for other in going_on.values())
+            incident = replace(incident, loud=is_news or kind in ALWAYS_LOUD)
+            followed.began.append(incident)
+        if incident.ended_ms is not None and _is_told(incident):
+            followed.ended.append(incident)
+        followed.changed.append(incident)
+        going_on[kind] = incident
+    return followed
+
+
+def _is_told(incident: Incident) -> bool:
+    """Whether it has lasted long enough to be told."""
+    return incident.runs >= TOLD_AFTER[incident.kind]
+
+
+def _next(was: Incident | None, market: str, interval: str, kind: str, seen: Seen, now_ms: int) -> Incident | None:
+    """The incident after the run; None where there is none."""
+    is_on = _is_on(kind, seen, is_told=bool(was and _is_told(was)))
+    if is_on is None:
+        return was
+    if not is_on:
+        return was and _without(was, interval, now_ms)
+    symbols = list(seen.stale or ()) if kind == STALE else []
+    if was is None:
+        return Incident(market, kind, [interval], symbols, now_ms, _said(kind, interval, seen))
+    return replace(
+        was,
+        intervals=list(dict.fromkeys([*was.intervals, interval])),
+        symbols=list(dict.fromkeys([*was.symbols, *symbols])),
+        runs=was.runs + (interval == was.intervals[0]),
+    )
+
+
+def _without(was: Incident, interval: str, now_ms: int) -> Incident:
+    """The incident when a run of `interval` does not see it any more: over, unless another interval still does."""
+    left = [other for other in was.intervals if other != interval]
+    return replace(was, intervals=left) if left else replace(was, ended_ms=now_ms)
+
+
+def _is_on(kind: str, seen: Seen, *, is_told: bool) -> bool | None:
+    """Whether the run saw it; None if it can't tell. Some states in a row are no row when another comes between."""
+    if kind == STALE:
+        return None if seen.stale is None else bool(seen.stale)
+    if kind == seen.state:
+        return True
+    if kind == "Degraded":
+        return False if seen.state == "Completed" or not is_told else None
+    return False if seen.state in REACHED else None
+
+
+def _said(kind: str, interval: str, seen: Seen) -> str:
+    if kind != STALE:
+        return f"{interval} is {seen.state}: {seen.message}"
+    listed = list(seen.stale or ())
+    return f"{len(listed)} symbols trade but have had no {interval} kline for 5 minutes: {names(listed)}"

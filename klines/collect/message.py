@@ -1,0 +1,74 @@
+"""The final state of a collect run and its message: in the contract's order of precedence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from klines.errors import Stop, UnknownSymbol, Unreachable
+from klines.outcome import Outcome, Stored, add, fail, names, reason
+
+
+@dataclass(frozen=True, slots=True)
+class CollectFacts:
+    """What one run found: each symbol of `errors` failed, `stale` ones trade but lack a kline over 5 minutes old,
+    of `unasked` ones not even the newest page was asked for."""
+
+    symbols: int
+    seconds: float
+    stored: Stored = field(default_factory=Stored)
+    errors: Mapping[str, Exception] = field(default_factory=dict)
+    late: Sequence[str] = ()
+    stale: Sequence[str] = ()
+    not_trading: Sequence[str] = ()
+    quarantined: Sequence[str] = ()
+    klines_left: int = 0
+    stopped: Stop | None = None
+    is_silent: bool = False
+    unasked: Sequence[str] = ()
+
+
+def collect_outcome(facts: CollectFacts) -> Outcome:
+    """The final state of a run that came to its end."""
+    unknown = sorted({*facts.quarantined, *(s for s, e in facts.errors.items() if isinstance(e, UnknownSymbol))})
+    failed = {s: e for s, e in facts.errors.items() if s not in unknown and not isinstance(e, Stop)}
+    said = _said(facts, failed, unknown)
+    if facts.stopped:
+        return add(fail(facts.stopped), said)
+    everybody_failed = len(failed) + len(unknown) == facts.symbols
+    if failed and everybody_failed and all(isinstance(error, Unreachable) for error in failed.values()):
+        return Outcome("ExchangeDown", f"Binance can't be reached: {_first(failed)}. {said}. The next run tries again.")
+    if facts.is_silent:
+        return Outcome("ExchangeDown", f"no symbol has a new kline for 5 minutes. {said}. The next run tries again.")
+    if failed or facts.stale or facts.unasked or (unknown and len(unknown) == facts.symbols):
+        return Outcome("Degraded", f"{said}. {_advice([*failed, *facts.stale, *facts.unasked], unknown)}")
+    return Outcome("Completed", said)
+
+
+def _said(facts: CollectFacts, failed: Mapping[str, Exception], unknown: Sequence[str]) -> str:
+    """`stored 597 klines of 600 symbols in 1.4 s; 3 late: …`: past-tense facts with their numbers."""
+    stored = facts.stored
+    parts = [f"stored {stored.inserted:,} klines of {facts.symbols} symbols in {facts.seconds:.1f} s"]
+    parts += [f"{stored.restated} restated"] if stored.restated else []
+    parts += [f"{stored.rejected} rejected"] if stored.rejected else []
+    parts += [f"{facts.klines_left:,} older ones still due"] if facts.klines_left else []
+    parts += [f"{len(failed)} failed: {names(failed)} ({_first(failed)})"] if failed else []
+    for what, listed in (
+        ("trade but have no kline for 5 minutes", facts.stale),
+        ("not asked for, as weight or time ran out", facts.unasked),
+        ("published late", facts.late),
+        ("not trading", facts.not_trading),
+        ("unknown to Binance, asked again in an hour", unknown),
+    ):
+        parts += [f"{len(listed)} {what}: {names(listed)}"] if listed else []
+    return "; ".join(parts)
+
+
+def _advice(missing: Sequence[str], unknown: Sequence[str]) -> str:
+    if missing:
+        return "The rest is stored; the next run asks for these again."
+    return f"Check the spelling: Binance knows none of {names(unknown)}."
+
+
+def _first(failed: Mapping[str, Exception]) -> str:
+    return reason(next(iter(failed.values())))

@@ -1,0 +1,241 @@
+"""One run of collect: what it is to collect, what the exchange gave, and what became of it.
+
+The steps are called from outside, in order, so that a scheduler can show each of them; here is only what they do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Self
+
+from klines.binance.exchange import LATE_PAUSES_S, Exchange
+from klines.collect.freshness import UNKNOWN, Freshness, Standing, freshness, state
+from klines.collect.incidents import Followed, Seen, follow
+from klines.collect.message import CollectFacts, collect_outcome
+from klines.collect.missing import wants
+from klines.collect.timeliness import Timeliness, timeliness
+from klines.errors import DatabaseBusy, Retry, UnknownSymbol
+from klines.interval import INTERVALS, Interval
+from klines.market import MARKETS, Market, check_interval
+from klines.outcome import Outcome, Stored, reason
+from klines.session import Session
+from klines.settings import Settings
+from klines.storage.store import store
+from klines.tables.incidents import Incident, going_on, write_incidents
+from klines.tables.symbols import joined, quarantined
+from klines.want import Want, share_out
+
+DEADLINE_S, FETCH_SHARE = 45.0, 2 / 3
+"""A run's whole time, and the share of it in which requests are made; what is left is for waiting for the file."""
+REQUEST_S = 6.0
+"""How long a whole request may take."""
+PAGES_A_RUN = 500
+"""Pages of a catch-up that one run asks for: half a million klines in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectJob:
+    """What a run is asked to do, already validated."""
+
+    symbols: list[str]
+    market: Market
+    interval: Interval
+    lookback: timedelta
+
+    @classmethod
+    def of(cls, settings: Settings, symbols: list[str] | None, market: str, interval: str, lookback: timedelta) -> Self:
+        """The job that the flow's parameters and the settings describe; raises BadParameter for one that can't be."""
+        check_interval(market, interval)
+        chosen = list(dict.fromkeys(settings.symbols if symbols is None else symbols))
+        return cls(chosen, MARKETS[market], INTERVALS[interval], lookback)
+
+
+class Collect(Session):
+    """Use as `with`, then call health, plan, fetch, store and outcome in this order."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        job: CollectJob,
+        *,
+        deadline_s: float = DEADLINE_S,
+        request_timeout_s: float = REQUEST_S,
+        late_pauses_s: Sequence[float] = LATE_PAUSES_S,
+        pages: int = PAGES_A_RUN,
+    ) -> None:
+        self.job = job
+        self.wants: dict[str, Want] = {}
+        self._since_ms = settings.since_ms
+        self._pages = pages
+        self._began_s = time.monotonic()
+        self._quarantined: list[str] = []
+        self._stale: list[str] = []
+        self._not_trading: list[str] = []
+        self._is_silent = False
+        self.stored = Stored()
+        self._last_ms: dict[str, int] = {}
+        self._due_ms = -1
+        self._incidents: list[Incident] | None = None
+        self.is_done = False
+        exchange = Exchange(
+            job.market,
+            settings.url(job.market.name),
+            deadline_s=self._began_s + deadline_s * FETCH_SHARE,
+            request_timeout_s=request_timeout_s,
+            late_pauses_s=late_pauses_s,
+        )
+        until_s = self._began_s + deadline_s
+        super().__init__(settings.database, job.interval, exchange, wait_s=deadline_s * FETCH_SHARE, until_s=until_s)
+
+    def plan(self) -> list[str]:
+        """The symbols of which klines are missing."""
+        self.job = replace(self.job, symbols=self._matched(self.job.symbols))
+        self._quarantined = self._learn_phase(self.job.symbols)
+        if not self.interval.is_phase_known:
+            return []
+        now_ms = self.exchange.now_ms()
+        with self._opened() as connection:
+            self._incidents = going_on(connection, self.job.market.name)
+            self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
+            found, self._last_ms = wants(
+                connection,
+                self.job.market,
+                self.interval,
+                [symbol for symbol in self.job.symbols if symbol not in self._quarantined],
+                now_ms=now_ms,
+                lookback_ms=int(self.job.lookback.total_seconds() * 1000),
+                since_ms=self._since_ms,
+                joined_ms=joined(connection, self.job.market, self.job.symbols),
+            )
+        self._due_ms = self.interval.step(self.interval.floor(now_ms), -1)
+        share_out(found, self.interval, self.job.market.page_slots(self.interval), self._pages)
+        self.wants = {want.symbol: want for want in found}
+        return list(self.wants)
+
+    def fetch(self, symbols: Sequence[str]) -> dict[str, Exception]:
+        """Ask for what is missing of `symbols`; returns the errors of those that failed. Safe to call from threads."""
+        self._portal.call(self.exchange.fetch_all, [self.wants[symbol] for symbol in symbols], self.interval)
+        return {symbol: error for symbol in symbols if (error := self.wants[symbol].error)}
+
+    def worth_retrying(self) -> list[str]:
+        """Symbols whose error may pass; none when more than half failed, as then it is the exchange's."""
+        failed = [symbol for symbol, want in self.wants.items() if isinstance(want.error, Retry)]
+        return failed if len(failed) * 2 <= len(self.wants) and self.exchange.budget.stopped is None else []
+
+    def store(self) -> Stored:
+        """Write all that was fetched, in one transaction."""
+        self._stale = [symbol for symbol, want in self.wants.items() if want.error is None and self._is_stale(want)]
+        self._look_up_trading()
+        try:
+            return self._write()
+        except DatabaseBusy:
+            if self.exchange.budget.stopped:
+                raise self.exchange.budget.stopped from None
+            raise
+
+    def _write(self) -> Stored:
+        with self._opened() as connection:
+            self.stored = store(
+                connection,
+                self.job.market,
+                self.interval,
+                list(self.wants.values()),
+                now_ms=self.exchange.now_ms(),
+                not_trading=self._not_trading,
+            )
+            if self.exchange.budget.stopped:
+                self._enter_ban(connection, self.exchange.budget.stopped)
+        return self.stored
+
+    def outcome(self) -> Outcome:
+        """The final state, with its message."""
+        self.is_done = True
+        errors = {symbol: want.error for symbol, want in self.wants.items() if want.error}
+        return collect_outcome(
+            CollectFacts(
+                symbols=len(self.job.symbols),
+                seconds=time.monotonic() - self._began_s,
+                stored=self.stored,
+                errors=errors,
+                late=[s for s, want in self.wants.items() if s not in errors and self._is_late(want)],
+                stale=self._stale,
+                not_trading=self._not_trading,
+                quarantined=self._quarantined,
+                klines_left=sum(self._slots_left(want) for want in self.wants.values() if not want.error),
+                unasked=[s for s, want in self.wants.items() if s not in errors and not want.answered],
+                stopped=self.exchange.budget.stopped,
+                is_silent=self._is_silent,
+            )
+        )
+
+    def _is_late(self, want: Want) -> bool:
+        return want.tail(self.interval) is not None and want.symbol not in {*self._stale, *self._not_trading}
+
+    def _is_stale(self, want: Want) -> bool:
+        has_newest = want.unstored_from(self.interval) >= want.gaps[-1].end_ms
+        return bool(want.answered) and not has_newest and self.exchange.is_stale(want, self.interval)
+
+    def _look_up_trading(self) -> None:
+        """Move the stale symbols that do not trade out of the stale ones; where no symbol at all has its kline although
+        the exchange says that some trade, it is the exchange."""
+        if not self._stale:
+            return
+        trading = self._portal.call(self.exchange.trading, self._stale)
+        answered = [want for want in self.wants.values() if want.error is None]
+        unknown = [want for want in self.wants.values() if isinstance(want.error, UnknownSymbol)]
+        known = len(self.job.symbols) - len(self._quarantined) - len(unknown)
+        everybody = len(self._stale) == len(answered) == known
+        self._is_silent = everybody and bool(trading)
+        if not self._is_silent:
+            self._not_trading = [symbol for symbol in self._stale if symbol not in trading]
+            self._stale = [symbol for symbol in self._stale if symbol in trading]
+
+    def _slots_left(self, want: Want) -> int:
+        """Slots of a catch-up that this run did not get to."""
+        return sum(self.interval.slots(gap.start_ms, gap.end_ms) for gap in want.owed(self.interval))
+
+    def collected(self) -> list[str]:
+        """The symbols of which it stored klines that were missing."""
+        return [want.symbol for want in self.wants.values() if want.was_filled]
+
+    def freshness(self) -> Freshness | None:
+        """How fresh each symbol is after the run; None if it did not come so far as to know."""
+        if not self.is_done or self._due_ms < 0 or self.exchange.budget.stopped:
+            return None
+        return freshness(self.job.market.name, self.interval, [self._standing(symbol) for symbol in self.job.symbols])
+
+    def _standing(self, symbol: str) -> Standing:
+        want, last_ms = self.wants.get(symbol), self._last_ms.get(symbol)
+        error = want.error if want else None
+        if symbol in self._quarantined or isinstance(error, UnknownSymbol):
+            return Standing(symbol, UNKNOWN)
+        lacks_ms = None if last_ms is None else self.interval.step(last_ms, 1)
+        is_asked = False
+        if want:
+            lacks_ms = want.unstored_from(self.interval)
+            is_asked = want.gaps[-1].end_ms > self._due_ms and symbol not in self._not_trading
+        now_ms = self.exchange.now_ms()
+        found = state(lacks_ms, self.interval, due_ms=self._due_ms, now_ms=now_ms, is_trading=is_asked)
+        return Standing(symbol, found, lacks_ms, reason(error) if error else "")
+
+    def follow(self, outcome: Outcome, known: Freshness | None) -> Followed:
+        """Enter what the run means for the incidents of its market; nothing while others hold the file."""
+        seen = Seen(outcome.state, outcome.message, known.stale if known else None)
+        if outcome.is_completed and not seen.stale and self._incidents == []:
+            return Followed()
+        try:
+            with self._opened_afterwards() as connection:
+                before = going_on(connection, self.market.name)
+                followed = follow(before, self.market.name, self.interval.name, seen, self.exchange.now_ms())
+                write_incidents(connection, followed.changed)
+                return followed
+        except DatabaseBusy:
+            return Followed()
+
+    def timeliness(self) -> Timeliness:
+        """How soon klines were stored in the last hour; raises DatabaseBusy."""
+        with self._opened_afterwards() as connection:
+            return timeliness(connection, self.market.name, self.interval.name, self.exchange.now_ms())

@@ -1,0 +1,110 @@
+"""The page and its four questions, over HTTP; what can't be answered is `{"error": …}`, a sentence for a person."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from klines.clock import time_ms
+from klines.errors import BadParameter, DatabaseBusy, KlinesError
+from klines.explorer.pictures import Series, charted, covered, fresh_now, listed
+from klines.explorer.source import Snapshot, Source
+from klines.interval import DAY
+from klines.window import Window, window
+
+HOSTS = ["127.0.0.1", "localhost"]
+"""A page from elsewhere that makes its own name lead here still asks by that name, and is refused."""
+
+
+def create(source: Source) -> Starlette:
+    """The application; Starlette runs the handlers in threads, as they wait for DuckDB."""
+    app = Starlette(
+        routes=[
+            *(Route(f"/api/{name}", answer) for name, answer in ANSWERS.items()),
+            Mount("/", StaticFiles(directory=Path(__file__).parent / "page", html=True)),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
+        exception_handlers={KlinesError: _refused, Exception: _refused},
+    )
+    app.state.source = source
+    return app
+
+
+def answer_series(request: Request) -> JSONResponse:
+    """What there is: the symbols of each market and interval."""
+    source: Source = request.app.state.source
+    snapshot = source.snapshot()
+    about = {"database": str(source.database), "until_ms": snapshot.until_ms}
+    return JSONResponse(about | {"series": listed(snapshot.series)})
+
+
+def answer_freshness(request: Request) -> JSONResponse:
+    """`market`, `interval`: whose newest kline is in the file itself, just now."""
+    source: Source = request.app.state.source
+    some = _series(request, source.snapshot())
+    with source.live() as connection:
+        found = fresh_now(connection, some, time.time_ns() // 1_000_000)
+    return JSONResponse(found)
+
+
+def answer_coverage(request: Request) -> JSONResponse:
+    """`market`, `interval`, `start`, `end`: the counts of each day of all symbols, of whole days but for the last."""
+    source: Source = request.app.state.source
+    snapshot = source.snapshot()
+    first = _series(request, snapshot)[0]
+    asked = _window(request, 0, snapshot.until_ms)
+    wanted = Window(asked.start_ms // DAY * DAY, asked.end_ms)
+    with snapshot.connection.cursor() as connection:
+        return JSONResponse(covered(connection, first.market, first.interval, wanted))
+
+
+def answer_klines(request: Request) -> JSONResponse:
+    """`market`, `interval`, `symbol`, `start`, `end`: what there is of a symbol."""
+    source: Source = request.app.state.source
+    snapshot = source.snapshot()
+    symbol = request.query_params.get("symbol")
+    found = next((some for some in _series(request, snapshot) if some.symbol == symbol), None)
+    if found is None:
+        raise BadParameter(f"there is no {symbol} in the file; choose one of the list")
+    wanted = _window(request, found.since_ms, found.interval.floor(snapshot.until_ms))
+    with snapshot.connection.cursor() as connection:
+        return JSONResponse(charted(connection, found, wanted))
+
+
+ANSWERS = {
+    "series": answer_series,
+    "freshness": answer_freshness,
+    "coverage": answer_coverage,
+    "klines": answer_klines,
+}
+"""The questions below /api/, each with what answers it."""
+
+
+def _series(request: Request, snapshot: Snapshot) -> list[Series]:
+    """Those of the market and interval asked for; at least one."""
+    market, interval = (request.query_params.get(name) for name in ("market", "interval"))
+    found = [some for some in snapshot.series if (some.market, some.interval.name) == (market, interval)]
+    if not found:
+        raise BadParameter(f"there is nothing of {market} {interval} in the file")
+    return found
+
+
+def _window(request: Request, since_ms: int, until_ms: int) -> Window:
+    """From `start` to `end`, as far as something should be there."""
+    start_ms, end_ms = (time_ms(name, request.query_params.get(name, "")) or 0 for name in ("start", "end"))
+    for found in window(max(start_ms, since_ms), min(end_ms, until_ms)):
+        return found
+    raise BadParameter("no kline should be there in this range: it is before the symbol began, or yet to come")
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    status = 503 if isinstance(error, DatabaseBusy) else 400 if isinstance(error, KlinesError) else 500
+    return JSONResponse({"error": str(error)}, status)

@@ -1,0 +1,156 @@
+"""What each picture shows, aggregated in DuckDB, as columns that JSON can carry; with `sql`, the statement behind it.
+
+Connections only read. Times are epoch ms, UTC, but for `time`, which is epoch seconds, as the chart wants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from klines.collect.freshness import Standing, freshness, state
+from klines.errors import BadParameter
+from klines.explorer.queries import Query
+from klines.interval import DAY, INTERVALS, SECOND, Interval
+from klines.window import Window
+
+HERE = Path(__file__).parent
+COVERAGE = HERE.parent / "reading" / "coverage.sql"
+"""What `klines.coverage` asks, too."""
+MOST = 2_000
+"""So many klines are drawn at most: few screens have more pixels for them."""
+SETTLE_MS = 20 * SECOND
+"""A run has this long after a kline's close before its symbol is called late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series of klines or of the ledger: `since_ms` is when it should begin, `last_ms` opens its newest kline."""
+
+    market: str
+    interval: Interval
+    symbol: str
+    since_ms: int
+    last_ms: int | None
+
+
+def all_series(connection: duckdb.DuckDBPyConnection) -> list[Series]:
+    """Every series of the file, by market, interval and symbol."""
+    return [
+        Series(market, _interval(name, since_ms if last_ms is None else last_ms), symbol, since_ms, last_ms)
+        for market, name, symbol, since_ms, last_ms in Query(HERE / "series.sql", {}).rows(connection).iter_rows()
+    ]
+
+
+def listed(series: Sequence[Series]) -> list[dict[str, Any]]:
+    """The symbols of each market and interval, with when each should begin and opened its newest kline."""
+    return [
+        {
+            "market": market,
+            "interval": interval,
+            "symbols": [one.symbol for one in some],
+            "since_ms": [one.since_ms for one in some],
+            "last_ms": [one.last_ms for one in some],
+        }
+        for (market, interval), found in groupby(series, key=lambda one: (one.market, one.interval.name))
+        for some in [list(found)]
+    ]
+
+
+def _interval(name: str, open_ms: int) -> Interval:
+    """The interval, with the phase that a kline has shown where Binance does not say it."""
+    interval = INTERVALS[name]
+    return interval if interval.is_phase_known else interval.shifted(open_ms % interval.length_ms)
+
+
+def fresh_now(connection: duckdb.DuckDBPyConnection, series: Sequence[Series], now_ms: int) -> dict[str, Any]:
+    """Whether the newest closed kline is stored at `now_ms`, of each of the series of one market and interval, worst
+    first. Their `last_ms` counts for those that have been silent for days, and are in no recent row.
+    """
+    market, interval = series[0].market, series[0].interval
+    query = Query(HERE / "freshness.sql", {"market": market, "interval": interval.name, "now": now_ms})
+    recent = {row["symbol"]: row for row in query.rows(connection).iter_rows(named=True)}
+    due_ms = interval.step(now_ms - SETTLE_MS, -1)
+    standings = []
+    for one in series:
+        newest_ms, is_trading = _newest(one, recent.get(one.symbol))
+        lacks_ms = None if newest_ms is None else interval.step(newest_ms, 1)
+        how = state(lacks_ms, interval, due_ms=due_ms, now_ms=now_ms, is_trading=is_trading)
+        standings.append(Standing(one.symbol, how, lacks_ms))
+    found = freshness(market, interval, standings)
+    return {
+        "symbols": [standing.symbol for standing in found.standings],
+        "states": [standing.state for standing in found.standings],
+        "lacks_from_ms": [standing.lacks_from_ms for standing in found.standings],
+        "said": found.said,
+        "sql": query.shown,
+    }
+
+
+def _newest(series: Series, recent: dict[str, Any] | None) -> tuple[int | None, bool]:
+    """The open time of the series' newest kline, and whether its symbol trades."""
+    if recent is None:
+        return series.last_ms, True
+    return (series.last_ms if recent["newest_ms"] is None else recent["newest_ms"]), recent["is_trading"]
+
+
+def covered(connection: duckdb.DuckDBPyConnection, market: str, interval: Interval, window: Window) -> dict[str, Any]:
+    """Of each symbol the counts of its days within the window, from day `since` (of the epoch) on; those that lack most
+    first. Raises BadParameter for an interval over a day.
+    """
+    if not 0 < interval.length_ms <= DAY:
+        raise BadParameter(f"days are counted in klines of up to 1d, not of {interval.name}")
+    times = {"start": window.start_ms, "end": window.end_ms}
+    query = Query(COVERAGE, {"market": market, "interval": interval.name, "symbols": "", **times})
+    found = query.rows(connection)
+    counts = ("expected", "stored", "explained", "unexplained")
+    by_symbol = (
+        found.group_by("symbol", maintain_order=True)
+        .agg(pl.col("day").min().dt.epoch("d").alias("since"), *counts)
+        .sort(pl.col("unexplained").list.sum(), pl.col("explained").list.sum(), descending=True, maintain_order=True)
+    )
+    sums = {name: int(found[name].sum()) for name in counts}
+    return by_symbol.to_dict(as_series=False) | {"sums": sums, "sql": query.shown}
+
+
+def charted(connection: duckdb.DuckDBPyConnection, series: Series, window: Window) -> dict[str, Any]:
+    """A symbol's klines that open within the window, in steps of an interval that makes at most MOST of them; a step
+    without klines has none, and `reasons` say why any lack.
+    """
+    start_ms, end_ms = series.interval.ceil(window.start_ms), series.interval.ceil(window.end_ms)
+    step = step_of(series.interval, window)
+    query = Query(
+        HERE / "klines.sql",
+        {
+            "market": series.market,
+            "symbol": series.symbol,
+            "interval": series.interval.name,
+            "width": _width(step),
+            "origin": step.start(0),
+            "first": step.floor(start_ms),
+            "start": start_ms,
+            "end": end_ms,
+        },
+    )
+    return query.rows(connection).to_dict(as_series=False) | {"step": step.name, "sql": query.shown}
+
+
+def step_of(stored: Interval, window: Window) -> Interval:
+    """The finest interval that `stored` fits into, and of which the window has at most MOST; else the widest."""
+    wider = [stored] + [
+        step
+        for step in INTERVALS.values()
+        if step.is_phase_known and step.length_ms > stored.length_ms > 0 and step.length_ms % stored.length_ms == 0
+    ]
+    few = (step for step in wider if step.index(window.end_ms) - step.index(window.start_ms) < MOST)
+    return next(few, wider[-1])
+
+
+def _width(interval: Interval) -> str:
+    return f"{interval.length_ms // SECOND} seconds" if interval.length_ms else "1 month"

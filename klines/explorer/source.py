@@ -1,0 +1,64 @@
+"""Connections that read, for the threads of the page's server: a snapshot for an hour, the live file for moments."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+import klines
+from klines.explorer.pictures import Series, all_series
+from klines.interval import FRESH_MS
+from klines.storage.database import MEMORY
+
+MAX_AGE = timedelta(hours=1)
+"""How old a snapshot may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of the file, with the series that it has; `until_ms` is up to when klines should be in it. Each thread
+    reads by a cursor of its own."""
+
+    connection: duckdb.DuckDBPyConnection
+    series: list[Series]
+    until_ms: int
+    opened_s: float
+
+
+class Source:
+    """The database at a path, for reading by several threads."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        self._lock = threading.Lock()
+        self._snapshot: Snapshot | None = None
+
+    def snapshot(self) -> Snapshot:
+        """The one that was opened within the hour, or a new one. Raises what `klines.connect` does."""
+        with self._lock:
+            last = self._snapshot
+            if last is None or time.monotonic() - last.opened_s > MAX_AGE.total_seconds():
+                self._snapshot = last = _opened(self.database)
+            return last
+
+    def live(self) -> duckdb.DuckDBPyConnection:
+        """The file in use, which nobody can write until it is closed. Raises what `klines.connect` does."""
+        return klines.connect(live=True, database=self.database)
+
+
+def _opened(database: Path) -> Snapshot:
+    connection = klines.connect(max_age=MAX_AGE, database=database)
+    connection.execute(f"SET memory_limit = '{MEMORY}'; SET enable_progress_bar = false")
+    until_ms = (_taken_ms(connection) - FRESH_MS) // FRESH_MS * FRESH_MS
+    return Snapshot(connection, all_series(connection), until_ms, time.monotonic())
+
+
+def _taken_ms(connection: duckdb.DuckDBPyConnection) -> int:
+    """Of when the snapshot is: its file is named by that, as 20261124T200500123456."""
+    [(path,)] = connection.execute("SELECT path FROM duckdb_databases() WHERE NOT internal").fetchall()
+    return int(datetime.strptime(Path(path).stem, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC).timestamp() * 1000)

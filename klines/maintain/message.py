@@ -1,0 +1,60 @@
+"""The final state of maintenance and its message, from what happened. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from klines.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class MaintainFacts:
+    """What maintenance found and did: months that were put in order by name, slots with one kline and with more."""
+
+    reclustered: Sequence[str]
+    is_replaced: bool
+    klines: int
+    proved: int
+    bytes_before: int
+    bytes_after: int
+    pruned: int
+    doubles: int
+    examples: Sequence[str]
+    seconds: float
+    held_s: float
+
+
+def maintain_outcome(facts: MaintainFacts) -> Outcome:
+    """Completed, or Degraded where slots have more than one kline."""
+    if not facts.doubles:
+        return Outcome("Completed", _said(facts))
+    more = facts.doubles - len(facts.examples)
+    named = ", ".join(facts.examples) + (f" and {more:,} more" if more else "")
+    advice = "None was deleted: compare them in the table klines, and delete the wrong ones"
+    return Outcome("Degraded", f"{facts.doubles:,} slots have more than one kline: {named}. {advice}. {_said(facts)}.")
+
+
+def _said(facts: MaintainFacts) -> str:
+    """`re-clustered 5 months of 2026-06 to 2026-10; 100,254,500 klines in 4,174.9 → 1,764.8 MB, …`."""
+    parts = [_reclustered(facts), _size(facts)]
+    parts += [f"{facts.proved:,} slots proved unique, {facts.pruned:,} rejects pruned"]
+    parts += [f"took {facts.seconds:.0f} s, the file was held for {facts.held_s:.1f} s at most"]
+    return "; ".join(parts)
+
+
+def _reclustered(facts: MaintainFacts) -> str:
+    if not facts.is_replaced:
+        return "nothing to do: every closed month is clustered"
+    months = facts.reclustered
+    if not months:
+        return "compacted, every closed month was clustered"
+    if len(months) == 1:
+        return f"re-clustered {months[0]}"
+    return f"re-clustered {len(months)} months of {months[0]} to {months[-1]}"
+
+
+def _size(facts: MaintainFacts) -> str:
+    before = f"{facts.bytes_before / 1e6:,.1f} → " if facts.is_replaced else ""
+    a_kline = f", {facts.bytes_after / facts.klines:.1f} bytes a kline" if facts.klines else ""
+    return f"{facts.klines:,} klines in {before}{facts.bytes_after / 1e6:,.1f} MB{a_kline}"

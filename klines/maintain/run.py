@@ -1,0 +1,189 @@
+"""Maintenance of the file: old rejects go, slots are proved unique, closed months are put in order and free space goes.
+
+DuckDB reads a symbol's month from a few row groups when its klines lie together, and from all of them as the minutes
+wrote it. Nothing is rewritten in place: a new file is built beside the one in use, which is read in short turns, and
+takes its place when it has everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+
+from klines.errors import DatabaseBusy
+from klines.interval import DAY
+from klines.maintain.copying import Copy
+from klines.maintain.message import MaintainFacts, maintain_outcome
+from klines.maintain.survey import CHUNK, MONTH, Month, RowRange, months, ranges
+from klines.maintain.unique import Doubles, find_doubles
+from klines.outcome import Outcome
+from klines.settings import Settings
+from klines.storage.beside import Beside
+from klines.storage.database import opened
+from klines.storage.live import WAIT_S, Live
+
+REJECTS_KEPT_MS = 90 * DAY
+"""How long a refused row is kept after it was last seen."""
+FREE_SHARE, FREE_BYTES = 0.2, 2**24
+"""A file is compacted when it has both this share and so many bytes of free space."""
+STAGED_BYTES = 80
+"""What a kline takes at most while its month waits to be sorted: values of noise take 72 bytes."""
+SURVEYED_AT_ONCE = 8 * CHUNK
+ROUNDS = 100
+"""How often what came meanwhile is copied; one or two are enough unless somebody writes more than can be copied."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaintainJob:
+    """Which file is to be maintained."""
+
+    database: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The job that the settings describe: the flow has no parameters."""
+        return cls(settings.database)
+
+
+class Maintenance:
+    """Use as `with`: prune, survey, prove, then cluster each month of the plan, and swap if there were any.
+
+    `now_ms` is when it began; a month that ended before is closed.
+    """
+
+    def __init__(self, database: Path, now_ms: int) -> None:
+        self.database = database
+        self._began_s = time.monotonic()
+        self._now_ms = now_ms
+        self._beside = Beside(database)
+        self._live: Live
+        self._copy: Copy
+        self._months: dict[str, Month] = {}
+        self._loose: list[str] = []
+        self._used = self._free = 0
+        self._pruned = 0
+        self._doubles = Doubles()
+        self._bytes_before = 0
+        self._klines: int | None = None
+
+    def __enter__(self) -> Self:
+        self._live = Live(self._beside.__enter__().connection, self.database)
+        self._copy = Copy(self._live, self._beside)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._beside.__exit__(*exc)
+
+    def prune(self) -> int:
+        """Delete the rejects that were last seen over 90 days ago; how many there were."""
+        with self._opened() as connection:
+            [(self._pruned,)] = connection.execute(
+                "DELETE FROM rejects WHERE last_seen < epoch_ms(?::BIGINT)", [self._now_ms - REJECTS_KEPT_MS]
+            ).fetchall()
+        self._bytes_before = self.database.stat().st_size
+        return self._pruned
+
+    def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return opened(self.database, time.monotonic() + WAIT_S)
+
+    def survey(self) -> None:
+        """Find where the klines of each month are, and which closed ones are not in order."""
+        with self._live.held():
+            self._copy.begin()
+            clustered = dict(self._execute(f"SELECT {MONTH.sql_index('month')}, rows FROM live.clustered"))
+            [(block, used, free)] = self._execute(
+                """SELECT block_size, used_blocks, free_blocks FROM pragma_database_size()
+                   WHERE database_name = 'live'"""
+            )
+        self._used, self._free = block * used, block * free
+        counted: list[tuple[Any, ...]] = []
+        parts = ranges(0, self._copy.klines, SURVEYED_AT_ONCE)
+        self._live.in_turns(parts, lambda part: counted.extend(self._counted(part)))
+        self._months = {month.name: month for month in months(counted)}
+        closed = [month for month in self._months.values() if self._is_closed(month)]
+        self._loose = [month.name for month in closed if clustered.get(month.index) != month.rows]
+
+    def _counted(self, part: RowRange) -> list[tuple[Any, ...]]:
+        return self._execute(
+            f"""SELECT {MONTH.sql_index("open_time")} AS month, rowid // {CHUNK} AS chunk, interval, count(*),
+                       epoch_ms(min(open_time)), epoch_ms(max(open_time))
+                {part.sql} GROUP BY ALL"""
+        )
+
+    def prove(self) -> int:
+        """Look for slots with more than one kline; how many there are."""
+        self._doubles = find_doubles(self._live, list(self._months.values()))
+        return self._doubles.slots
+
+    def plan(self) -> list[str]:
+        """Begin the new file; its months, none where it would be no better than the old one. Raises NoRoom."""
+        has_holes = self._free > FREE_BYTES and self._free > FREE_SHARE * (self._used + self._free)
+        if not self._months or not (self._loose or has_holes):
+            return []
+        staged = max(month.rows for month in self._months.values()) * STAGED_BYTES
+        self._beside.check_room(self._used + staged)
+        with self._live.held():
+            self._beside.create()
+        self._copy.history()
+        return list(self._months)
+
+    def cluster(self, name: str) -> None:
+        """Copy a month of the plan, in order; a closed one is noted."""
+        month = self._months[name]
+        self._copy.month(month)
+        if self._is_closed(month):
+            values = f"epoch_ms({month.window.start_ms}::BIGINT), {month.rows}, epoch_ms({self._now_ms}::BIGINT)"
+            self._execute(f"INSERT INTO beside.clustered VALUES ({values})")
+
+    def _is_closed(self, month: Month) -> bool:
+        return month.window.end_ms <= self._now_ms
+
+    def swap(self) -> None:
+        """Copy what came since, and put the new file in the place of the old one: in one turn, when it fits."""
+        for _ in range(ROUNDS):
+            self._beside.settle()
+            self._fold()
+            with self._live.held():
+                if self._copy.catch_up() and not self._wal.exists():
+                    self._klines = self._copy.finish()
+                    self._beside.replace()
+                    return
+        raise DatabaseBusy(f"{self.database} is written faster than it is copied; run maintain at another time")
+
+    @property
+    def _wal(self) -> Path:
+        """What a writer that was killed has left behind: it belongs to the old file."""
+        return Path(f"{self._beside.target}.wal")
+
+    def _fold(self) -> None:
+        """Bring into the file what a killed writer has left behind."""
+        if self._wal.exists():
+            with self._opened():
+                pass
+
+    def outcome(self) -> Outcome:
+        """The final state, with counts."""
+        rows = sum(month.rows for month in self._months.values())
+        return maintain_outcome(
+            MaintainFacts(
+                reclustered=self._loose,
+                is_replaced=self._klines is not None,
+                klines=rows if self._klines is None else self._klines,
+                proved=rows - self._doubles.surplus - self._doubles.slots,
+                bytes_before=self._bytes_before,
+                bytes_after=self.database.stat().st_size,
+                pruned=self._pruned,
+                doubles=self._doubles.slots,
+                examples=self._doubles.examples,
+                seconds=time.monotonic() - self._began_s,
+                held_s=self._live.longest_s,
+            )
+        )
+
+    def _execute(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._live.connection.execute(sql).fetchall()

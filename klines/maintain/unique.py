@@ -1,0 +1,62 @@
+"""Proof that no slot has two klines: nothing else keeps them apart, as the table has no primary key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from klines.interval import INTERVALS, Interval
+from klines.maintain.survey import Month, slot_windows
+from klines.storage.live import Live
+from klines.window import Window
+
+SHOWN = 20
+"""Slots with two klines that are named at most."""
+
+
+@dataclass(slots=True)
+class Doubles:
+    """Slots with more than one kline: how many, how many klines too many, and the first as `spot BTCUSDT 1m …`."""
+
+    slots: int = 0
+    surplus: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+def find_doubles(live: Live, months: Sequence[Month]) -> Doubles:
+    """Look through all klines of the months, in turns with those who write."""
+    found = Doubles()
+    for name, interval in INTERVALS.items():
+        if any(month.counts[name] for month in months):
+            live.in_turns(slot_windows(months, interval), partial(_look, live, found, interval))
+    return found
+
+
+def _look(live: Live, found: Doubles, interval: Interval, window: Window) -> None:
+    known = interval if interval.is_phase_known else interval.shifted(_phase_ms(live, interval))
+    rows = live.connection.execute(
+        f"""
+        WITH doubles AS (
+            SELECT market, symbol, min(open_time) AS open_time, count(*) AS klines
+            FROM live.klines
+            WHERE interval = '{interval.name}' AND open_time >= epoch_ms({window.start_ms}::BIGINT)
+              AND open_time < epoch_ms({window.end_ms}::BIGINT)
+            GROUP BY market, symbol, {known.sql_index("open_time")} HAVING klines > 1)
+        SELECT count(*) OVER (), sum(klines - 1) OVER (),
+               format('{{}} {{}} {interval.name} {{}}', market, symbol, strftime(open_time, '%Y-%m-%d %H:%M'))
+        FROM doubles ORDER BY open_time, market, symbol LIMIT {SHOWN}
+        """
+    ).fetchall()
+    if rows:
+        found.slots += rows[0][0]
+        found.surplus += int(rows[0][1])
+        found.examples += [text for _, _, text in rows][: SHOWN - len(found.examples)]
+
+
+def _phase_ms(live: Live, interval: Interval) -> int:
+    """Where the slots begin, as any stored kline shows."""
+    [(open_ms,)] = live.connection.execute(
+        f"SELECT epoch_ms(open_time) FROM live.klines WHERE interval = '{interval.name}' LIMIT 1"
+    ).fetchall()
+    return int(open_ms) % interval.length_ms

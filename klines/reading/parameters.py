@@ -1,0 +1,55 @@
+"""What readers ask for, checked: symbols, columns, intervals and markets as people write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from klines.errors import BadParameter
+from klines.interval import DAY, HOUR, INTERVALS, MINUTE, MONDAY, SECOND, Interval
+from klines.market import MARKETS
+from klines.symbol import check_symbols
+from klines.tables.klines import COLUMNS
+
+_UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+
+
+def market_named(name: str) -> str:
+    """The name itself; raises BadParameter."""
+    if name not in MARKETS:
+        raise BadParameter(f"market: {name!r} is none of {', '.join(MARKETS)}")
+    return name
+
+
+def symbols_named(symbols: str | Sequence[str]) -> list[str]:
+    """One symbol or several, without repetitions; raises BadParameter."""
+    try:
+        return check_symbols([symbols] if isinstance(symbols, str) else list(symbols)) or []
+    except ValueError as error:
+        raise BadParameter(f"symbols: {error}") from None
+
+
+def columns_named(columns: Sequence[str] | None) -> list[str]:
+    """The columns of the table klines that are asked for, or all of them; raises BadParameter."""
+    asked = list(COLUMNS if columns is None else columns)
+    for name in asked:
+        if isinstance(columns, str) or name not in COLUMNS:
+            raise BadParameter(f"columns: {name!r} is none of {', '.join(COLUMNS)}; write a list of names")
+    if not asked or len(set(asked)) < len(asked):
+        raise BadParameter("columns: name at least one, each once")
+    return asked
+
+
+def interval_named(name: str) -> Interval:
+    """One of Binance's intervals, or any other number of seconds, minutes, hours, days or (Monday) weeks, counted from
+    the epoch as Binance counts its own; raises BadParameter.
+    """
+    if name in INTERVALS:
+        return INTERVALS[name]
+    parts = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", name)
+    if parts is None:
+        raise BadParameter(
+            f"interval: {name!r} is none of {', '.join(INTERVALS)}, nor a multiple such as 10m, 36h, 2d or 2w"
+        )
+    unit = parts[2]
+    return Interval(name, int(parts[1]) * _UNITS[unit], MONDAY if unit == "w" else 0)

@@ -1,0 +1,152 @@
+"""A new database file, built beside the one in use and put in its place when it is whole.
+
+Everything half done lies in one folder, `<database>.maintain`, which goes at the end, however that comes; after a
+kill -9 the next one removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import duckdb
+
+from klines.errors import BadParameter, DatabaseBusy, NoRoom
+from klines.storage.database import quoted
+
+MEMORY, THREADS = "1000MB", 4
+"""What DuckDB may take; each thread that writes takes some more."""
+LATE_S = 0.1
+"""A process that opened the old file before it was replaced has tried to lock it by then, and opens the new one."""
+_MAGIC_AT, _NO_MAGIC = 8, b"GONE"
+
+
+class Beside:
+    """Use as `with`; one at a time for a database, whatever links lead to it.
+
+    `connection` has the new file as `beside`, from `create` to `replace`.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self.target = database.resolve()
+        self.folder = self.target.with_name(f"{self.target.name}.maintain")
+        self.connection: duckdb.DuckDBPyConnection
+        self._new = self.folder / "new.duckdb"
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._own_folder())
+            self.connection = stack.enter_context(duckdb.connect())
+            temporary, threads = quoted(self.folder / "temporary"), min(THREADS, os.cpu_count() or 1)
+            self.connection.execute(
+                f"SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET temp_directory = {temporary}"
+            )
+            self.connection.execute(f"SET memory_limit = '{MEMORY}'; SET threads = {threads}")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def _own_folder(self) -> Iterator[None]:
+        """The empty folder, this process's alone until it is removed at the end."""
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise BadParameter(f"KLINES_DATABASE: beside it {self.folder} can't be made: {error.strerror}") from None
+        with self._locked():
+            try:
+                for path in self.folder.iterdir():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                yield
+            finally:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            self._lock(folder)
+            yield
+        finally:
+            os.close(folder)
+
+    def _lock(self, folder: int) -> None:
+        """Lock the open folder; one that somebody else has removed meanwhile is not locked by that."""
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(folder).st_nlink:
+                return
+        raise DatabaseBusy(f"{self.target} is being maintained by another process; let it end")
+
+    def check_room(self, needed: int) -> None:
+        """Raises NoRoom unless so many bytes of the disk are free, and a twentieth more."""
+        needed, free = needed + needed // 20, shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise NoRoom(
+                f"{self.target.parent} has {free / 1e6:,.0f} MB free, and a new file beside {self.target.name} needs "
+                f"{needed / 1e6:,.0f} MB: nothing was copied; make room, and run maintain again"
+            )
+
+    def create(self) -> None:
+        """The new file, empty, with the storage format, schema and access rights of `live`, which is held."""
+        [(version,)] = self.connection.execute(
+            "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'live'"
+        ).fetchall()
+        options = f"STORAGE_VERSION '{version.rstrip('+')}'"
+        self.connection.execute(f"ATTACH {quoted(self._new)} AS beside ({options})")
+        self.connection.execute("COPY FROM DATABASE live TO beside (SCHEMA)")
+        old = self.target.stat()
+        try:
+            os.chown(self._new, old.st_uid, old.st_gid)
+        except PermissionError:
+            raise BadParameter(f"{self.target} belongs to another user; run maintain as its owner") from None
+        self._new.chmod(old.st_mode & 0o7777)
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[None]:
+        """A file for klines that are to be sorted, as `staging`; it takes no room in the new one."""
+        path = self.folder / "staging.duckdb"
+        self.connection.execute(f"ATTACH {quoted(path)} AS staging")
+        self.connection.execute("CREATE TABLE staging.klines AS FROM beside.klines LIMIT 0")
+        yield
+        self.connection.execute("DROP TABLE staging.klines; DETACH staging")
+        path.unlink()
+
+    def settle(self) -> None:
+        """Write out what is in the new file so far: then little is left to write while the old one is held."""
+        self.connection.execute("CHECKPOINT beside")
+        _sync(self._new)
+
+    def replace(self) -> None:
+        """Put the new file, complete, in the place of the old one, which the caller holds.
+
+        Whoever opened the old file before, and locks it only after it is let go, would write where nobody reads: to
+        them it is no database any more, unless it has another name. Who reads it still goes on reading.
+        """
+        self.connection.execute("CHECKPOINT beside; DETACH beside")
+        _sync(self._new)
+        old = os.open(self.target, os.O_WRONLY)
+        try:
+            self._new.replace(self.target)
+            _sync(self.target.parent)
+            time.sleep(LATE_S)
+            if os.fstat(old).st_nlink == 0:
+                os.pwrite(old, _NO_MAGIC, _MAGIC_AT)
+        finally:
+            os.close(old)  # which gives up the lock on the old file
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,63 @@
+"""The database in use, read by a long work: in short turns with those who write it every minute."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+
+from klines.storage.database import attached
+
+HELD_S, OWED_S, FREE_S = 0.3, 0.1, 0.3
+"""For about HELD_S the file is kept at most; once it was held for OWED_S in all, it stays free for as long as that, and
+for FREE_S at least: whoever waits for it looks four times a second."""
+WAIT_S = 300.0
+"""How long others may keep the file."""
+T = TypeVar("T")
+
+
+class Live:
+    """The database as `live` of another connection, attached only while it is `held`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, database: Path) -> None:
+        self.connection = connection
+        self.database = database
+        self.longest_s = 0.0
+        self._owed_s = 0.0
+        self._released_s = 0.0
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody writes the database until this ends. Raises DatabaseBusy."""
+        self._give_way()
+        with attached(self.connection, self.database, time.monotonic() + WAIT_S, "live"):
+            began_s = time.monotonic()
+            yield
+        self._released_s = time.monotonic()
+        self._owed_s += self._released_s - began_s
+        self.longest_s = max(self.longest_s, self._released_s - began_s)
+
+    def _give_way(self) -> None:
+        if self._owed_s >= OWED_S:
+            time.sleep(max(0.0, self._released_s + max(self._owed_s, FREE_S) - time.monotonic()))
+            self._owed_s = 0.0
+
+    def in_turns(self, parts: Iterable[T], read: Callable[[T], object]) -> None:
+        """Call `read` with each part, in as many turns as it takes."""
+        left = deque(parts)
+        while left:
+            with self.held():
+                self.some(left, read)
+
+    def some(self, left: deque[T], read: Callable[[T], object]) -> None:
+        """Call `read` with the first of the parts, and take them away, as long as another one fits into the turn."""
+        began_s = now_s = time.monotonic()
+        last_s = 0.0
+        while left and now_s - began_s + last_s < HELD_S:
+            read(left.popleft())
+            last_s, now_s = time.monotonic() - now_s, time.monotonic()

@@ -1,0 +1,142 @@
+"""Connections for SQL of one's own: to a snapshot, which keeps nobody out, or to the file in use.
+
+Snapshots lie in the folder `<database>.snapshots`, named by the time (UTC) of which they are, as 20261124T200500123: a
+name of its own each, as DuckDB takes a path that the process has open already for the same file. The newest is the one
+that is opened; those before are deleted when it is complete, and whoever has one open keeps it until he closes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from klines import errors
+from klines.clock import duration_s
+from klines.errors import BadParameter, DatabaseBusy, KlinesError
+from klines.settings import CHECKOUT
+from klines.storage.access import WAIT_S, Database, place
+from klines.storage.database import opened_to_read, read_only
+
+_NAME = "%Y%m%dT%H%M%S%f"
+_LONGEST_S = 600.0
+"""How long one waits for a snapshot that another process makes."""
+_LOOK_S = 0.1
+_TRIES = 5
+
+
+def connect(
+    *, max_age: timedelta | str = "PT1H", live: bool = False, database: Database = None
+) -> duckdb.DuckDBPyConnection:
+    """A read-only DuckDB connection whose session is in UTC; also a context manager, which closes it at the end.
+
+    It is to a snapshot: one consistent state of everything, at most `max_age` old (ISO 8601 or a timedelta), made first
+    where there is none so young. It keeps nobody out and may stay open for days; it does not change meanwhile.
+
+    With `live` it is to the file in use: while it is open no run can write, and after 45 s they fail as DatabaseBusy
+    (nothing is lost: the next one catches up). Use it as `with klines.connect(live=True) as connection:`, and briefly.
+
+    Raises NotStored where there is no database; DatabaseBusy, BadDatabase, BadParameter, and NoRoom where the disk has
+    no room for a snapshot.
+    """
+    path = place(database)
+    if live:
+        return opened_to_read(path, time.monotonic() + WAIT_S)
+    since = datetime.now(UTC) - timedelta(seconds=duration_s("max_age", max_age))
+    for _ in range(_TRIES):
+        snapshot = take(path, since)
+        try:
+            return read_only(snapshot, time.monotonic() + WAIT_S)
+        except KlinesError:
+            if snapshot.exists():
+                raise
+    raise DatabaseBusy(f"snapshots of {path} are replaced faster than they can be opened; ask for older ones")
+
+
+def take(database: Path, since: datetime, *, wait_s: float = WAIT_S) -> Path:
+    """The newest snapshot, if it is of `since` or later; else a new one, made while others read and write.
+
+    `wait_s` is how long others may have the file.
+
+    Raises NoRoom, DatabaseBusy, BadParameter; what is half done then goes, and what there was before stays.
+    """
+    folder = database.with_name(f"{database.name}.snapshots")
+    if young := _newest(folder, since):
+        return young
+    with _locked(folder) as lock:
+        return _newest(folder, since) or _make(database, folder, lock, wait_s)
+
+
+def _newest(folder: Path, since: datetime) -> Path | None:
+    snapshots = sorted(folder.glob("*.duckdb"))
+    return snapshots[-1] if snapshots and snapshots[-1].stem >= since.strftime(_NAME) else None
+
+
+def _make(database: Path, folder: Path, lock: int, wait_s: float) -> Path:
+    _clean(folder)  # after a process that was killed
+    snapshot, new = folder / f"{datetime.now(UTC).strftime(_NAME)}.duckdb", folder / "new"
+    try:
+        _copy(database, new, lock, wait_s)
+        new.rename(snapshot)
+    finally:
+        _clean(folder)
+    for old in folder.glob("*.duckdb"):
+        if old != snapshot:
+            old.unlink()
+    return snapshot
+
+
+def _clean(folder: Path) -> None:
+    for left in folder.glob("new*"):
+        left.unlink()
+
+
+def _copy(database: Path, new: Path, lock: int, wait_s: float) -> None:
+    """Copy in a process of its own: closing a file gives up all locks that a process has on it, so one that copies the
+    database must have no connection to it. It keeps our lock for as long as it lives.
+    """
+    command = [sys.executable, "-m", "klines.storage.duplicate", str(database), str(new), str(wait_s)]
+    done = subprocess.run(command, cwd=CHECKOUT, pass_fds=[lock], capture_output=True, text=True)
+    if done.returncode == 0:
+        return
+    try:
+        name, text = json.loads(done.stdout)
+    except ValueError:
+        raise RuntimeError(f"copying {database} ended with {done.returncode}: {done.stderr[-2000:]}") from None
+    raise getattr(errors, name)(text)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """The folder, made if need be, for this process alone: the descriptor that has the lock."""
+    try:
+        folder.mkdir(mode=0o755, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise BadParameter(
+            f"{folder}, for snapshots, can't be used: {error.strerror}; let its owner publish them, or use live=True"
+        ) from None
+    try:
+        _wait_for(lock, folder)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _wait_for(lock: int, folder: Path) -> None:
+    until_s = time.monotonic() + _LONGEST_S
+    while time.monotonic() < until_s:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_LOOK_S)
+    raise DatabaseBusy(f"another process has been making a snapshot in {folder} for 10 minutes; end it")

@@ -1,0 +1,130 @@
+"""The table `symbols`: what exchangeInfo and answers have told of each symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import polars as pl
+
+from klines.binance.listing import SymbolInfo
+from klines.interval import HOUR, MINUTE
+from klines.market import Market
+
+EVERY_MS, SOONEST_MS = HOUR, MINUTE
+"""How long what is known of a market's symbols is good, and after how long it is asked for again where it won't do."""
+GONE = "GONE"
+"""The status of a symbol that exchangeInfo lists no more."""
+ALIVE = ("TRADING", "HALT")
+"""Statuses in which klines are published (spot docs, glossary: HALT goes on, BREAK does not)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The symbols of a market that trade, or did within the hour, so that their last klines are not left out; and when
+    exchangeInfo was last asked, in ms: 0 for never."""
+
+    trading: Sequence[str]
+    checked_ms: int
+
+
+def known(connection: duckdb.DuckDBPyConnection, market: Market, now_ms: int) -> Known:
+    """What the file knows."""
+    rows = connection.execute(
+        f"""
+        SELECT symbol, status IN {ALIVE} OR (delisted_at > first_seen AND epoch_ms(delisted_at) > ?),
+               epoch_ms(last_checked)
+        FROM symbols WHERE market = ? AND status IS NOT NULL ORDER BY symbol
+        """,
+        [now_ms - EVERY_MS, market.name],
+    ).fetchall()
+    checked_ms = max((checked for *_, checked in rows), default=0)
+    return Known([symbol for symbol, is_taken, _ in rows if is_taken], checked_ms)
+
+
+def note_listing(
+    connection: duckdb.DuckDBPyConnection, market: Market, entries: Mapping[str, SymbolInfo], now_ms: int
+) -> None:
+    """Enter what exchangeInfo has just said; a symbol that it lists no more is GONE, and its row stays."""
+    rows = [(symbol, info.status, info.base, info.quote, info.contract_type) for symbol, info in entries.items()]
+    schema = {"symbol": str, "status": str, "base": str, "quote": str, "contract_type": str}
+    connection.register("listed", pl.DataFrame(rows, schema=schema, orient="row"))
+    connection.begin()
+    connection.execute(
+        f"""
+        MERGE INTO symbols USING (
+            SELECT ? AS market, * REPLACE (coalesce(l.status, '{GONE}') AS status), epoch_ms(?::BIGINT) AS now,
+                   epoch_ms(?::BIGINT) AS before
+            FROM listed l FULL JOIN (SELECT symbol FROM symbols WHERE market = ? AND status IS NOT NULL) USING (symbol)
+        ) s USING (market, symbol)
+        WHEN MATCHED THEN UPDATE SET
+            status = s.status, base = coalesce(s.base, symbols.base), quote = coalesce(s.quote, symbols.quote),
+            contract_type = coalesce(s.contract_type, symbols.contract_type),
+            first_seen = coalesce(symbols.first_seen, s.now), last_checked = s.now,
+            delisted_at = CASE WHEN s.status NOT IN {ALIVE} THEN coalesce(symbols.delisted_at, s.now) END
+        WHEN NOT MATCHED THEN INSERT (market, symbol, status, base, quote, contract_type, first_seen, last_checked,
+                                      unseen_at, delisted_at)
+            VALUES (s.market, s.symbol, s.status, s.base, s.quote, s.contract_type, s.now, s.now, s.before,
+                    CASE WHEN s.status NOT IN {ALIVE} THEN s.now END)
+        """,
+        [market.name, now_ms, known(connection, market, now_ms).checked_ms or None, market.name],
+    )
+    connection.commit()
+    connection.unregister("listed")
+
+
+def joined(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Sequence[str]) -> dict[str, int]:
+    """Of symbols that exchangeInfo did not list at first: the time, in ms, when it last did not."""
+    rows = connection.execute(
+        """SELECT symbol, epoch_ms(unseen_at) FROM symbols
+           WHERE market = ? AND unseen_at IS NOT NULL AND symbol IN (SELECT unnest(string_split(?, ' ')))""",
+        [market.name, " ".join(symbols)],
+    ).fetchall()
+    return dict(rows)
+
+
+def note_symbol(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    symbol: str,
+    listed_ms: int | None,
+    quarantined_until_ms: int | None = None,
+) -> None:
+    """What was learnt of a symbol: the open time of its first kline, and how long it is not asked for."""
+    connection.execute(
+        """
+        MERGE INTO symbols USING (SELECT ? AS market, ? AS symbol, epoch_ms(?::BIGINT) AS listed_at,
+                                         epoch_ms(?::BIGINT) AS quarantined_until) s
+        USING (market, symbol)
+        WHEN MATCHED THEN UPDATE SET listed_at = coalesce(s.listed_at, symbols.listed_at),
+                                     quarantined_until = s.quarantined_until
+        WHEN NOT MATCHED THEN INSERT BY NAME
+        """,
+        [market.name, symbol, listed_ms, quarantined_until_ms],
+    )
+
+
+def quarantined(
+    connection: duckdb.DuckDBPyConnection, market: Market, symbols: Sequence[str], now_ms: int
+) -> list[str]:
+    """Those of `symbols` that the exchange did not know within the last hour."""
+    rows = connection.execute(
+        """SELECT symbol FROM symbols
+           WHERE market = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))
+             AND quarantined_until > epoch_ms(?::BIGINT)""",
+        [market.name, " ".join(symbols), now_ms],
+    ).fetchall()
+    return sorted(symbol for (symbol,) in rows)
+
+
+def listings(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Sequence[str]) -> dict[str, int]:
+    """The open time, in ms, of the first kline of those symbols of which it was asked for."""
+    rows = connection.execute(
+        """
+        SELECT symbol, epoch_ms(listed_at) FROM symbols
+        WHERE market = ? AND listed_at IS NOT NULL AND symbol IN (SELECT unnest(string_split(?, ' ')))
+        """,
+        [market.name, " ".join(symbols)],
+    ).fetchall()
+    return dict(rows)

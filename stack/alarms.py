@@ -1,0 +1,81 @@
+"""Creates the alarms of automations.yaml on the Prefect server, with a webhook that they call.
+
+    python -m stack.alarms https://hooks.example.com/…     (what `make alarms URL=…` runs)
+
+The server is that of PREFECT_API_URL, or the one of `make run`. Done again, it replaces what it made before.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from pydantic import AnyHttpUrl, TypeAdapter, ValidationError
+
+SHIPPED = Path(__file__).with_name("automations.yaml")
+BLOCK = "klines-alarms"
+"""The name of the webhook's block."""
+
+
+def main() -> int:
+    """The exit status: 0 when all alarms are there, 2 for an address that is none, 1 when no server answers."""
+    address = sys.argv[1] if len(sys.argv) == 2 else ""
+    try:
+        TypeAdapter(AnyHttpUrl).validate_python(address)
+    except ValidationError:
+        print(f"klines: {address!r} is no http:// or https:// address: make alarms URL=https://…", file=sys.stderr)
+        return 2
+    os.environ["PREFECT_API_URL"] = server = os.environ.get("PREFECT_API_URL") or "http://127.0.0.1:4200/api"
+    try:
+        names = create(address)
+    except (httpx.TransportError, RuntimeError):
+        print(f"klines: no Prefect server answers at {server}: start it, or set PREFECT_API_URL", file=sys.stderr)
+        return 1
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        advice = "set PREFECT_API_AUTH_STRING=name:password" if status == 401 else "see its log"
+        print(f"klines: the Prefect server at {server} answered {status}: {advice}", file=sys.stderr)
+        return 1
+    print("\n".join(f"created {name}" for name in names))
+    return 0
+
+
+def create(address: str) -> list[str]:
+    """Create the webhook's block and the automations, in the place of those of the same names; returns the names."""
+    from prefect.blocks.webhook import Webhook  # Prefect reads its settings while it is imported
+    from prefect.client.orchestration import get_client
+    from prefect.events.schemas.automations import AutomationCore
+    from prefect.types import SecretDict
+    from pydantic import SecretStr
+
+    headers = SecretDict({"Content-Type": "application/json"})
+    block_id = Webhook(url=SecretStr(address), headers=headers).save(BLOCK, overwrite=True)
+    wanted = [AutomationCore.model_validate(_filled(automation, str(block_id))) for automation in _shipped()]
+    with get_client(sync_client=True) as client:
+        for automation in wanted:
+            for old in client.read_automations_by_name(automation.name):
+                client.delete_automation(old.id)
+            client.create_automation(automation)
+    return [automation.name for automation in wanted]
+
+
+def _shipped() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(SHIPPED.read_text())["automations"]
+    return found
+
+
+def _filled(value: Any, block_id: str) -> Any:
+    """The automation with the block's id in the place of WEBHOOK."""
+    if isinstance(value, dict):
+        return {name: _filled(part, block_id) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_filled(part, block_id) for part in value]
+    return block_id if value == "WEBHOOK" else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

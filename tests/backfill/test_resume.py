@@ -1,0 +1,159 @@
+"""A backfill that is stopped anywhere goes on where it was, and leaves the minute its time and weight."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from klines.backfill.run import Backfill, BackfillJob
+from klines.errors import DatabaseBusy, Interrupted
+from klines.outcome import Outcome
+from klines.settings import CHECKOUT, Settings
+from tests.drive import NOON, backfill_once, collect_once, ms, published, query, stored
+from tests.exchange import StandIn
+from tests.storage.test_database import held
+
+SYMBOLS = [f"S{n}USDT" for n in range(5)]
+RANGE = ("2025-09-01", "2025-12-01")
+CHILD = """
+import sys
+from pathlib import Path
+from tests.drive import Fixed, backfill_once
+print("ready", flush=True)
+print(backfill_once(Fixed(sys.argv[1]), Path(sys.argv[2]), sys.argv[5:], *sys.argv[3:5], request_timeout_s=10))
+"""
+
+
+def child(exchange: StandIn, database: Path, symbols: list[str], start: str, end: str) -> subprocess.Popen[str]:
+    """A backfill in a process of its own, past its imports."""
+    command = [sys.executable, "-c", CHILD, exchange.url, str(database), start, end, *symbols]
+    process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "ready\n" == process.stdout.readline()
+    return process
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """The stand-in with its files made beforehand, so that the tests meet the work and not the wait for a file."""
+    with StandIn(any_symbol=True) as exchange:
+        exchange.freeze(NOON + 5_000)
+        warm = tmp_path_factory.mktemp("warm") / "klines.duckdb"
+        assert "Completed" == backfill_once(exchange, warm, SYMBOLS, *RANGE, request_timeout_s=30).state
+        yield exchange
+
+
+@pytest.mark.timeout(300)
+def test_killed_ten_times(exchange: StandIn, database: Path) -> None:
+    """Three months of five symbols, killed at ten random moments: each time the file opens, no slot has two rows, and
+    every missing slot is in the ledger; the run after that fetches only the rest, and everything is there."""
+    moments = random.Random(10)
+    slots = 5 * 91 * 1440
+    for _ in range(10):
+        with child(exchange, database, SYMBOLS, *RANGE) as process:
+            time.sleep(moments.uniform(0.1, 1.2))
+            process.kill()
+        [(rows, keys)] = query(database, "SELECT count(*), count(DISTINCT (symbol, open_time)) FROM klines")
+        [(due,)] = query(database, "SELECT coalesce(sum(epoch(end_time - start_time)) / 60, 0)::BIGINT FROM gaps")
+        assert (rows, slots if due or rows else 0) == (keys, rows + due)
+
+    exchange.forget()
+    outcome = backfill_once(exchange, database, SYMBOLS, *RANGE)
+    assert "Completed" == outcome.state
+    assert f"stored {slots - rows:,} klines" in outcome.message
+    start_ms, end_ms = map(ms, RANGE)
+    for symbol in SYMBOLS:
+        assert published(exchange.klines(symbol, start_ms, end_ms)) == stored(database, symbol)
+    assert [] == query(database, "FROM gaps")
+
+
+def test_beside_collect(exchange: StandIn, database: Path) -> None:
+    """Collect runs all the time beside a backfill: each of its runs is Completed and ends soon, and no minute is
+    missing; what the backfill works on is not fetched twice."""
+    collect_once(exchange, database, SYMBOLS)
+    exchange.forget()
+    states, seconds = [], []
+    with child(exchange, database, SYMBOLS, *RANGE) as process:
+        while process.poll() is None:
+            began_s = time.monotonic()
+            states.append(collect_once(exchange, database, SYMBOLS).state)
+            seconds.append(time.monotonic() - began_s)
+        assert process.stdout is not None
+        assert "Completed" in process.stdout.read()
+    assert len(states) >= 5
+    assert {"Completed"} == set(states)
+    assert max(seconds) < 5
+    assert 5 * (91 * 1440 + 30) == query(database, "SELECT count(*) FROM klines")[0][0]
+    assert [] == [request for request in exchange.kline_requests() if request.status != 200]
+    # a page of REST would be one of the minute's that took the backfill's work: it asks for days only
+    asked = [r for r in exchange.kline_requests() if r.params["interval"] == "1m" and int(r.params["limit"]) > 100]
+    assert [] == asked
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.3, 0.6, 1.0])
+def test_left_early(exchange: StandIn, database: Path, after_s: float) -> None:
+    """A run that is cut short, as by Ctrl-C, ends at once, whatever it was at; what is left is anybody's again."""
+    settings = Settings(database=database, spot_url=exchange.url, archive_url=exchange.url)
+    start, end = map(datetime.fromisoformat, RANGE)
+    job = BackfillJob.of(settings, SYMBOLS, start, end)
+    with ThreadPoolExecutor(8) as threads:
+        with contextlib.suppress(KeyboardInterrupt), Backfill(settings, job) as run:
+            run.health()
+            loading = [threads.submit(run.load, chunk) for chunk in run.plan().chunks]
+            time.sleep(after_s)
+            began_s = time.monotonic()
+            raise KeyboardInterrupt
+        assert time.monotonic() - began_s < 8
+        errors = [future.exception(timeout=1) for future in loading]
+    assert {Interrupted} >= {type(error) for error in errors if error}
+    leased = "count(*) FILTER (next_check > first_seen + INTERVAL 1 MINUTE)"
+    [(due, leases)] = query(database, f"SELECT count(*), {leased} FROM gaps")
+    assert 0 == leases
+    assert due or not any(errors)
+
+
+def loaded(exchange: StandIn, database: Path, before: Callable[[], object], wait_s: float = 0.5) -> Outcome:
+    """The outcome of a backfill between whose plan and loads `before` is called."""
+    settings = Settings(database=database, spot_url=exchange.url, archive_url=exchange.url)
+    start, end = map(datetime.fromisoformat, RANGE)
+    job = BackfillJob.of(settings, SYMBOLS, start, end)
+    with Backfill(settings, job, wait_s=wait_s) as run, ThreadPoolExecutor(8) as threads:
+        run.health()
+        chunks = run.plan().chunks
+        before()
+        for loading in [threads.submit(run.load, chunk) for chunk in chunks]:
+            loading.exception()
+        return run.outcome()
+
+
+def test_a_file_that_is_held_all_the_time(exchange: StandIn, database: Path) -> None:
+    """A file that another process keeps open ends the run with DatabaseBusy, naming the process, after one wait and not
+    one a transaction; the next run has everything."""
+    began_s = time.monotonic()
+    with (
+        contextlib.ExitStack() as stack,
+        pytest.raises(DatabaseBusy, match=r"python.*pid \d+.* has .*klines.duckdb open"),
+    ):
+        loaded(exchange, database, lambda: stack.enter_context(held(database, "read")))
+    assert time.monotonic() - began_s < 15
+    assert "Completed" == loaded(exchange, database, lambda: None, wait_s=60).state
+
+
+def test_a_disk_that_fills(exchange: StandIn, small_disk: Path) -> None:
+    """A full disk ends the run with that error; what was stored stays, and with room again another run has the rest."""
+    database = small_disk / "klines.duckdb"
+    with pytest.raises(duckdb.Error, match=r"(?i)space|write"):
+        loaded(exchange, database, lambda: None)
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    assert "Completed" == loaded(exchange, database, lambda: None, wait_s=60).state
+    assert [(5 * 91 * 1440,)] == query(database, "SELECT count(DISTINCT (symbol, open_time)) FROM klines")

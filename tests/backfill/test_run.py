@@ -1,0 +1,421 @@
+"""A backfill: archive files and REST pages become the same klines, whatever is wrong with which of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from klines.backfill.run import Backfill, BackfillJob
+from klines.settings import Settings
+from tests.drive import NOON, backfill_once, collect_once, ms, published, query, stored
+from tests.exchange import StandIn
+from tests.exchange.archives import KINDS
+from tests.exchange.market import Rows
+
+DAY = "2025-12-30"
+
+
+def files(exchange: StandIn, suffix: str = ".zip") -> list[str]:
+    """The archive's files that were asked for, by name."""
+    return sorted(
+        r.path.rsplit("/", 1)[1].removesuffix(suffix) for r in exchange.archive_requests() if r.path.endswith(suffix)
+    )
+
+
+def sources(database: Path) -> dict[str, int]:
+    """How many klines came from where."""
+    return dict(query(database, "SELECT source, count(*) FROM klines GROUP BY 1"))
+
+
+def gaps(database: Path, symbol: str = "BTCUSDT") -> list[tuple[str, str, str]]:
+    """The ledger of a symbol, to the minute."""
+    return query(
+        database,
+        f"""SELECT strftime(start_time, '%Y-%m-%d %H:%M'), strftime(end_time, '%Y-%m-%d %H:%M'), reason FROM gaps
+            WHERE symbol = '{symbol}' ORDER BY 1""",
+    )
+
+
+def is_complete(
+    exchange: StandIn, database: Path, start: str, end: str, symbol: str = "BTCUSDT", **series: Any
+) -> bool:
+    """Whether all that the exchange has of the range is stored, value by value, and nothing else."""
+    rows = exchange.klines(symbol, ms(start), ms(end), **series)
+    return published(rows) == stored(database, symbol, series.get("interval", "1m"))
+
+
+@pytest.mark.parametrize(
+    ("market", "symbol", "day"),
+    [
+        ("spot", "BTCUSDT", "2024-12-30"),
+        ("usdm", "BTCUSDT", "2021-12-30"),
+        ("coinm", "BTCUSD_PERP", "2024-12-30"),
+    ],
+)
+def test_archive_and_rest_give_identical_rows(
+    exchange: StandIn, tmp_path: Path, market: str, symbol: str, day: str
+) -> None:
+    """The same days from the archive and by REST are the same rows, across spot's switch to microseconds and the first
+    header of futures, contracts and base volume of COIN-M included."""
+    start, end = f"{day}T00:00", f"{int(day[:4]) + 1}-01-02T00:00"
+    for source in ("archive", "rest"):
+        outcome = backfill_once(exchange, tmp_path / source, [symbol], start, end, market=market, source=source)
+        assert ("Completed", 3 * 1440) == (outcome.state, len(stored(tmp_path / source, symbol)))
+    assert stored(tmp_path / "rest", symbol) == stored(tmp_path / "archive", symbol)
+    assert is_complete(exchange, tmp_path / "archive", start, end, symbol, market=market)
+    assert [{"daily": 4320}, {"rest": 4320}] == [sources(tmp_path / source) for source in ("archive", "rest")]
+    assert [(3, 3)] == query(tmp_path / "archive", "SELECT count(*), count(verified_at) FROM archive_files")
+
+
+def test_months_that_are_missing_as_a_whole_come_as_one_file(exchange: StandIn, database: Path) -> None:
+    """Whole months are one file each, whole days around them too, and only what is left is asked of REST."""
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-10-30T12:00", "2025-12-02T00:30")
+    assert "Completed" == outcome.state
+    assert ["BTCUSDT-1m-2025-10-31", "BTCUSDT-1m-2025-11", "BTCUSDT-1m-2025-12-01"] == files(exchange)
+    assert files(exchange) == files(exchange, ".zip.CHECKSUM")
+    assert {"monthly": 43_200, "daily": 2880, "rest": 750} == sources(database)
+    assert is_complete(exchange, database, "2025-10-30T12:00", "2025-12-02T00:30")
+    assert [] == gaps(database)
+
+
+def test_a_second_run_changes_nothing(exchange: StandIn, database: Path) -> None:
+    """What is stored is not fetched again: the second run asks for the clock, and for no file and no page."""
+    for asked in (6, 0):
+        exchange.forget()
+        assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01").state
+        assert asked == len(exchange.archive_requests())
+    assert [] == exchange.kline_requests()
+    assert is_complete(exchange, database, "2025-12-29", "2026-01-01")
+
+
+def test_days_on_which_the_monthly_file_is_wrong_come_from_the_daily_one(exchange: StandIn, database: Path) -> None:
+    """2021-04-22 and 23 are never taken from spot's monthly file, whatever it says."""
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2021-04-01", "2021-05-01")
+    assert "Completed" == outcome.state
+    assert ["BTCUSDT-1m-2021-04", "BTCUSDT-1m-2021-04-22", "BTCUSDT-1m-2021-04-23"] == files(exchange)
+    assert {"monthly": 28 * 1440, "daily": 2 * 1440} == sources(database)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_is_not_as_it_should_be(exchange: StandIn, database: Path, kind: str) -> None:
+    """Of every kind of bad file not one row is read: it is asked for twice more, then that day comes by REST, and the
+    message says which file and why; the other days come from their files."""
+    exchange.spoil(f"BTCUSDT-1m-{DAY}", kind)
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
+    assert "Completed" == outcome.state
+    assert (
+        f"1 files that could not be used, their days came from elsewhere: BTCUSDT-1m-{DAY}.zip (daily)"
+        in outcome.message
+    )
+    assert 3 == files(exchange).count(f"BTCUSDT-1m-{DAY}")
+    assert {"daily": 2880, "rest": 1440} == sources(database)
+    assert is_complete(exchange, database, "2025-12-29", "2026-01-01")
+    assert 2 == len(query(database, "FROM archive_files"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_is_right_the_third_time(exchange: StandIn, database: Path, kind: str) -> None:
+    """A fault that passes is no trouble: the third download is as good as a first."""
+    exchange.spoil(f"BTCUSDT-1m-{DAY}", kind, times=2)
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
+    assert ("Completed", False) == (outcome.state, "could not be used" in outcome.message)
+    assert {"daily": 4320} == sources(database)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("status", {"status": 500}), ("status", {"status": 403}), ("reset", {}), ("truncate", {}), ("redirect", {})],
+)
+def test_an_archive_that_does_not_serve(exchange: StandIn, database: Path, kind: str, options: dict[str, Any]) -> None:
+    """With the archive down everything comes by REST."""
+    exchange.fault(None, kind, path="archive", **options)
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
+    assert "Completed" == outcome.state
+    assert "3 files that could not be used" in outcome.message
+    assert {"rest": 4320} == sources(database)
+
+
+def test_files_that_are_not_published_yet(exchange: StandIn, database: Path) -> None:
+    """A missing month is looked for among the days, a missing day comes by REST, and neither is a trouble."""
+    exchange.published_after_ms = {"monthly": 40 * 86_400_000, "daily": 3 * 86_400_000}
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-01", "2026-01-01")
+    assert ("Completed", False) == (outcome.state, "could not be used" in outcome.message)
+    assert {"daily": 29 * 1440, "rest": 2 * 1440} == sources(database)
+    assert is_complete(exchange, database, "2025-12-01", "2026-01-01")
+
+
+def spoil_day(day: str, column: int, value: str) -> Any:
+    """An edit of a file: one field of the noon kline of a day."""
+
+    def edit(rows: Rows) -> Rows:
+        noon = ms(f"{day}T12:00")
+        return [[*row[:column], value, *row[column + 1 :]] if row[0] == noon else row for row in rows]
+
+    return edit
+
+
+@pytest.mark.parametrize(("column", "value"), [(2, "999999.0"), (3, "0.1"), (5, "77.5"), (8, "99999")])
+def test_a_day_that_differs_from_the_1d_kline_comes_from_elsewhere(
+    exchange: StandIn, database: Path, column: int, value: str
+) -> None:
+    """A wrong high, low, volume or number of trades in a monthly file is noticed by the exchange's own 1d kline: that
+    day alone comes from the daily file, and the month is not verified."""
+    exchange.misprint("BTCUSDT-1m-2025-11", spoil_day("2025-11-15", column, value))
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-11-01", "2025-12-01")
+    assert ("Completed", False) == (outcome.state, "differ" in outcome.message)
+    assert ["BTCUSDT-1m-2025-11", "BTCUSDT-1m-2025-11-15"] == files(exchange)
+    assert {"monthly": 29 * 1440, "daily": 1440} == sources(database)
+    assert is_complete(exchange, database, "2025-11-01", "2025-12-01")
+    verified = query(database, "SELECT path LIKE '%daily%', verified_at IS NOT NULL FROM archive_files ORDER BY 1")
+    assert [(False, False), (True, True)] == verified
+
+
+def test_a_day_wrong_in_both_files_comes_by_rest(exchange: StandIn, database: Path) -> None:
+    """Monthly and daily file wrong: REST has the last word."""
+    for name in ("BTCUSDT-1m-2025-11", "BTCUSDT-1m-2025-11-15"):
+        exchange.misprint(name, spoil_day("2025-11-15", 5, "77.5"))
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-11-01", "2025-12-01")
+    assert ("Completed", False) == (outcome.state, "differ" in outcome.message)
+    assert {"monthly": 29 * 1440, "rest": 1440} == sources(database)
+    assert is_complete(exchange, database, "2025-11-01", "2025-12-01")
+
+
+def test_a_day_on_which_the_exchange_disagrees_with_itself_is_reported(exchange: StandIn, database: Path) -> None:
+    """If REST's own minutes do not add up to its 1d kline, they are stored as published, and the message names the
+    day."""
+    exchange.restate("BTCUSDT", ms(DAY), interval="1d", volume="1.0")
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
+    assert "Completed" == outcome.state
+    assert f"1 days that differ from Binance's own 1d kline: BTCUSDT {DAY}" in outcome.message
+    assert is_complete(exchange, database, "2025-12-29", "2026-01-01")
+
+
+def test_a_file_without_minutes_that_rest_has(exchange: StandIn, database: Path) -> None:
+    """Minutes that a file lacks come by REST, with their day; nothing is taken for a hole on the archive's word."""
+    exchange.misprint(f"BTCUSDT-1m-{DAY}", lambda rows: [*rows[:600], *rows[660:]])
+    assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01").state
+    assert is_complete(exchange, database, "2025-12-29", "2026-01-01")
+    assert [] == gaps(database)
+
+
+def test_zero_volume_minutes_that_a_file_lacks(exchange: StandIn, database: Path) -> None:
+    """Minutes without trades leave no trace in the 1d kline: they come by REST all the same."""
+    quiet = {row[0] for row in exchange.klines("BTCUSDT", ms(DAY), ms("2025-12-31")) if row[8] == 0}
+    assert len(quiet) > 5
+    exchange.misprint(f"BTCUSDT-1m-{DAY}", lambda rows: [row for row in rows if row[0] not in quiet])
+    assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01").state
+    assert {"daily": 4320 - len(quiet), "rest": len(quiet)} == sources(database)
+    assert is_complete(exchange, database, "2025-12-29", "2026-01-01")
+
+
+def test_rows_of_a_file_that_the_checks_refuse(exchange: StandIn, database: Path) -> None:
+    """A refused row is kept in `rejects` with its source, and its day comes by REST."""
+    exchange.misprint(f"BTCUSDT-1m-{DAY}", spoil_day(DAY, 2, "0.00000001"))
+    assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01").state
+    assert [("daily", "high below open or close")] == query(database, "SELECT source, reason FROM rejects")
+    assert is_complete(exchange, database, "2025-12-29", "2026-01-01")
+
+
+def test_an_outage_inside(exchange: StandIn, database: Path) -> None:
+    """Minutes that neither the file nor REST has are in the ledger, exactly; the day's file is verified even so."""
+    exchange.hole(ms(f"{DAY}T03:00"), ms(f"{DAY}T05:30"))
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
+    assert "Completed" == outcome.state
+    assert "150 that Binance does not have, see gaps" in outcome.message
+    assert [(f"{DAY} 03:00", f"{DAY} 05:30", "unresolved")] == gaps(database)
+    assert [(3,)] == query(database, "SELECT count(verified_at) FROM archive_files")
+    exchange.forget()
+    assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01").state
+    assert [] == exchange.kline_requests()
+
+
+def test_before_the_listing(exchange: StandIn, database: Path) -> None:
+    """No file and no page from before the first kline is asked for; that time is `not_listed`; the month of the listing
+    is whole from there on."""
+    exchange.list("NEWUSDT", since_ms=ms("2025-11-15T08:30"))
+    outcome = backfill_once(exchange, database, ["NEWUSDT"], "2020-01-01", "2025-12-02")
+    assert "Completed" == outcome.state
+    assert ["NEWUSDT-1m-2025-11", "NEWUSDT-1m-2025-12-01"] == files(exchange)
+    assert [("2020-01-01 00:00", "2025-11-15 08:30", "not_listed")] == gaps(database, "NEWUSDT")
+    assert is_complete(exchange, database, "2020-01-01", "2025-12-02", "NEWUSDT")
+
+
+def test_a_delisted_symbol(exchange: StandIn, database: Path) -> None:
+    """Of a symbol that has ended all of its life is stored, and nothing after it is asked for."""
+    exchange.list("OLDUSDT", since_ms=ms("2025-10-10"), until_ms=ms("2025-11-20T10:00"))
+    outcome = backfill_once(exchange, database, ["OLDUSDT"], "2025-10-01", "2026-01-01")
+    assert "Completed" == outcome.state
+    assert "1 no longer trading: OLDUSDT" in outcome.message
+    assert ["OLDUSDT-1m-2025-10", "OLDUSDT-1m-2025-11"] == files(exchange)
+    assert is_complete(exchange, database, "2025-10-01", "2026-01-01", "OLDUSDT")
+    assert [
+        ("2025-10-01 00:00", "2025-10-10 00:00", "not_listed"),
+        ("2025-11-20 10:00", "9999-12-31 00:00", "delisted"),
+    ] == gaps(database, "OLDUSDT")
+    exchange.forget()
+    backfill_once(exchange, database, ["OLDUSDT"], "2025-10-01", "2026-01-01")
+    assert [] == exchange.kline_requests()
+
+
+def test_a_symbol_that_only_the_archive_still_has(exchange: StandIn, database: Path) -> None:
+    """Futures that the exchange knows no more are loaded from their files, which then can't be checked."""
+    exchange.list("DEADUSDT", since_ms=ms("2025-10-10"))
+    backfill_once(exchange, database.with_name("warm"), ["DEADUSDT"], "2025-10-01", "2025-11-01", market="usdm")
+    exchange.fault("DEADUSDT", "code", code=-1121)
+    outcome = backfill_once(exchange, database, ["DEADUSDT"], "2025-09-01", "2025-11-01", market="usdm")
+    assert "1 of them not checked against 1d klines" in outcome.message
+    assert {"monthly": 22 * 1440} == sources(database)
+
+
+def test_a_misspelt_symbol(exchange: StandIn, database: Path) -> None:
+    """A name that neither the exchange nor the archive knows is named, owes nothing, and costs a request a month."""
+    with StandIn(["BTCUSDT"]) as exchange:
+        exchange.freeze(NOON + 5_000)
+        outcome = backfill_once(exchange, database, ["BTCUSTD", "BTCUSDT"], "2024-12-31", "2026-01-01")
+        assert "1 unknown to Binance: BTCUSTD" in outcome.message
+        paths = [request.path for request in exchange.archive_requests("BTCUSTD")]
+        assert len(set(paths)) == 2 * (12 + 62)  # zips and their CHECKSUMs
+        assert len(paths) < 1.2 * len(set(paths)), "a slow machine asks for a few again"
+        assert [] == gaps(database, "BTCUSTD")
+        outcome = backfill_once(exchange, database, ["BTCUSTD"], "2025-12-31", "2026-01-01", source="rest")
+        assert "Degraded" == outcome.state
+        assert "Check the spelling" in outcome.message
+
+
+@pytest.mark.parametrize("slots", [1, 999, 1000, 1001, 2001])
+def test_so_many_klines_exactly(exchange: StandIn, database: Path, slots: int) -> None:
+    """One kline, a page, a page and one, two pages and one: none is lost, none is too many."""
+    end_ms = NOON - 60_000 * 60
+    start, end = (f"{query_time(time)}" for time in (end_ms - slots * 60_000, end_ms))
+    assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], start, end, source="rest").state
+    assert slots == len(stored(database, "BTCUSDT"))
+    assert is_complete(exchange, database, start, end)
+
+
+def query_time(time_ms: int) -> str:
+    """An ISO time without a zone."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).replace(tzinfo=None).isoformat()
+
+
+@pytest.mark.parametrize("interval", ["1s", "5m", "1h", "8h", "1d", "3d", "1w", "1M"])
+def test_every_kind_of_interval(exchange: StandIn, database: Path, interval: str) -> None:
+    """Intervals with daily files, with monthly ones only, and with few klines a month: all are complete, and none that
+    still forms is stored."""
+    start = {"1s": "2026-01-02T06:00", "5m": "2025-11-28"}.get(interval, "2025-10-01")
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], start, "2026-01-02T12:00", interval=interval)
+    assert "Completed" == outcome.state
+    expected = published(exchange.klines("BTCUSDT", ms(start), NOON, interval))
+    assert expected == stored(database, "BTCUSDT", interval)
+    assert len(expected) >= 3
+
+
+@pytest.mark.parametrize("interval", ["1h", "1d", "3d", "1w", "1M"])
+def test_the_archive_alone_for_long_intervals(exchange: StandIn, database: Path, interval: str) -> None:
+    """From the archive alone whatever it has is loaded; what it does not have yet stays due."""
+    outcome = backfill_once(
+        exchange, database, ["BTCUSDT"], "2025-10-01", "2026-01-02T12:00", interval=interval, source="archive"
+    )
+    assert "Completed" == outcome.state
+    whole = published(exchange.klines("BTCUSDT", ms("2025-10-01"), ms("2025-12-01"), interval))
+    assert whole == stored(database, "BTCUSDT", interval)[: len(whole)]
+    assert set(sources(database)) <= {"monthly", "daily"}
+
+
+def test_the_end_in_the_future_is_now(exchange: StandIn, database: Path) -> None:
+    """A kline that still forms is never asked for, nor stored, whatever the end."""
+    assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2026-01-02T10:00", "2030-01-01").state
+    assert is_complete(exchange, database, "2026-01-02T10:00", "2026-01-02T12:00")
+    assert 120 == len(stored(database, "BTCUSDT"))
+    assert [] == gaps(database)
+
+
+@pytest.mark.parametrize(("start", "end"), [("2025-01-02", "2025-01-01"), ("2025-01-01", "2025-01-01")])
+def test_a_start_not_before_the_end_is_refused(exchange: StandIn, database: Path, start: str, end: str) -> None:
+    """An empty or backward range is refused before any request, in one line that names both."""
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], start, end)
+    assert "Failed" == outcome.state
+    assert outcome.message.startswith(f"start: {start} 00:00 is not before the end, {end} 00:00")
+    assert [] == exchange.requests
+    assert not database.exists()
+
+
+def test_all_in_the_future_is_nothing_to_do(exchange: StandIn, database: Path) -> None:
+    """A range of which no kline has closed is done at once."""
+    assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2027-01-01", "2028-01-01").state
+    assert [] == exchange.kline_requests()
+
+
+def test_a_dry_run_does_nothing(exchange: StandIn, database: Path) -> None:
+    """The plan costs no file and no page, and leaves no database behind; in one that is there nothing changes."""
+    assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2025-12-01", "2026-01-01", dry_run=True).state
+    assert ([], False) == (exchange.archive_requests(), database.exists())
+    collect_once(exchange, database, ["BTCUSDT"])
+    backfill_once(exchange, database, ["BTCUSDT"], "2025-12-01", "2026-01-01", dry_run=True)
+    assert [] == gaps(database)
+
+
+def test_refresh_finds_restatements(exchange: StandIn, database: Path) -> None:
+    """Fetching again what is stored updates what Binance gives differently now, keeps the old value, and leaves equal
+    rows, their source and their time alone."""
+    backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
+    before = query(database, "SELECT DISTINCT fetched_at FROM klines")
+    exchange.restate("BTCUSDT", ms(f"{DAY}T12:00"), close="12.5", low="12.5")
+    assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01").state
+    assert [] == query(database, "FROM restatements")
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01", refresh=True)
+    assert "stored 0 klines" in outcome.message
+    assert "1 restated" in outcome.message
+    assert is_complete(exchange, database, "2025-12-29", "2026-01-01")
+    assert [(12.5,)] == query(database, "SELECT (new->>'close')::DOUBLE FROM restatements")
+    assert before == query(database, "SELECT DISTINCT fetched_at FROM klines")
+    assert [] == gaps(database)
+
+
+def test_one_symbol_that_fails_leaves_the_others(exchange: StandIn, database: Path) -> None:
+    """A failed part leaves the rest stored, `Degraded` names it, what it owes stays due, and the next run heals it."""
+    exchange.fault("ETHUSDT", "status", status=500)
+    outcome = backfill_once(exchange, database, ["BTCUSDT", "ETHUSDT"], "2026-01-01T00:00", "2026-01-02T10:00")
+    assert "Degraded" == outcome.state
+    assert "1 failed: ETHUSDT" in outcome.message
+    assert is_complete(exchange, database, "2026-01-01", "2026-01-02T10:00")
+    assert [("2026-01-01 00:00", "2026-01-02 10:00", "due")] == gaps(database, "ETHUSDT")
+    exchange.clear()
+    assert "Completed" == backfill_once(exchange, database, ["ETHUSDT"], "2026-01-01", "2026-01-02T10:00").state
+    assert is_complete(exchange, database, "2026-01-01", "2026-01-02T10:00", "ETHUSDT")
+
+
+@pytest.mark.parametrize(("status", "state"), [(451, "Blocked"), (403, "Blocked"), (418, "RateLimited")])
+def test_an_exchange_that_stops_us(exchange: StandIn, database: Path, status: int, state: str) -> None:
+    """A block or ban in the middle ends the run with that state; the rest is due, and anybody's."""
+    exchange.fault("ETHUSDT", "status", status=status)
+    outcome = backfill_once(exchange, database, ["BTCUSDT", "ETHUSDT"], "2025-12-31", "2026-01-02T10:00")
+    assert state == outcome.state
+    assert set() == {reason for *_, reason in gaps(database, "ETHUSDT")} - {"due"}
+
+
+def test_the_archive_serves_where_the_exchange_does_not(exchange: StandIn, database: Path) -> None:
+    """From the archive alone a blocked place is no hindrance; the message says that nothing was cross-checked."""
+    exchange.fault(None, "status", status=451, path="time")
+    exchange.set_clock()
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01", source="archive")
+    assert "Completed" == outcome.state
+    assert "3 of them not checked against 1d klines (HTTP 451" in outcome.message
+    assert {"daily": 4320} == sources(database)
+    assert [(3, 0)] == query(database, "SELECT count(*), count(verified_at) FROM archive_files")
+
+
+def test_collect_leaves_a_running_backfill_its_work(exchange: StandIn, database: Path) -> None:
+    """What a backfill has noted as due is not asked for by the minute while it works, and is once it has ended."""
+    settings = Settings(database=database, spot_url=exchange.url, archive_url=exchange.url)
+    start, end = datetime(2026, 1, 2), datetime(2026, 1, 2, 6)
+    with Backfill(settings, BackfillJob.of(settings, ["BTCUSDT"], start, end, source="rest")) as run:
+        run.health()
+        run.plan()
+        assert "Completed" == collect_once(exchange, database, ["BTCUSDT"]).state
+        assert [("2026-01-02 00:00", "2026-01-02 06:00", "due")] == gaps(database)[:1]
+        assert [] == [row for row in stored(database, "BTCUSDT") if row[0] < ms("2026-01-02T06:00")]
+    assert "Completed" == collect_once(exchange, database, ["BTCUSDT"]).state
+    assert is_complete(exchange, database, "2026-01-02", "2026-01-02T12:00")

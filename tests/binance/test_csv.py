@@ -1,0 +1,145 @@
+"""The archive's CSV: the same rows, values and refusals as REST's, by columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klines.binance.csv import read_csv
+from klines.binance.totals import Totals, disagreeing, of_days, of_rows
+from klines.errors import BadArchive
+from klines.interval import INTERVALS
+from klines.reasons import islands, slots
+from klines.rows import SCHEMA, Row, frame, sift
+from klines.window import Window
+from tests.drive import MINUTE, NOON, at
+from tests.exchange.archives import HEADER
+
+MINUTES = INTERVALS["1m"]
+ASKED = Window(at(0), at(60))
+
+
+def line(minute: int, *, by: int = 1, **fields: str) -> str:
+    """A line of a file; `by` 1000 for microseconds."""
+    end = (at(minute) + MINUTE - 1) * by + (by - 1)
+    values = [str(at(minute) * by), "2.0", "3.0", "1.0", "2.5", "10", str(end), "20", "5", "4", "8"]
+    row = dict(zip(SCHEMA, values, strict=True))
+    return ",".join([*(row | fields).values(), "0"])
+
+
+def text(*lines: str) -> bytes:
+    """A file of lines."""
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def test_a_clean_file() -> None:
+    """Every line is a row, in the shape that REST's have."""
+    rows, rejects = read_csv(text(*map(line, range(3))), MINUTES, ASKED)
+    assert ([Row(at(n), 2.0, 3.0, 1.0, 2.5, 10.0, at(n + 1) - 1, 20.0, 5, 4.0, 8.0) for n in range(3)], []) == (
+        [Row(*row) for row in rows.iter_rows()],
+        rejects,
+    )
+    assert dict(rows.schema) == SCHEMA
+
+
+def test_header_microseconds_and_a_missing_newline_change_nothing() -> None:
+    """The same rows with a header, in microseconds, or without a newline at the end."""
+    plain, _ = read_csv(text(line(0), line(1)), MINUTES, ASKED)
+    for csv in (
+        text(HEADER, line(0), line(1)),
+        text(line(0, by=1000), line(1, by=1000)),
+        text(line(0), line(1))[:-1],
+        text(line(0), line(1)).replace(b"\n", b"\r\n"),
+    ):
+        rows, rejects = read_csv(csv, MINUTES, ASKED)
+        assert rows.equals(plain)
+        assert [] == rejects
+
+
+def test_an_empty_file() -> None:
+    """Nothing in, nothing out."""
+    for csv in (b"", text(HEADER)):
+        rows, rejects = read_csv(csv, MINUTES, ASKED)
+        assert (0, [], SCHEMA) == (rows.height, rejects, dict(rows.schema))
+
+
+def test_what_is_no_text() -> None:
+    """Bytes that are no text are no CSV."""
+    with pytest.raises(BadArchive):
+        read_csv(b"\xff\xfe\x00garbage", MINUTES, ASKED)
+
+
+SPOILT: dict[str, Callable[[str], str]] = {
+    "short": lambda row: row.rsplit(",", 2)[0],
+    "long": lambda row: row + ",1",
+    "nan": lambda row: row.replace("2.5", "NaN"),
+    "infinite": lambda row: row.replace("2.5", "inf"),
+    "text": lambda row: row.replace("2.5", "hello"),
+    "empty": lambda row: row.replace("2.5", ""),
+    "high": lambda row: row.replace("3.0", "0.5"),
+    "low": lambda row: row.replace("1.0", "9.0"),
+    "negative": lambda row: row.replace(",10,", ",-10,"),
+    "negative trades": lambda row: row.replace(",5,", ",-5,"),
+    "off grid": lambda row: row.replace("000,2.0", "789,2.0"),
+    "outside": lambda row: row.replace(str(at(5)), str(at(60))).replace(str(at(6) - 1), str(at(61) - 1)),
+    "close time": lambda row: row.replace(str(at(6) - 1), str(at(6) + MINUTE)),
+    "twice, differently": lambda row: f"{row}\n{row.replace(',10,', ',11,')}",
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_bad_row_is_refused_and_no_other(kind: str) -> None:
+    """Whatever is wrong with a row, it and no other is refused, with the reason that REST's would have."""
+    lines = [line(n) for n in range(10)]
+    lines[5] = SPOILT[kind](lines[5])
+    rows, rejects = read_csv(text(*lines), MINUTES, ASKED)
+    assert [at(n) for n in range(10) if n != 5] == rows["open_time"].to_list()
+    assert rejects
+    assert all(reject.reason for reject in rejects)
+
+
+def test_equal_and_unordered_rows() -> None:
+    """A row twice is one row, and the order does not matter."""
+    rows, rejects = read_csv(text(line(2), line(0), line(1), line(1)), MINUTES, ASKED)
+    assert ([at(0), at(1), at(2)], []) == (rows["open_time"].to_list(), rejects)
+
+
+amounts = st.decimals(0, 10**9, places=8).map("{:f}".format)
+
+
+@given(st.lists(st.tuples(st.integers(0, 59), *[amounts] * 8, st.integers(0, 99)), unique_by=lambda text: text[0]))
+def test_the_same_as_rest(values: list[tuple[int, ...]]) -> None:
+    """Law: the rows and rejects of a file are those of the same rows in a REST answer."""
+    raw = [
+        [at(n), *prices, volume, at(n + 1) - 1, quote, trades, taker, taker_quote, "0"]
+        for n, *prices, volume, quote, taker, taker_quote, trades in values
+    ]
+    rows, rejects = read_csv(text(*(",".join(map(str, row)) for row in raw)), MINUTES, ASKED)
+    good, refused = sift(raw, MINUTES, ASKED)
+    assert good == [Row(*row) for row in rows.iter_rows()]
+    assert refused == rejects
+
+
+@given(st.lists(st.integers(0, 200), unique=True).map(sorted), st.sampled_from(["1m", "1h", "1w", "1M"]))
+def test_islands_are_slots(numbers: list[int], name: str) -> None:
+    """Law: the stored windows of a frame, by columns, are those of its open times one by one."""
+    interval = INTERVALS[name]
+    times = [interval.step(NOON, n) for n in numbers]
+    rows = frame([Row(time, 2.0, 3.0, 1.0, 2.5, 10.0, time + 1, 20.0, 5, 4.0, 8.0) for time in times])
+    assert slots(times, interval) == islands(rows, interval)
+
+
+def test_a_days_totals() -> None:
+    """Trades and volume summed, highest high, lowest low; a day that the exchange does not state disagrees."""
+    rows, _ = read_csv(text(line(0), line(1, high="7.0"), line(2, low="0.5")), MINUTES, ASKED)
+    day = NOON // 86_400_000 * 86_400_000
+    assert {day: Totals(15, 30.0, 7.0, 0.5)} == of_rows(rows)
+    stated = of_days([Row(day, 2.0, 7.0, 0.5, 2.5, 30.000000001, 0, 0.0, 15, 0.0, 0.0)])
+    assert [] == disagreeing(rows, stated)
+    assert [Window(day, day + 86_400_000)] == disagreeing(rows, {})
+    right = Totals(15, 30.0, 7.0, 0.5)
+    for wrong in (right._replace(trades=14), right._replace(volume=30.1), right._replace(high=7.1)):
+        assert 1 == len(disagreeing(rows, {day: wrong}))

@@ -1,0 +1,197 @@
+"""The exchange's worst day: each market × each fault, with the state, the rows, the ledger and the requests; and after
+the fault the next run heals, so that stored + ledger = expected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from klines.collect.run import Collect, CollectJob
+from klines.errors import KlinesError
+from klines.outcome import fail
+from klines.settings import Settings
+from tests.drive import PATIENCE_S, at, collect_once, ledger, published, query, stored
+from tests.exchange import StandIn
+
+GOOD = {"spot": "BTCUSDT", "usdm": "BTCUSDT", "coinm": "BTCUSD_PERP"}
+BAD = {"spot": "ETHUSDT", "usdm": "ETHUSDT", "coinm": "ETHUSD_PERP"}
+
+
+class Case(NamedTuple):
+    """A fault of one symbol, and what a run that meets it leaves behind."""
+
+    kind: str
+    options: dict[str, Any]
+    state: str = "Degraded"
+    said: str = ""
+    rows: int = 0
+    gaps: Sequence[tuple[int, int, str]] = ()
+    requests: int = 1
+
+
+REFUSED = [(-10, -9, "rejected")]
+AT_TEN = {"open_time_ms": at(-10)}
+CASES = [
+    Case("hang", {}, said="no whole answer within 1 s"),
+    Case("drip", {}, said="no whole answer within 1 s"),
+    Case("reset", {}, said="no answer"),
+    Case("truncate", {}, said="no answer"),
+    Case("gzip_garbage", {}, said="no answer"),
+    Case("huge", {}, said="longer than 32 MiB"),
+    Case("html", {}, said="no JSON"),
+    Case("object", {}, said="no list of klines"),
+    Case("list_error", {}, said="HTTP 400"),
+    Case("redirect", {}, said="HTTP 302"),
+    Case("too_many", {}, said="not the answer to our request"),
+    *(Case("status", {"status": status}, said=f"HTTP {status}") for status in (500, 502, 503, 504, 408)),
+    *(Case("code", {"status": 400, "code": code}, said=f"code {code}") for code in (-1001, -1008)),
+    Case("code", {"status": 400, "code": -1003}, "RateLimited", "code -1003"),
+    Case("code", {"status": 400, "code": -1121}, "Completed", "unknown to Binance"),
+    Case("status", {"status": 429, "retry_after": 1, "times": 1}, "Completed", rows=30, requests=2),
+    Case("status", {"status": 429, "retry_after": 600}, "RateLimited", "HTTP 429"),
+    Case("status", {"status": 429, "retry_after": None}, "RateLimited", "HTTP 429"),
+    Case("status", {"status": 418}, "RateLimited", "HTTP 418"),
+    Case("status", {"status": 403}, "Blocked", "HTTP 403"),
+    Case("status", {"status": 451}, "Blocked", "HTTP 451"),
+    *(
+        Case(kind, AT_TEN, "Completed", "1 rejected", 29, REFUSED)
+        for kind in ("short_row", "nan", "negative_volume", "high_below_low", "off_grid", "string_trades")
+    ),
+    Case("duplicate_equal", AT_TEN, "Completed", rows=30),
+    Case("duplicate_unequal", AT_TEN, "Completed", "2 rejected", 29, REFUSED),
+    Case("descending", {}, "Completed", rows=30),
+    Case("cut_close_time", AT_TEN, "Completed", rows=30),
+]
+
+
+def names(case: Case) -> str:
+    """The case's name in pytest's output."""
+    return "-".join([case.kind, *(str(value) for name, value in case.options.items() if name != "open_time_ms")])
+
+
+@pytest.mark.parametrize("case", CASES, ids=names)
+@pytest.mark.parametrize("market", list(GOOD))
+def test_fault_of_one_symbol(exchange: StandIn, database: Path, market: str, case: Case) -> None:
+    """One symbol's fault costs at most that symbol's minute: the other is stored unless everybody must stop, the bad
+    one is asked no more often than may help, and when it is over nothing is missing that the ledger does not name."""
+    good, bad = GOOD[market], BAD[market]
+    collect_once(exchange, database, [good], market=market)
+    exchange.freeze(at(0) + 10_000)
+    exchange.forget()
+    exchange.fault(bad, case.kind, **case.options)
+    patience_s = 1 if "within 1 s" in case.said else PATIENCE_S
+    outcome = collect_once(exchange, database, [good, bad], market=market, request_timeout_s=patience_s)
+
+    assert (case.state, True) == (outcome.state, case.said in outcome.message), outcome.message
+    assert case.rows == len(stored(database, bad))
+    owed = [] if case.state == "Completed" else [(-30, 0, "due")]
+    assert (list(case.gaps) or owed) == ledger(database, bad)
+    assert case.requests == len(exchange.kline_requests(bad))
+    assert 30 == len(stored(database, good))
+
+    exchange.clear()
+    with_bans_over(database)
+    exchange.freeze(at(61) + 10_000)
+    healed = collect_once(exchange, database, [good, bad], market=market)
+    assert "Completed" == healed.state, healed.message
+    for symbol in (good, bad):
+        rows = stored(database, symbol)
+        assert [at(minute) for minute in range(61 - len(rows), 61)] == [row[0] for row in rows]
+        differing = [
+            row for row in rows if row not in published(exchange.klines(symbol, at(-60), at(61), market=market))
+        ]
+        assert (1 if case.kind == "cut_close_time" and symbol == bad else 0) == len(differing)
+        assert [] == ledger(database, symbol)
+
+
+def with_bans_over(database: Path) -> None:
+    """The time that the exchange asked for has passed, for a user too who waits an hour."""
+    query(database, "UPDATE bans SET until = TIMESTAMP '2020-01-01'")
+    query(database, "UPDATE symbols SET quarantined_until = NULL")
+
+
+@pytest.mark.parametrize("market", list(GOOD))
+@pytest.mark.parametrize("kind", ["empty", "outside"])
+def test_answers_without_the_wanted_klines(exchange: StandIn, database: Path, market: str, kind: str) -> None:
+    """`[]`, and rows of another time, are no klines: nothing is stored or explained away, the symbol is named, and the
+    next run has everything."""
+    good, bad = GOOD[market], BAD[market]
+    for symbol in (good, bad):
+        exchange.list(symbol)
+    collect_once(exchange, database, [good, bad], market=market)
+    exchange.freeze(at(8) + 5_000)
+    exchange.fault(bad, kind)
+    outcome = collect_once(exchange, database, [good, bad], market=market)
+    if kind == "empty":
+        assert "Degraded" == outcome.state
+        assert f"1 trade but have no kline for 5 minutes: {bad}" in outcome.message
+        assert [] == ledger(database, bad)
+    assert not [row for row in stored(database, bad) if not at(-30) <= row[0] < at(8)]
+
+    exchange.clear()
+    exchange.freeze(at(80) + 5_000)
+    assert "Completed" == collect_once(exchange, database, [good, bad], market=market).state
+    assert published(exchange.klines(bad, at(-30), at(80), market=market)) == stored(database, bad)
+
+
+@pytest.mark.parametrize(("late_s", "symbols", "state"), [
+    (3, "one", "Completed"), (120, "one", "Completed"), (600, "one", "Degraded"),
+    (3, "all", "Completed"), (120, "all", "Completed"), (600, "all", "ExchangeDown"),
+])  # fmt: skip
+@pytest.mark.parametrize("market", list(GOOD))
+def test_late_publication(
+    exchange: StandIn, database: Path, market: str, late_s: int, symbols: str, state: str
+) -> None:
+    """Klines published late are no failure up to 5 minutes; later it is the symbol's, or the exchange's if it is all of
+    them; and all are stored once they are there."""
+    good, bad = GOOD[market], BAD[market]
+    for symbol in (good, bad):
+        exchange.list(symbol)
+    collect_once(exchange, database, [good, bad], market=market)
+    exchange.late(late_s * 1000, bad if symbols == "one" else None)
+    for minute in range(7, 9):
+        exchange.freeze(at(minute) + 1_000)
+        outcome = collect_once(exchange, database, [good, bad], market=market)
+        assert state == outcome.state, outcome.message
+    exchange.late(0, bad if symbols == "one" else None)
+    exchange.freeze(at(9) + 5_000)
+    assert "Completed" == collect_once(exchange, database, [good, bad], market=market).state
+    for symbol in (good, bad):
+        assert published(exchange.klines(symbol, at(-30), at(9), market=market)) == stored(database, symbol)
+    assert [] == query(database, "FROM gaps")
+
+
+@pytest.mark.parametrize(("bad", "state"), [(1, "Degraded"), (26, "Degraded"), (50, "Degraded")])
+def test_many_bad_symbols(exchange: StandIn, database: Path, bad: int, state: str) -> None:
+    """One of 50, more than half, and all: the good ones are stored, the message counts the bad and names 20."""
+    symbols = [f"S{n:02}USDT" for n in range(50)]
+    for symbol in symbols[:bad]:
+        exchange.fault(symbol, "status", status=500)
+    outcome = collect_once(exchange, database, symbols)
+
+    assert state == outcome.state
+    assert f"{bad} failed: S00USDT" in outcome.message
+    assert [(50 - bad,)] == query(database, "SELECT count(DISTINCT symbol) FROM klines")
+    exchange.clear()
+    assert "Completed" == collect_once(exchange, database, symbols).state
+    assert [(50, 1500)] == query(database, "SELECT count(DISTINCT symbol), count(*) FROM klines")
+
+
+@pytest.mark.parametrize("url", ["http://no-such-host.invalid", "https://127.0.0.1:{port}", "http://127.0.0.1:9"])
+def test_no_connection_at_all(exchange: StandIn, database: Path, url: str) -> None:
+    """No such host, a server without TLS, a closed port: ExchangeDown in one line, within the run's time."""
+    settings = Settings(database=database, spot_url=url.format(port=exchange.url.rpartition(":")[2]))
+    job = CollectJob.of(settings, ["BTCUSDT"], "spot", "1m", timedelta(0))
+    began = time.monotonic()
+    with pytest.raises(KlinesError) as error, Collect(settings, job, request_timeout_s=1) as run:
+        run.health()
+    outcome = fail(error.value)
+
+    assert "ExchangeDown" == outcome.state
+    assert "\n" not in outcome.message
+    assert 10 > time.monotonic() - began

@@ -1,0 +1,330 @@
+"""The page of `make explore`, in a real browser and by its questions alone; screenshots are kept in `screenshots/`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import duckdb
+import pytest
+
+import klines
+from klines.explorer.pictures import MOST, step_of
+from klines.interval import DAY, HOUR, INTERVALS
+from klines.settings import CHECKOUT
+from klines.storage.database import opened
+from klines.window import Window
+from tests import chromium
+from tests.chromium import SCREENSHOTS
+from tests.drive import audit_once, collect_once
+from tests.exchange import StandIn
+
+SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+PARTS = ["freshness", "coverage", "klines"]
+HOSTILE = "<IMG SRC=X ONERROR=ALERT(1)>"
+
+
+class Explorer:
+    """The page of a database, served by a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[Any], address: str) -> None:
+        self.process = process
+        self.address = address
+        self.trouble: list[str] = []
+        self.last_words = ""
+
+    def ask(self, part: str, **parameters: str) -> Any:
+        """The server's answer, as the page asks."""
+        try:
+            with urlopen(f"{self.address}/api/{part}?{urlencode(parameters)}", timeout=60) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            return json.load(error)
+
+    def open(self, program: Any, choice: dict[str, str] | None = None, scheme: str = "light", width: int = 1280) -> Any:
+        """The page once every part of it has its answer; what goes wrong in it is noted in `trouble`."""
+        page = program.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme).new_page()
+        page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        page.on("console", lambda message: self.trouble.extend([message.text] * (message.type == "error")))
+        page.on("request", lambda request: self._note(request.url))
+        page.goto(f"{self.address}/#{urlencode(choice or {})}")
+        settle(page)
+        page.wait_for_timeout(300)
+        return page
+
+    def _note(self, url: str) -> None:
+        if not url.startswith((self.address, "data:")):
+            self.trouble.append(f"asked {url}")
+
+
+def settle(page: Any) -> None:
+    """Wait until every part of the page has its answer; not by a script, which the page's policy forbids."""
+    for part in PARTS:
+        page.locator(f"#{part}[aria-busy=false]").wait_for()
+
+
+@contextmanager
+def exploring(database: Path) -> Iterator[Explorer]:
+    """What `make explore` starts, in another time zone; ended by Ctrl-C."""
+    command = [sys.executable, "-m", "klines.explorer", "--port", "0", "--no-browser"]
+    environment = os.environ | {"KLINES_DATABASE": str(database), "TZ": "Asia/Tokyo"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, **pipes) as process:
+        assert process.stdout is not None
+        explorer = Explorer(process, process.stdout.readline().split()[-1])
+        try:
+            yield explorer
+        finally:
+            process.send_signal(signal.SIGINT)
+            explorer.last_words = process.stdout.read()
+
+
+@pytest.fixture(scope="module")
+def hole_ms() -> int:
+    """When the hour begins in which the exchange was out; two hours later ETHUSDT lacks one, and nobody says why."""
+    return time.time_ns() // 1_000_000 // HOUR * HOUR - 6 * HOUR
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory, hole_ms: int) -> Path:
+    """Twelve hours of three symbols, collected and audited."""
+    path = tmp_path_factory.mktemp("explorer") / "klines.duckdb"
+    with StandIn(any_symbol=True) as exchange:
+        exchange.hole(hole_ms, hole_ms + HOUR)
+        collect_once(exchange, path, SYMBOLS, lookback=timedelta(hours=12))
+        audit_once(exchange, path)
+    with opened(path, time.monotonic() + 5) as connection:
+        times = [datetime.fromtimestamp((hole_ms + hours * HOUR) / 1000, UTC).replace(tzinfo=None) for hours in (2, 3)]
+        connection.execute("DELETE FROM klines WHERE symbol = 'ETHUSDT' AND open_time >= ? AND open_time < ?", times)
+    return path
+
+
+@pytest.fixture(scope="module")
+def explorer(database: Path) -> Iterator[Explorer]:
+    """The page of `database`."""
+    with exploring(database) as explorer:
+        yield explorer
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    with chromium.launched() as program:
+        yield program
+
+
+def choice(symbol: str, start_ms: int, end_ms: int) -> dict[str, str]:
+    """A symbol's minutes of a time, as they are asked for."""
+    start, end = (datetime.fromtimestamp(ms / 1000, UTC).isoformat()[:16] for ms in (start_ms, end_ms))
+    return {"market": "spot", "interval": "1m", "symbol": symbol, "start": start, "end": end}
+
+
+@chromium.needed
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 700])
+def test_the_page(explorer: Explorer, browser: Any, scheme: str, width: int) -> None:
+    """It shows all three parts in both schemes, is never wider than the window, and loads nothing from elsewhere."""
+    page = explorer.open(browser, scheme=scheme, width=width)
+    page.screenshot(path=SCREENSHOTS / f"explorer-{scheme}-{width}.png", full_page=True)
+    assert "of 3 symbols are fresh" in page.inner_text("#freshness .said")
+    assert "3 symbols up to" in page.inner_text("#coverage .said")
+    assert "180 explained, 60 unexplained" in page.inner_text("#coverage .said")
+    assert "BTCUSDT: " in page.inner_text("#klines .said")
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    assert [] == explorer.trouble
+
+
+@chromium.needed
+@pytest.mark.parametrize(
+    ("symbol", "hours", "why"), [("BTCUSDT", 0, "60 exchange_outage"), ("ETHUSDT", 2, "in no row of the ledger")]
+)
+def test_a_gap_says_why(explorer: Explorer, browser: Any, hole_ms: int, symbol: str, hours: int, why: str) -> None:
+    """Where klines lack, the tip says how many, and the ledger's reason, or that there is none."""
+    start_ms = hole_ms + hours * HOUR
+    page = explorer.open(browser, choice(symbol, start_ms - HOUR // 2, start_ms + 3 * HOUR // 2))
+    picture = page.locator("#klines .picture")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    page.mouse.move(box["x"] + (box["width"] - 80) / 2, box["y"] + 120)
+    page.locator("#tip").wait_for()
+    page.screenshot(path=SCREENSHOTS / f"explorer-gap-{symbol}.png")
+    assert "0 of 1 stored" in page.inner_text("#tip")
+    assert why.removeprefix("60 ") in page.inner_text("#tip")
+    page.locator("#klines summary").click()
+    assert f"symbol = '{symbol}'" in page.inner_text("#klines pre")
+    assert [] == explorer.trouble
+
+
+@chromium.needed
+def test_a_day_of_the_map_leads_to_its_klines(explorer: Explorer, browser: Any) -> None:
+    """The symbol that lacks most is at the top; a click shows its day, and the address says so."""
+    page = explorer.open(browser)
+    box = page.locator("#coverage canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 30)
+    assert "ETHUSDT · " in page.inner_text("#tip")
+    assert "stored" in page.inner_text("#tip")
+    page.mouse.click(box["x"] + box["width"] - 20, box["y"] + 30)
+    settle(page)
+    assert "ETHUSDT" == page.input_value("#symbol")
+    assert "symbol=ETHUSDT" in page.url
+
+
+@chromium.needed
+def test_three_years_of_600_symbols(browser: Any, tmp_path: Path) -> None:
+    """The map has a cell for each of 657,000 days; what a database holds is text, never markup."""
+    path = tmp_path / "klines.duckdb"
+    with opened(path, time.monotonic() + 5) as connection:
+        connection.execute(
+            """INSERT INTO klines
+               SELECT 'spot', if(n = 0, $1, 'S' || lpad(n::VARCHAR, 4, '0')), '1d', day, 2, 3, 1, 2, 9,
+                      day + INTERVAL 1 DAY - INTERVAL 1 MILLISECOND, 18, 5, 4, 8, 'monthly', day
+               FROM range(600) symbols(n), range(today() - INTERVAL 1095 DAY, today(), INTERVAL 1 DAY) days(day)
+               WHERE n > 0 OR day < today() - INTERVAL 9 DAY""",
+            [HOSTILE],
+        )
+    with exploring(path) as explorer:
+        page = explorer.open(browser)
+        page.click("#coverage button[value='1095']")
+        settle(page)
+        assert "600 symbols" in page.inner_text("#coverage .said")
+        assert "0 explained, 9 unexplained" in page.inner_text("#coverage .said")
+        box = page.locator("#coverage canvas").bounding_box()
+        page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 20)
+        page.screenshot(path=SCREENSHOTS / "explorer-600.png", full_page=True)
+        assert page.inner_text("#tip").startswith(HOSTILE)
+        page.fill("#filter", "s01")
+        page.screenshot(path=SCREENSHOTS / "explorer-filter.png", full_page=True)
+        page.fill("#symbol", HOSTILE)
+        page.keyboard.press("Tab")
+        settle(page)
+        assert HOSTILE in page.inner_text("#klines .said")
+        assert [] == explorer.trouble
+
+
+def test_the_pictures_agree_with_the_functions(explorer: Explorer, database: Path, hole_ms: int) -> None:
+    """What is drawn adds up to what `klines.read` and `klines.coverage` give for the same time."""
+    asked = choice("ETHUSDT", hole_ms - 2 * HOUR, hole_ms + 4 * HOUR)
+    times = asked["start"], asked["end"]
+    drawn = explorer.ask("klines", **asked)
+    read = klines.read("ETHUSDT", *times, database=database)
+    assert read.height == sum(drawn["stored"])
+    assert read["volume"].sum() == pytest.approx(sum(filter(None, drawn["volume"])))
+    counted = klines.coverage("ETHUSDT", *times, database=database)
+    sums = [counted[name].sum() for name in ("expected", "stored", "explained")]
+    assert sums == [sum(drawn[name]) for name in ("expected", "stored", "explained")] == [360, 240, 60]
+    everybody = klines.coverage(None, asked["start"][:10], asked["end"], database=database)
+    mapped = explorer.ask("coverage", **asked)["sums"]
+    assert {name: everybody[name].sum() for name in mapped} == mapped
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_sql_that_is_shown_runs_by_itself(explorer: Explorer, database: Path, hole_ms: int, part: str) -> None:
+    """Pasted into any DuckDB client, the SQL behind a picture gives what the picture shows."""
+    answer = explorer.ask(part, **choice("ETHUSDT", hole_ms - 2 * HOUR, hole_ms + 4 * HOUR))
+    with duckdb.connect(str(database), read_only=True) as connection:
+        found = connection.sql(answer["sql"]).pl()
+    if part == "klines":
+        assert found.to_dict(as_series=False) == {name: answer[name] for name in found.columns}
+    else:
+        assert set(SYMBOLS) == set(found["symbol"]) == set(answer.get("symbols") or answer["symbol"])
+
+
+def test_whoever_writes_is_kept_out_by_nobody(explorer: Explorer, database: Path, hole_ms: int) -> None:
+    """A page that is open holds no lock; while another process writes, the map and klines answer from the snapshot, and
+    freshness as soon as the file is free."""
+    asked = choice("ETHUSDT", hole_ms - HOUR, hole_ms + HOUR)
+    explorer.ask("coverage", **asked)
+    with ThreadPoolExecutor() as threads:
+        with opened(database, time.monotonic() + 5):
+            waiting = threads.submit(explorer.ask, "freshness", **asked)
+            assert 60 == sum(explorer.ask("klines", **asked)["stored"])
+            assert 3 == len(explorer.ask("coverage", **asked)["symbol"])
+            assert not waiting.done()
+        assert set(SYMBOLS) == set(waiting.result()["symbols"])
+
+
+def test_what_is_not_there_is_said(explorer: Explorer, tmp_path: Path, hole_ms: int) -> None:
+    """No database (with its absolute path), an empty one, an unknown symbol, a range in which nothing should be."""
+    absent, empty = tmp_path / "absent.duckdb", tmp_path / "empty.duckdb"
+    with exploring(absent) as nothing:
+        said = nothing.ask("series")["error"]
+    assert str(absent) in said
+    assert "make run" in said
+    with opened(empty, time.monotonic() + 5):
+        pass
+    with exploring(empty) as nothing:
+        assert [] == nothing.ask("series")["series"]
+        assert "nothing of spot 1m" in nothing.ask("freshness", market="spot", interval="1m")["error"]
+    asked = choice("ETHUSDT", hole_ms, hole_ms + HOUR)
+    assert "there is no XUSDT" in explorer.ask("klines", **asked | {"symbol": "XUSDT"})["error"]
+    assert "yet to come" in explorer.ask("klines", **choice("ETHUSDT", hole_ms + DAY, hole_ms + 2 * DAY))["error"]
+    assert "start: 'x'" in explorer.ask("klines", **asked | {"start": "x"})["error"]
+
+
+@chromium.needed
+def test_a_page_without_a_database_says_so(browser: Any, tmp_path: Path) -> None:
+    """The page shows the reason instead of empty pictures."""
+    with exploring(tmp_path / "absent.duckdb") as explorer:
+        page = browser.new_page()
+        page.goto(explorer.address)
+        page.get_by_text("there is no database at").wait_for()
+        page.screenshot(path=SCREENSHOTS / "explorer-nothing.png")
+        assert not page.is_visible("main")
+
+
+def test_only_this_machine_may_ask(explorer: Explorer) -> None:
+    """It listens on loopback, and refuses who comes by another name, as a page elsewhere would after DNS rebinding."""
+    assert explorer.address.startswith("http://127.0.0.1:")
+    with pytest.raises(HTTPError, match="400"):
+        urlopen(Request(f"{explorer.address}/api/series", headers={"Host": "elsewhere.example"}), timeout=10)
+
+
+def test_ctrl_c_ends_it_and_a_taken_port_is_named(database: Path) -> None:
+    """Ctrl-C is the normal end: status 0 and no further word; a port that is taken is named, status 1."""
+    with exploring(database) as explorer:
+        port = explorer.address.rpartition(":")[2]
+        command = [sys.executable, "-m", "klines.explorer", "--no-browser", "--port", port]
+        refused = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+        assert 1 == refused.returncode
+        assert f"klines: port {port}: [Errno" in refused.stderr
+        explorer.ask("series")
+    assert (0, f"database       {database}\n") == (explorer.process.returncode, explorer.last_words)
+
+
+def test_ctrl_c_waits_for_no_answer(database: Path) -> None:
+    """Neither for a file that somebody holds: what is asked then is cut off, and is no error."""
+    with exploring(database) as explorer, ThreadPoolExecutor() as pool:
+        explorer.ask("series")
+        with opened(database, time.monotonic() + 5):
+            asked = pool.submit(explorer.ask, "freshness", market="spot", interval="1m")
+            time.sleep(0.5)
+            explorer.process.send_signal(signal.SIGINT)
+            assert 0 == explorer.process.wait(timeout=10)
+            with pytest.raises((OSError, ValueError)):
+                asked.result()
+    assert f"database       {database}\n" == explorer.last_words
+
+
+@pytest.mark.parametrize(
+    ("stored", "days", "step"),
+    [("1m", 1, "1m"), ("1m", 30, "30m"), ("1m", 1095, "1d"), ("1h", 7, "1h"), ("1s", 1, "1m"), ("1w", 3650, "1w"),
+     ("1M", 3650, "1M"), ("3d", 3650, "3d")],
+)  # fmt: skip
+def test_steps(stored: str, days: int, step: str) -> None:
+    """The step is the finest interval that the stored one fits into, and of which there are not too many."""
+    found = step_of(INTERVALS[stored], Window(0, days * DAY))
+    assert step == found.name
+    assert found.index(days * DAY) - found.index(0) <= MOST

@@ -1,0 +1,459 @@
+"""Maintenance: everything is there afterwards, in order, whoever writes meanwhile and whatever ends it early."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import duckdb
+import pytest
+from prefect.client.schemas.objects import State
+
+from flows.maintain import maintain
+from klines.errors import BadDatabase
+from klines.interval import DAY, INTERVALS
+from klines.maintain.run import Maintenance
+from klines.maintain.survey import CHUNK, months, slot_windows
+from klines.settings import CHECKOUT
+from klines.storage.database import opened
+from tests.drive import NOON, collect_once, maintain_once, ms, query
+from tests.exchange import StandIn
+from tests.flows.test_collect import task_runs
+
+START = ms("2025-11-29")
+"""What is stored begins two days before the end of a month, and ends with the open one's first day and a half."""
+SYMBOLS = 2
+FILLING = """
+    INSERT INTO klines
+    SELECT market, 'S' || n || 'USDT', interval, epoch_ms(t), 1 + random(), 3, 0.5, 1 + random(), random() * 100,
+           epoch_ms(t + length - 1), random() * 1000, 5, random(), random(), 'rest', epoch_ms(t + length)
+    FROM (VALUES ('spot', '1m', 60000), ('usdm', '1h', 3600000), ('spot', '3d', 259200000), ('spot', '1w', 604800000))
+         series(market, interval, length), range({symbols}) symbols(n),
+         range({start}::BIGINT, {end}::BIGINT, length::BIGINT) times(t)
+    ORDER BY t, n, market, interval;
+    INSERT INTO gaps SELECT 'spot', 'S' || n || 'USDT', '1m', epoch_ms(0), epoch_ms(60000), 'not_listed', epoch_ms(0),
+                            NULL, 1, NULL FROM range(5) symbols(n);
+    INSERT INTO audits SELECT 'spot', 'S' || n || 'USDT', '1m', epoch_ms({start}::BIGINT), epoch_ms({end}::BIGINT),
+                              epoch_ms({end}::BIGINT) FROM range(3) symbols(n);
+    INSERT INTO restatements SELECT 'spot', 'S1USDT', '1m', epoch_ms({start}::BIGINT + n * 60000), 'old', 'new', 'rest',
+                                    epoch_ms(n) FROM range(7) notes(n);
+    INSERT INTO archive_files SELECT 'data/' || n, 'sum', n, epoch_ms(n), NULL FROM range(9) files(n);
+    INSERT INTO symbols (market, symbol) SELECT 'spot', 'S' || n || 'USDT' FROM range(4) symbols(n);
+    CREATE TABLE theirs AS SELECT 42 AS answer; -- whatever else a user keeps in the file
+"""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as the minutes have written it: ordered by time."""
+    path = tmp_path_factory.mktemp("template") / "klines.duckdb"
+    fill(path, SYMBOLS, NOON)
+    return path
+
+
+@pytest.fixture
+def filled(template: Path, database: Path) -> Path:
+    """A copy of the template."""
+    shutil.copy(template, database)
+    return database
+
+
+def fill(path: Path, symbols: int, end_ms: int) -> None:
+    """Klines of four series and so many symbols, up to a time, and something in the other tables."""
+    with opened(path, time.monotonic() + 10) as connection:
+        connection.execute(FILLING.format(symbols=symbols, start=START, end=end_ms))
+
+
+def differing(before: Path, after: Path) -> dict[str, int]:
+    """Per table how many rows are in one file and not in the other."""
+    with duckdb.connect() as both:
+        both.execute(f"ATTACH '{before}' AS a (READ_ONLY); ATTACH '{after}' AS b (READ_ONLY)")
+        tables = both.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'a'").fetchall()
+        found = {}
+        for (table,) in tables:
+            sides = f"(FROM a.{table} EXCEPT ALL FROM b.{table}) UNION ALL (FROM b.{table} EXCEPT ALL FROM a.{table})"
+            [(found[table],)] = both.execute(f"SELECT count(*) FROM ({sides})").fetchall()
+    return {table: rows for table, rows in found.items() if rows}
+
+
+def out_of_order(path: Path) -> list[tuple[Any, ...]]:
+    """The months in which a row lies before one that should come first."""
+    return query(
+        path,
+        """
+        SELECT DISTINCT month FROM (
+            SELECT month, key < lag(key) OVER (PARTITION BY month ORDER BY row) AS is_late FROM (
+                SELECT (market, interval, symbol, open_time) AS key, strftime(open_time, '%Y-%m') AS month, rowid AS row
+                FROM klines))
+        WHERE is_late ORDER BY month
+        """,
+    )
+
+
+def left_beside(path: Path) -> list[str]:
+    """What lies in the database's folder but itself."""
+    return sorted(entry.name for entry in path.parent.iterdir() if entry != path)
+
+
+def test_closed_months_are_in_order_and_nothing_is_different(template: Path, filled: Path) -> None:
+    """Every value of every row of every table is what it was, of views and macros too; its months lie by market,
+    interval, symbol and time; beside the file nothing is left."""
+    outcome = maintain_once(filled)
+    assert "Completed" == outcome.state
+    assert "re-clustered 2 months of 2025-11 to 2025-12; 101,050 klines in " in outcome.message
+    assert {"clustered": 2} == differing(template, filled)
+    assert query(template, "FROM certificate ORDER BY symbol") == query(filled, "FROM certificate ORDER BY symbol")
+    assert [] == out_of_order(filled)
+    assert [("2025-11",), ("2025-12",), ("2026-01",)] == out_of_order(template)
+    assert [] == left_beside(filled)
+
+
+def test_a_second_run_copies_nothing(filled: Path) -> None:
+    """Where every closed month is in order, it says so, and the file stays the same one."""
+    maintain_once(filled)
+    file = filled.stat()
+    outcome = maintain_once(filled)
+    assert ("Completed", True) == (outcome.state, outcome.message.startswith("nothing to do: every closed month"))
+    assert file.st_ino == filled.stat().st_ino
+    assert file.st_size == filled.stat().st_size
+
+
+def test_a_month_with_new_klines_is_done_again(filled: Path) -> None:
+    """A backfill into a month that was in order puts it out of order until the next run; the others are copied."""
+    maintain_once(filled)
+    query(filled, "INSERT INTO klines SELECT * REPLACE ('A' || symbol AS symbol) FROM klines WHERE interval = '1h'"
+                  " AND month(open_time) = 12")  # fmt: skip
+    shutil.copy(filled, filled.with_name("before.duckdb"))
+    assert "re-clustered 2025-12; " in maintain_once(filled).message
+    assert {"clustered": 2} == differing(filled.with_name("before.duckdb"), filled)
+    assert [] == out_of_order(filled)
+
+
+def test_free_space_goes(filled: Path) -> None:
+    """A file that is mostly free blocks is compacted though all its months are in order."""
+    maintain_once(filled)
+    before = filled.stat().st_size
+    query(filled, "CREATE TABLE gone AS SELECT random() AS it FROM range(4_000_000)")
+    query(filled, "CREATE TABLE kept AS SELECT random() AS it FROM range(1_000_000)")  # a free end would be cut off
+    query(filled, "DROP TABLE gone")
+    assert before + 25_000_000 < filled.stat().st_size
+    assert "compacted, every closed month was clustered" in maintain_once(filled).message
+    assert before + 12_000_000 > filled.stat().st_size
+
+
+def test_two_klines_in_a_slot_are_named_and_kept(template: Path, filled: Path) -> None:
+    """Slots with two klines, in a closed month, the open one or from one month into the next, end the run as Degraded,
+    by name; all rows are still there."""
+    again(filled, "1m", "2025-12-31T23:59", "2025-12-31T23:59:01")
+    again(filled, "1m", "2026-01-02T11:00", "2026-01-02T11:00")
+    again(filled, "1w", "2025-12-27", "2025-12-29")
+    again(filled, "1w", "2025-12-27", "2026-01-01")
+    outcome = maintain_once(filled)
+    assert "Degraded" == outcome.state
+    assert outcome.message.startswith(
+        "3 slots have more than one kline: spot S1USDT 1m 2025-12-31 23:59, spot S1USDT 1m 2026-01-02 11:00, "
+        "spot S1USDT 1w 2025-12-29 00:00. None was deleted"
+    )
+    assert {"klines": 4, "clustered": 2} == differing(template, filled)
+
+
+def again(path: Path, interval: str, open_time: str, moved: str) -> None:
+    """Store a kline of S1USDT once more, at another time."""
+    where = f"symbol = 'S1USDT' AND interval = '{interval}' AND open_time = '{open_time}'"
+    query(path, f"INSERT INTO klines SELECT * REPLACE (TIMESTAMP '{moved}' AS open_time) FROM klines WHERE {where}")
+
+
+def test_only_old_rejects_go(filled: Path) -> None:
+    """A reject that was not seen for over 90 days is forgotten; a younger one is kept."""
+    for days in (91, 89):
+        seen = f"epoch_ms({NOON - days * DAY}::BIGINT)"
+        row = f"'spot', 'S1USDT', '1m', NULL, 'rest', 'why', '{days}', epoch_ms(0), {seen}, 2"
+        query(filled, f"INSERT INTO rejects VALUES ({row})")
+    assert "1 rejects pruned" in maintain_once(filled).message
+    assert [("89",)] == query(filled, "SELECT row FROM rejects")
+
+
+def test_a_link_stays_a_link(template: Path, filled: Path) -> None:
+    """A database that is a symbolic link is replaced where it lies, with its access rights."""
+    link = filled.with_name("link.duckdb")
+    link.symlink_to(filled.name)
+    filled.chmod(0o640)
+    assert "re-clustered" in maintain_once(link).message
+    assert link.is_symlink()
+    assert 0o640 == filled.stat().st_mode & 0o777
+    assert {"clustered": 2} == differing(template, filled)
+
+
+def test_a_users_views_and_macros_stay(filled: Path) -> None:
+    """What a user has added to the file is in the new one too: views, macros, sequences, indexes, other schemas."""
+    query(filled, "CREATE VIEW answers AS FROM theirs; CREATE MACRO twice(n) AS 2 * n; CREATE SEQUENCE numbers START 7")
+    query(filled, "CREATE SCHEMA mine; CREATE TABLE mine.klines AS SELECT 5 AS n; CREATE INDEX i ON mine.klines (n)")
+    maintain_once(filled)
+    assert [(42, 84, 7, 5)] == query(
+        filled, "SELECT answer, twice(answer), nextval('numbers'), n FROM answers, mine.klines"
+    )
+    assert [("i",)] == query(filled, "SELECT index_name FROM duckdb_indexes()")
+
+
+def test_an_empty_database(database: Path) -> None:
+    """With nothing stored there is nothing to do."""
+    assert "nothing to do" in maintain_once(database).message
+
+
+WRITER = """
+import itertools, sys, time
+from pathlib import Path
+from klines.database import opened
+from klines.interval import INTERVALS
+from klines.market import MARKETS
+from klines.plan import Want
+from klines.rows import Row
+from klines.store import store
+from klines.window import Window
+path, now_ms, old_ms = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+print("ready", flush=True)
+for n in itertools.count():
+    wants = []
+    for open_ms in (now_ms + n * 60000, old_ms + n * 60000):
+        wants.append(Want("S1USDT", [Window(open_ms, open_ms + 60000)]))
+        wants[-1].rows = [Row(open_ms, 2.0, 3.0, 0.5, 1.0, float(n), open_ms + 59999, 1.0, 1, 1.0, 1.0)]
+    began_s = time.monotonic()
+    with opened(path, began_s + 30) as connection:
+        waited_s = time.monotonic() - began_s
+        store(connection, MARKETS["spot"], INTERVALS["1m"], wants, now_ms=now_ms)
+    print(waited_s, flush=True)
+    time.sleep(0.2)
+"""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that stores a new minute and changes one of a closed month, five times a second."""
+    command = [sys.executable, "-c", WRITER, str(path), str(NOON), str(ms("2025-12-30"))]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert "ready\n" == child.stdout.readline()
+        yield child
+        child.kill()
+
+
+def test_who_writes_meanwhile_loses_nothing(filled: Path) -> None:
+    """Each minute that is stored while the copy is made is in the new file, and each value that changes. How long who
+    writes waits is measured by benchmarks/maintain.py."""
+    before = query(filled, "SELECT count(*) FROM klines")[0][0]
+    with writing(filled) as child, Maintenance(filled, NOON) as run:
+        plan(run)
+        for month in run.plan():
+            time.sleep(0.5)
+            run.cluster(month)
+        time.sleep(0.5)
+        run.swap()
+        time.sleep(0.5)
+        child.kill()
+        waits_s = [float(line) for line in child.stdout or ()]
+    assert 5 < len(waits_s)
+    new = query(
+        filled, f"SELECT volume FROM klines WHERE symbol = 'S1USDT' AND epoch_ms(open_time) >= {NOON} ORDER BY 1"
+    )
+    changed = query(filled, "SELECT volume FROM klines WHERE symbol = 'S1USDT' AND interval = '1m' AND close = 1.0"
+                            f" AND epoch_ms(open_time) < {NOON} ORDER BY 1")  # fmt: skip
+    assert new == changed
+    assert [(float(n),) for n in range(len(new))] == new
+    assert len(new) in (len(waits_s), len(waits_s) + 1)  # the kill may come between the commit and the line
+    assert [(before + len(new), 7 + len(new))] == query(
+        filled, "SELECT count(*), (SELECT count(*) FROM restatements) FROM klines"
+    )
+
+
+def test_what_a_killed_writer_left_is_taken_along(filled: Path) -> None:
+    """A log that a killed writer has left beside the old file is folded in before that is replaced, and gone."""
+    with Maintenance(filled, NOON) as run:
+        plan(run)
+        for month in run.plan():
+            run.cluster(month)
+        code = "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); c.execute('INSERT INTO theirs VALUES (43)');"
+        subprocess.run([sys.executable, "-c", f"{code} os.kill(os.getpid(), 9)", str(filled)], check=False)
+        assert "klines.duckdb.wal" in left_beside(filled)
+        run.swap()
+    assert [] == left_beside(filled)
+    assert [(42,), (43,)] == query(filled, "FROM theirs ORDER BY 1")
+
+
+def plan(run: Maintenance) -> None:
+    """All that comes before the plan."""
+    run.prune()
+    run.survey()
+    run.prove()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM klines WHERE symbol = 'S1USDT' AND open_time = '2026-01-02T11:59'",
+        "DELETE FROM restatements",
+        "ALTER TABLE klines ADD COLUMN note VARCHAR",
+    ],
+)
+def test_what_nobody_foresaw_leaves_the_file_as_it_is(filled: Path, change: str) -> None:
+    """Rows that somebody deletes meanwhile, or another schema: the run fails and says what to do."""
+    with Maintenance(filled, NOON) as run:
+        plan(run)
+        for month in run.plan():
+            run.cluster(month)
+        query(filled, change)
+        file = filled.stat().st_ino
+        with pytest.raises(BadDatabase, match="meanwhile; the database is as it was; run maintain again"):
+            run.swap()
+    assert file == filled.stat().st_ino
+    assert [] == left_beside(filled)
+
+
+def test_the_old_file_is_no_trap(filled: Path) -> None:
+    """Who opened the old file before it was replaced, and locks it only now, finds no database; one with another name
+    stays one."""
+    file = os.open(filled, os.O_RDONLY)
+    maintain_once(filled)
+    assert b"GONE" == os.pread(file, 4, 8)
+    os.close(file)
+    query(filled, "DELETE FROM clustered")
+    os.link(filled, filled.with_name("kept.duckdb"))
+    assert "re-clustered" in maintain_once(filled).message
+    assert [(2,)] == query(filled, "SELECT count(*) FROM clustered")
+    assert [(0,)] == query(filled.with_name("kept.duckdb"), "SELECT count(*) FROM clustered")
+
+
+def test_one_at_a_time(filled: Path) -> None:
+    """A second one ends as DatabaseBusy, and leaves what the first is building."""
+    with Maintenance(filled, NOON) as run:
+        plan(run)
+        months = run.plan()
+        assert ("DatabaseBusy", True) == (maintain_once(filled).state, bool(left_beside(filled)))
+        for month in months:
+            run.cluster(month)
+        run.swap()
+    assert [] == left_beside(filled)
+
+
+CHILD = """
+import signal, sys
+from pathlib import Path
+from klines.maintain import Maintenance
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who is started in the background ignores it
+print("ready", flush=True)
+with Maintenance(Path(sys.argv[1]), int(sys.argv[2])) as run:
+    run.prune()
+    run.survey()
+    run.prove()
+    for month in run.plan():
+        run.cluster(month)
+    run.swap()
+print("done", flush=True)
+"""
+
+
+def killed_after(path: Path, seconds: float) -> bool:
+    """Maintenance in a process of its own, killed so long after it has begun; whether it had ended before."""
+    command = [sys.executable, "-c", CHILD, str(path), str(NOON)]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert "ready\n" == child.stdout.readline()
+        time.sleep(seconds)
+        child.kill()
+        return "done\n" == child.stdout.read()
+
+
+def test_killed_ten_times(template: Path, filled: Path) -> None:
+    """After a kill -9 at any moment the file opens and has everything; the next run removes what was half done, and
+    completes."""
+    moments, ended = random.Random(10), 0
+    for _ in range(10):
+        shutil.copy(template, filled)
+        ended += killed_after(filled, moments.uniform(0, 1.2))
+        assert {} == {table: rows for table, rows in differing(template, filled).items() if table != "clustered"}
+    assert ended < 8
+    shutil.copy(template, filled)
+    assert "re-clustered 2 months" in maintain_once(filled).message
+    assert [] == left_beside(filled)
+
+
+def test_ctrl_c_leaves_the_file_as_it_is(template: Path, filled: Path) -> None:
+    """Interrupted while the new file is built, it ends at once; the file is as it was, nothing is left beside it."""
+    command = [sys.executable, "-c", CHILD, str(filled), str(NOON)]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        while not filled.with_name("klines.duckdb.maintain").joinpath("staging.duckdb").exists():
+            time.sleep(0.005)
+        child.send_signal(signal.SIGINT)
+        said = child.communicate(timeout=20)[1]
+        assert "KeyboardInterrupt" in said or "Query interrupted" in said  # the latter is DuckDB's own word for it
+    assert {} == differing(template, filled)
+    assert [] == left_beside(filled)
+
+
+def test_disk_full(small_disk: Path) -> None:
+    """A disk without room for a copy is refused in a line; one that becomes full ends the run with that error. The file
+    is as it was, and nothing is left beside it; with room again the next run completes."""
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    path, ballast = small_disk / "klines.duckdb", small_disk / "ballast"
+    fill(path, 1, NOON - 20 * DAY)
+    shutil.copy(path, small_disk.parent / "before.duckdb")
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 500_000))
+    refused = maintain_once(path)
+    assert ("Failed", True) == (refused.state, "make room, and run maintain again" in refused.message)
+    ballast.unlink()
+    with Maintenance(path, NOON) as run:
+        plan(run)
+        [first, *_] = run.plan()
+        ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 4096))
+        with pytest.raises(duckdb.Error, match=r"(?i)space|write"):
+            run.cluster(first)
+    ballast.unlink()
+    assert [] == left_beside(path)
+    assert {} == differing(small_disk.parent / "before.duckdb", path)
+    assert "Completed" == maintain_once(path).state
+
+
+def test_the_parts_of_a_month_hold_all_its_rows() -> None:
+    """Whatever chunks a month is in, its parts cover each once, and end where what was surveyed ends."""
+    [month] = months((670, chunk, "1m", 40_000 + chunk, 0, 0) for chunk in (0, 1, 2, 7, 40, 41, 99))
+    end = 99 * CHUNK + 17
+    parts = month.parts(end)
+    assert (0, end) == (parts[0].first, parts[-1].end)
+    for chunk in month.chunks:
+        assert 1 == sum(part.first <= chunk * CHUNK < part.end for part in parts)
+    assert all(before.end <= after.first for before, after in pairwise(parts))
+
+
+def test_no_slot_is_in_two_windows() -> None:
+    """The windows in which slots are proved unique cover all klines of a month, and each slot is in one of them."""
+    first_ms, last_ms = ms("2026-01-03T05:07"), ms("2026-01-31T23:59:59")
+    [month] = months([(672, 0, name, 2_900_000, first_ms, last_ms) for name in INTERVALS])
+    for name in ("1s", "1m", "30m", "1h", "1d"):
+        windows, interval = slot_windows([month], INTERVALS[name]), INTERVALS[name]
+        assert windows[0].start_ms <= first_ms < last_ms < windows[-1].end_ms == month.window.end_ms
+        assert all(before.end_ms == after.start_ms for before, after in pairwise(windows))
+        assert all(window.start_ms == interval.floor(window.start_ms) for window in windows)
+
+
+@pytest.mark.usefixtures("prefect_server", "in_settings")
+def test_maintenance_in_the_ui(exchange: StandIn, filled: Path) -> None:
+    """The flow ends Completed with its counts; the UI shows what was pruned, proved, clustered and swapped."""
+    collect_once(exchange, filled, ["S1USDT"])
+    query(filled, "INSERT INTO klines SELECT * REPLACE (TIMESTAMP '2100-01-01' AS open_time) FROM klines LIMIT 1")
+    state = cast("State[Any]", cast(Any, maintain)(return_state=True))
+    assert ("COMPLETED", "Completed") == (state.type.value, state.name)
+    assert "re-clustered 3 months of 2025-11 to 2026-01; " in str(state.message)
+    names = {"prune rejects", "survey klines.duckdb", "prove slots unique", "cluster 2100-01", "swap klines.duckdb"}
+    names |= {f"cluster {month}" for month in ("2025-11", "2025-12", "2026-01")}
+    assert names == set(task_runs(state))
+    again = cast("State[Any]", cast(Any, maintain)(return_state=True))
+    assert "nothing to do" in str(again.message)

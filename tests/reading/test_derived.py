@@ -1,0 +1,257 @@
+"""Klines that are derived from shorter ones are the exchange's own, or they are not there."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import klines
+from klines.errors import NotStored
+from klines.interval import INTERVALS
+from klines.reading.parameters import interval_named
+from tests.backfill.test_recorded import FOLDER, rest_rows
+from tests.drive import MINUTE, audit_once, backfill_once, collect_once, ms, query, recorded
+from tests.exchange import StandIn
+from tests.exchange.market import HOUR_MS
+
+LISTED, OUTAGE, NOW = "2025-12-03T03:17", ("2025-12-20T05:10", "2025-12-20T17:33"), "2026-01-05T00:00:05"
+SINCE = "2025-11-24"
+LONGER = [name for name in INTERVALS if name not in ("1s", "1m")]
+EXACT = ("open_time", "open", "high", "low", "close", "close_time", "trades")
+SUMS = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
+
+
+@pytest.fixture(scope="module")
+def exchange_with_history() -> Any:
+    """One listing in the middle of a day, and an outage of half a day, over the turn of months and years."""
+    with StandIn(any_symbol=True) as exchange:
+        exchange.list("ETHUSDT", since_ms=ms(LISTED))
+        exchange.hole(ms(OUTAGE[0]), ms(OUTAGE[1]))
+        exchange.freeze(ms(NOW))
+        yield exchange
+
+
+@pytest.fixture(scope="module")
+def minutes(exchange_with_history: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six weeks of 1m of two symbols, collected and audited; and a 3d kline of another, which shows their phase."""
+    database = tmp_path_factory.mktemp("minutes") / "klines.duckdb"
+    since = date.fromisoformat(SINCE)
+    collect_once(exchange_with_history, database, ["BTCUSDT", "ETHUSDT"], since=since)
+    collect_once(exchange_with_history, database, ["SOLUSDT"], interval="3d", lookback=timedelta(days=10))
+    audit_once(exchange_with_history, database, since=since)
+    return database
+
+
+def differences(expected: Sequence[Sequence[Any]], actual: pl.DataFrame) -> list[str]:
+    """What is not the same: times, prices and trades to the digit, sums to 1e-12."""
+    if len(expected) != actual.height:
+        return [f"{len(expected)} klines expected, there are {actual.height}"]
+    times = {name: pl.col(name).dt.epoch("ms") for name in ("open_time", "close_time")}
+    rows = actual.with_columns(**times).select(*EXACT, *SUMS).rows()
+    found = []
+    for want, have in zip(expected, rows, strict=True):
+        exact = (want[0], *map(float, want[1:5]), want[6], want[8])
+        sums = tuple(float(want[i]) for i in (5, 7, 9, 10))
+        is_same = exact == have[:7] and all(
+            math.isclose(a, b, rel_tol=1e-12) for a, b in zip(sums, have[7:], strict=True)
+        )
+        found += [] if is_same else [f"{want} is not {have}"]
+    return found
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
+@pytest.mark.parametrize("interval", LONGER)
+def test_every_interval_is_the_exchanges_own(
+    exchange_with_history: StandIn, minutes: Path, interval: str, symbol: str
+) -> None:
+    """Over a listing and an outage all klines of all intervals that lie whole in what is stored are the exchange's, on
+    its boundaries; none is missing, none too many, and the one that still forms is not there."""
+    start_ms = INTERVALS[interval].ceil(ms(SINCE))
+    if interval == "3d":
+        [(start_ms,)] = query(
+            minutes,
+            f"""SELECT min(epoch_ms(open_time)) - (min(epoch_ms(open_time)) - {ms(SINCE)}) // 259200000 * 259200000
+                FROM klines WHERE interval = '3d'""",
+        )
+    expected = exchange_with_history.klines(symbol, start_ms, ms(NOW), interval)
+    actual = klines.read(symbol, interval=interval, database=minutes)
+    assert [] == differences(expected, actual)
+    assert {"1m"} == set(actual["source"])
+
+
+@pytest.mark.parametrize("interval", ["10m", "45m", "36h", "2d", "2w"])
+def test_multiples_that_the_exchange_has_not(exchange_with_history: StandIn, minutes: Path, interval: str) -> None:
+    """A multiple's klines lie on its own grid, follow each other, and have all the trades of their minutes."""
+    actual = klines.read("BTCUSDT", SINCE, "2026-01-05", interval=interval, database=minutes)
+    length_ms = interval_named(interval).length_ms
+    first_ms, last_ms = (actual["open_time"].dt.epoch("ms")[i] for i in (0, -1))
+    parts = exchange_with_history.klines("BTCUSDT", first_ms, last_ms + length_ms)
+    assert sum(row[8] for row in parts) == actual["trades"].sum()
+    assert max(float(row[2]) for row in parts) == actual["high"].max()
+    assert {0} == set((actual["open_time"].dt.epoch("ms") - first_ms) % length_ms)
+
+
+@pytest.mark.parametrize("others", [0, 5, 150])
+def test_hundreds_of_symbols(exchange: StandIn, database: Path, others: int) -> None:
+    """Of many symbols come the same klines as of each alone, and none of those between that are not asked for, be
+    they none, few or most."""
+    asked, beside = [f"A{n:03}USDT" for n in range(100)], [f"A{n:03}XUSDT" for n in range(others)]
+    collect_once(exchange, database, [*asked, *beside])
+    found = klines.read(asked, interval="5m", database=database)
+    assert asked == found["symbol"].unique(maintain_order=True).to_list()
+    for symbol in asked[::20]:
+        assert klines.read(symbol, interval="5m", database=database).equals(found.filter(symbol=symbol))
+
+
+def test_a_kline_with_an_unexplained_hole_is_left_out(exchange: StandIn, database: Path) -> None:
+    """Minutes that we never fetched, and an outage that nobody has looked into, leave their hours out; an audit brings
+    them back: ours repaired, the exchange's as it has them."""
+    exchange.hole(ms("2026-01-01T04:10"), ms("2026-01-01T05:20"))
+    for start, end in (("2026-01-01", "2026-01-01T02:30"), ("2026-01-01T02:31", "2026-01-01T09:30")):
+        backfill_once(exchange, database, ["BTCUSDT"], start, end, source="rest")
+    before = klines.read("BTCUSDT", interval="1h", database=database)
+    audit_once(exchange, database)
+    after = klines.read("BTCUSDT", interval="1h", database=database)
+    assert [0, 1, 3, 6, 7, 8] == before["open_time"].dt.hour().to_list()
+    start_ms = ms("2026-01-01")
+    assert [] == differences(exchange.klines("BTCUSDT", start_ms, start_ms + 36 * HOUR_MS, "1h"), after)
+
+
+@pytest.mark.parametrize("reason", ["due", "unresolved", "rejected"])
+def test_a_gap_that_is_ours_or_unclear_is_no_excuse(exchange: StandIn, database: Path, reason: str) -> None:
+    """Only what the exchange never had may be missing of a kline: not what is due, unclear, or was refused by us."""
+    exchange.hole(ms("2026-01-02T10:10"), ms("2026-01-02T10:20"))
+    collect_once(exchange, database, ["BTCUSDT"], lookback=timedelta(hours=4))
+    hours = {}
+    for why in (reason, "exchange_hole"):
+        query(database, f"UPDATE gaps SET reason = '{why}'")
+        hours[why] = klines.read("BTCUSDT", interval="1h", database=database)["open_time"].dt.hour().to_list()
+    assert {reason: [8, 9, 11], "exchange_hole": [8, 9, 10, 11]} == hours
+
+
+def test_before_its_listing_a_symbol_lacks_nothing(exchange: StandIn, database: Path) -> None:
+    """The first day begins with the listing, as the exchange's; where we began to collect later, it is left out."""
+    exchange.list("NEWUSDT", since_ms=ms("2026-01-01T03:00"))
+    collect_once(exchange, database, ["NEWUSDT"], since=date(2026, 1, 1))
+    collect_once(exchange, database, ["OLDUSDT"], lookback=timedelta(hours=30))
+    both = klines.read(["NEWUSDT", "OLDUSDT"], interval="1d", database=database)
+    assert ["NEWUSDT"] == both["symbol"].to_list()
+    assert [] == differences(exchange.klines("NEWUSDT", ms("2026-01-01"), ms("2026-01-02"), "1d"), both)
+
+
+def test_the_last_kline_of_a_delisted_symbol(exchange: StandIn, database: Path) -> None:
+    """After the end of trading nothing is missing: its last day is there when it is over."""
+    exchange.list("ENDUSDT", until_ms=ms("2026-01-01T09:30"), status="BREAK")
+    backfill_once(exchange, database, ["ENDUSDT"], "2025-12-31", "2026-01-02", source="rest")
+    query(database, "UPDATE gaps SET reason = 'delisted', end_time = '9999-12-31'")
+    days = klines.read("ENDUSDT", interval="1d", database=database)
+    assert [] == differences(exchange.klines("ENDUSDT", ms("2025-12-31"), ms("2026-01-02"), "1d"), days)
+
+
+def test_what_is_stored_goes_before_what_is_derived(exchange: StandIn, database: Path) -> None:
+    """Between the first and the last stored 1h kline of a symbol only stored ones are given; the rest is derived from
+    the longest interval there is."""
+    for interval, start, end in (("1m", "01T00", "02T12"), ("15m", "01T00", "01T20"), ("1h", "01T10", "01T12")):
+        times = (f"2026-01-{start}:00", f"2026-01-{end}:00")
+        backfill_once(exchange, database, ["BTCUSDT"], *times, interval=interval, source="rest")
+    hours = klines.read("BTCUSDT", interval="1h", database=database)
+    assert ["15m"] * 10 + ["rest"] * 2 + ["15m"] * 8 + ["1m"] * 16 == hours["source"].to_list()
+    assert [] == differences(exchange.klines("BTCUSDT", ms("2026-01-01"), ms("2026-01-02T12:00"), "1h"), hours)
+
+
+def test_3d_needs_a_kline_that_shows_its_days(exchange: StandIn, database: Path) -> None:
+    """Nothing says on which days Binance's 3d begin: without any stored 3d kline none is derived."""
+    collect_once(exchange, database, ["BTCUSDT"], lookback=timedelta(hours=4))
+    with pytest.raises(NotStored, match=r"3d .* only one shows on which days they begin"):
+        klines.read("BTCUSDT", interval="3d", database=database)
+
+
+def replayed(exchange: StandIn, database: Path, rows: list[list[Any]], start: str, end: str) -> None:
+    """Recorded minutes, stored by REST and audited, at their end."""
+    exchange.freeze(ms(end) + 5_000)
+    exchange.replay("BTCUSDT", rows)
+    backfill_once(exchange, database, ["BTCUSDT"], start, end, source="rest")
+    audit_once(exchange, database)
+
+
+@pytest.mark.parametrize("days", [("2018-02-08", "2018-02-09"), ("2020-12-21",), ("2017-09-06",)])
+def test_recorded_outages(exchange: StandIn, database: Path, days: Sequence[str]) -> None:
+    """Days with holes, minutes that were cut short and minutes off the grid: hours and days made of Binance's recorded
+    minutes, added up in decimals, are those that are derived."""
+    rows = [row for day in days for row in rest_rows(recorded(FOLDER, f"BTCUSDT-1m-{day}.csv").read_text())]
+    end = (date.fromisoformat(days[-1]) + timedelta(days=1)).isoformat()
+    replayed(exchange, database, rows, days[0], end)
+    for interval in ("3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"):
+        expected = exchange.klines("BTCUSDT", ms(days[0]), ms(end), interval)
+        actual = klines.read("BTCUSDT", days[0], end, interval=interval, database=database)
+        assert [] == differences(expected, actual)
+
+
+@pytest.mark.parametrize(
+    ("day", "minutes", "interval", "klines_there"),
+    [("2020-01-01", 1440, "5m", 24), ("2020-01-03", 1440, "1d", 1), ("2020-12-21", 1188, "1d", 1)],
+)
+def test_binances_own_klines(
+    exchange: StandIn, database: Path, day: str, minutes: int, interval: str, klines_there: int
+) -> None:
+    """What Binance itself answered for 5m and 1d is what is derived of its 1m: on the day in December 2020 on which it
+    was down for four hours, too."""
+    rows = rest_rows(day_of_minutes(day))
+    end = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+    expected = {row[0]: row for row in recorded_answers("BTCUSDT", interval) if ms(day) <= row[0] < ms(end)}
+    assert (minutes, klines_there) == (len(rows), len(expected))
+    replayed(exchange, database, rows, day, end)
+    actual = klines.read("BTCUSDT", day, end, interval=interval, database=database)
+    assert [] == differences(list(expected.values()), actual.head(klines_there))
+
+
+def recorded_answers(symbol: str, interval: str) -> list[list[Any]]:
+    """The rows of Binance's own answers about a series of spot."""
+    routes = json.loads(recorded("rest", "recorded_rest.json").read_text())["routes"]
+    asked = {f"symbol={symbol}", f"interval={interval}"}
+    answers = routes["/api/v3/klines"]["GET"]
+    return [row for answer in answers if asked <= set(answer["queryString"].split("&")) for row in answer["data"]]
+
+
+def day_of_minutes(day: str) -> str:
+    """The recorded CSV of a day, which some have in its zip."""
+    name = f"BTCUSDT-1m-{day}"
+    if day.startswith("2020-01"):
+        return zipfile.ZipFile(recorded(FOLDER, f"{name}.zip")).read(f"{name}.csv").decode()
+    return recorded(FOLDER, f"{name}.csv").read_text()
+
+
+def test_three_recorded_months(exchange: StandIn, database: Path) -> None:
+    """December 2024 to February 2025: every interval up to the month."""
+    with tarfile.open(recorded(FOLDER, "BTCUSDT-1m-daily_2024-12_2025-02.tar.xz")) as tar:
+        rows = [row for name in sorted(tar.getnames()) for row in rest_rows(tar.extractfile(name).read().decode())]  # type: ignore[union-attr]
+    replayed(exchange, database, rows, "2024-12-01", "2025-03-01")
+    for interval in (name for name in LONGER if name != "3d"):
+        start_ms = INTERVALS[interval].ceil(ms("2024-12-01"))
+        end_ms = INTERVALS[interval].floor(ms("2025-03-01"))
+        expected = exchange.klines("BTCUSDT", start_ms, end_ms, interval)
+        assert [] == differences(expected, klines.read("BTCUSDT", interval=interval, database=database))
+
+
+def test_a_recorded_month_of_futures(exchange: StandIn, database: Path) -> None:
+    """ALGOUSDT of September 2024, USDS-M: its days and hours."""
+    body = recorded("usdm_archive", "ALGOUSDT-1m-2024-09.zip").read_bytes()
+    rows = rest_rows(zipfile.ZipFile(io.BytesIO(body)).read("ALGOUSDT-1m-2024-09.csv").decode())
+    exchange.freeze(ms("2024-10-01") + 5_000)
+    exchange.replay("ALGOUSDT", rows)
+    backfill_once(exchange, database, ["ALGOUSDT"], "2024-09-01", "2024-10-01", market="usdm", source="rest")
+    for interval in ("5m", "1h", "1d", "1M"):
+        expected = exchange.klines("ALGOUSDT", ms("2024-09-01"), ms("2024-10-01"), interval, "usdm")
+        actual = klines.read("ALGOUSDT", market="usdm", interval=interval, database=database)
+        assert [] == differences(expected, actual)
+        assert expected[-1][6] == actual["close_time"].dt.epoch("ms")[-1] == rows[-1][0] + MINUTE - 1

@@ -1,0 +1,141 @@
+"""The alarms, for real: a stack, its automations, and somebody who listens at the webhook's address."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from klines.settings import CHECKOUT
+from tests import stacks
+from tests.exchange import StandIn
+from tests.stacks import LINE, ask, read_until, stack
+
+pytestmark = pytest.mark.timeout(300)
+TEXTS = [
+    "spot: 1m is ExchangeDown: ",
+    "spot: ExchangeDown is over after ",
+    "spot: 1 symbols trade but have had no 1m kline for 5 minutes: ETHUSDT",
+    "spot: stale is over after ",
+]
+"""How the messages begin, in this order."""
+
+
+class Receiver(ThreadingHTTPServer):
+    """Keeps the text of every message that is posted to it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Post)
+        self.heard: list[str] = []
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many messages have come, at most 30 s."""
+        until_s = time.monotonic() + 30
+        while len(self.heard) < count and time.monotonic() < until_s:
+            time.sleep(0.1)
+
+
+class _Post(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Receiver)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.heard.append(json.loads(body)["text"])
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """Say nothing."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook on loopback."""
+    with Receiver() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def alarms(environment: dict[str, str], address: str) -> subprocess.CompletedProcess[str]:
+    """`make alarms`."""
+    command = [sys.executable, "-m", "stack.alarms", address]
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_each_incident_is_one_alarm_and_its_end(tmp_path: Path, receiver: Receiver) -> None:
+    """However many runs an outage lasts, the webhook hears of it once, and once of its end; so it is with symbols that
+    fall behind. Alarms that are made twice are there once. Programs hear of each run's klines and of incidents."""
+    with StandIn(any_symbol=True) as exchange:
+        environment = stacks.environment(tmp_path, exchange.url, ["BTCUSDT", "ETHUSDT"])
+        with stack(environment, stacks.prefect_file(tmp_path, "every-minute")) as process:
+            read_until(process, LINE.fullmatch)
+            at_server = {"PREFECT_API_URL": f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"}
+            for _ in range(2):
+                made = alarms(environment | at_server, f"http://127.0.0.1:{receiver.server_port}/")
+                assert 0 == made.returncode, made.stderr
+            names = [automation["name"] for automation in ask(environment, "POST", "/automations/filter", {})]
+            assert [f"created {name}" for name in sorted(names)] == sorted(made.stdout.splitlines())
+
+            exchange.maintenance = True
+            for _ in range(2):
+                read_until(process, lambda line: "ExchangeDown: " in line)
+            exchange.maintenance = False
+            read_until(process, LINE.fullmatch)
+            exchange.fault("ETHUSDT", "empty")
+            exchange.set_clock(offset_ms=6 * 60_000)
+            for _ in range(2):
+                read_until(process, lambda line: "Degraded: " in line)
+            exchange.clear()
+            read_until(process, LINE.fullmatch)
+            receiver.wait_for(4)
+            read_until(process, LINE.fullmatch)
+            wanted = {"filter": {"event": {"prefix": ["klines."]}, "order": "ASC"}, "limit": 50}
+            events = ask(environment, "POST", "/events/filter", wanted)["events"]
+    assert TEXTS == [heard[: len(text)] for heard, text in zip(receiver.heard, TEXTS, strict=True)]
+    told = [event["event"] for event in events if event["event"] != "klines.collected"]
+    assert ["klines.trouble", "klines.recovered", "klines.stale", "klines.fresh"] == told
+    [stale] = [event for event in events if event["event"] == "klines.stale"]
+    assert ("klines.spot", ["ETHUSDT"]) == (stale["resource"]["prefect.resource.id"], stale["payload"]["symbols"])
+    first = next(event for event in events if event["event"] == "klines.collected")
+    assert ("klines.spot.1m", "yes") == (first["resource"]["prefect.resource.id"], first["resource"]["klines.new"])
+    assert (2880, ["BTCUSDT", "ETHUSDT"]) == (first["payload"]["inserted"], first["payload"]["symbols"])
+
+
+@pytest.mark.parametrize("address", ["", "hooks.example.com", "ftp://example.com"])
+def test_an_address_that_is_none(address: str) -> None:
+    """What is no http address is refused in one line, with status 2."""
+    done = alarms({}, address)
+    assert (2, 1) == (done.returncode, done.stderr.count("\n"))
+    assert done.stderr.startswith("klines: ")
+
+
+def test_a_server_with_a_password(tmp_path: Path) -> None:
+    """Where the server answers 401 there is one line that says what to set, and status 1."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/api"
+        done = alarms({"PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path)}, "http://127.0.0.1:1/")
+        server.shutdown()
+    assert (1, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "PREFECT_API_AUTH_STRING" in done.stderr
+
+
+def test_no_server(tmp_path: Path) -> None:
+    """Where no server answers there is one line that says where was asked, and status 1."""
+    environment = {"PREFECT_API_URL": f"http://127.0.0.1:{stacks.free_port()}/api", "PREFECT_HOME": str(tmp_path)}
+    done = alarms(environment | {"PREFECT_CLIENT_MAX_RETRIES": "0"}, "http://127.0.0.1:1/")
+    assert (1, 1) == (done.returncode, done.stderr.count("\n"))
+    assert environment["PREFECT_API_URL"] in done.stderr

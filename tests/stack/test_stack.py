@@ -1,0 +1,183 @@
+"""What `make run` starts, for real: scheduled, stored, stopped, nothing left; started again, it goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from klines.settings import CHECKOUT
+from stack.__main__ import AGAIN_S
+from tests import stacks
+from tests.drive import query
+from tests.exchange import StandIn
+from tests.stacks import LINE, ask, read_until, stack
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The settings of a stack of the test's own."""
+    with StandIn(any_symbol=True) as exchange:
+        yield stacks.environment(tmp_path, exchange.url, ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
+
+
+@pytest.fixture
+def prefect_file(tmp_path: Path) -> Path:
+    """The minute, every ten seconds, and an example that is off."""
+    return stacks.prefect_file(tmp_path, "every-minute", "usdm")
+
+
+def deployment(environment: dict[str, str]) -> dict[str, Any]:
+    """The deployment as the server has it."""
+    found: dict[str, Any] = ask(environment, "GET", "/deployments/name/collect/every-minute")
+    return found
+
+
+def left_running(environment: dict[str, str]) -> list[str]:
+    """The command lines of processes that were started with the stack's PREFECT_HOME."""
+    mark = f"PREFECT_HOME={environment['PREFECT_HOME']}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (entry / "environ").read_bytes().split(b"\0") and (entry / "cmdline").read_bytes():
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked up in /proc")
+def test_scheduled_stored_stopped_and_started_again(
+    environment: dict[str, str], prefect_file: Path, tmp_path: Path
+) -> None:
+    """Runs get scheduled and really run, each prints a line by UTC; Ctrl-C leaves nothing running within 15 seconds.
+    Started again: one schedule, the same history, what the UI edited holds, no zombie, and the next run completes."""
+    with stack(environment, prefect_file) as process:
+        lines = read_until(process, LINE.fullmatch)
+        assert f"Prefect's UI   http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}" in lines
+        assert f"database       {tmp_path / 'klines.duckdb'}" in lines
+        minutes = (datetime.now(UTC) - datetime.strptime(lines[-1][:5], "%H:%M").replace(tzinfo=UTC)).seconds // 60
+        assert minutes % 1440 <= 2
+        before = deployment(environment)
+        ask(environment, "PATCH", f"/deployments/{before['id']}", {"parameters": {"symbols": ["BTCUSDT"]}})
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert 0 == process.wait(15)
+        assert 15 > time.monotonic() - began
+    assert [] == left_running(environment)
+    [(symbols, klines, distinct)] = query(
+        tmp_path / "klines.duckdb",
+        "SELECT count(DISTINCT symbol), count(*), count(DISTINCT (symbol, open_time)) FROM klines",
+    )
+    assert (3, klines) == (symbols, distinct)
+    assert klines >= 3 * 1440
+
+    with stack(environment, stacks.prefect_file(tmp_path, "every-minute")) as process:
+        lines = read_until(process, LINE.fullmatch)
+        assert "of 1 symbols" in lines[-1]
+        after = deployment(environment)
+        assert ["every-minute"] == [found["name"] for found in ask(environment, "POST", "/deployments/filter", {})]
+        states = [run["state_type"] for run in ask(environment, "POST", "/flow_runs/filter", {"limit": 200})]
+    assert before["id"] == after["id"]
+    assert 1 == len(after["schedules"])
+    assert {"symbols": ["BTCUSDT"]} == after["parameters"]
+    assert 2 <= states.count("COMPLETED")
+    assert "RUNNING" not in states
+    assert [] == left_running(environment)
+
+
+def test_a_killed_worker_is_started_again(environment: dict[str, str], prefect_file: Path) -> None:
+    """A worker that lived for long and is killed is started again, which is a line, and runs go on."""
+    with stack(environment, prefect_file) as process:
+        read_until(process, LINE.fullmatch)
+        lives_long_s = time.monotonic() + AGAIN_S
+        read_until(process, lambda _: time.monotonic() > lives_long_s)
+        worker = int((Path(environment["PREFECT_HOME"]) / "stack.pids").read_text().split()[-1])
+        os.kill(worker, signal.SIGKILL)
+        read_until(process, lambda line: line.startswith("the worker ended (-9) and is started again"))
+        read_until(process, LINE.fullmatch)
+
+
+def test_port_that_is_taken_is_one_line(environment: dict[str, str]) -> None:
+    """A taken port ends the start with status 1 and one line that says what to do."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = start_and_fail(environment | {"PREFECT_SERVER_API_PORT": port})
+
+    assert 1 == done.returncode
+    assert done.stderr.startswith(f"klines: port {port} is taken")
+    assert "PREFECT_SERVER_API_PORT" in done.stderr
+    assert 1 == done.stderr.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("KLINES_SPOT_URL", "api.binance.com"), ("KLINES_SYMBOLS", "btc"), ("KLINES_DATABASE", "/nowhere/klines.duckdb")],
+)
+def test_bad_setting_is_one_line(environment: dict[str, str], name: str, value: str) -> None:
+    """A setting that can't be used ends the start with status 2 and one line that names it; nothing was started."""
+    done = start_and_fail(environment | {name: value})
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith(f"klines: {name}: ")
+    assert 1 == done.stderr.count("\n")
+    assert not Path(environment["PREFECT_HOME"]).exists()
+
+
+def test_an_open_door_is_refused(environment: dict[str, str]) -> None:
+    """A server that others could reach without a password is not started, and one line says what to set."""
+    done = start_and_fail(environment | {"PREFECT_SERVER_API_HOST": "0.0.0.0"})
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith("klines: PREFECT_SERVER_API_HOST: ")
+    assert "PREFECT_SERVER_API_AUTH_STRING" in done.stderr
+    assert 1 == done.stderr.count("\n")
+    assert "" == done.stdout
+    assert not Path(environment["PREFECT_HOME"]).exists()
+
+
+def test_services_are_valid(tmp_path: Path) -> None:
+    """systemd finds nothing wrong with the units, and would with a broken one; skipped where there is no systemd."""
+    if not shutil.which("systemd-analyze") or not (CHECKOUT / ".venv" / "bin" / "prefect").exists():
+        pytest.skip("no systemd-analyze here, or not run by make")
+    for unit in (CHECKOUT / "stack" / "systemd").iterdir():
+        (tmp_path / unit.name).write_text(unit.read_text().replace("%h/klines", str(CHECKOUT)))
+    (tmp_path / "broken.service").write_text("[Service]\nExecStart=/nowhere\n")
+
+    def verify(*names: str) -> int:
+        command = ["systemd-analyze", "verify", *(str(tmp_path / name) for name in names)]
+        return subprocess.run(command, capture_output=True, timeout=60).returncode
+
+    assert 0 == verify("klines-server.service", "klines-worker.service")
+    assert 0 != verify("broken.service")
+
+
+def test_home_that_can_not_be_written_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    """Where nothing can be written the start ends with status 1 and one line."""
+    (tmp_path / "file").touch()
+    done = start_and_fail(environment | {"PREFECT_HOME": str(tmp_path / "file" / "prefect")})
+
+    assert 1 == done.returncode
+    assert "can't be written" in done.stderr
+    assert 1 == done.stderr.count("\n")
+
+
+def start_and_fail(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The stack, which is to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "stack"], cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60
+    )

@@ -1,0 +1,138 @@
+"""What people see: the stack's UI in a real browser, from the first scheduled run on.
+
+Screenshots are kept in `screenshots/`; look at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import chromium, stacks
+from tests.chromium import SCREENSHOTS
+from tests.exchange import StandIn
+from tests.stacks import LINE, ask, read_until, stack
+
+pytestmark = [pytest.mark.timeout(300), chromium.needed]
+SYMBOLS = [f"{base}USDT" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "DOGE", "ADA", "TRX", "LINK", "AVAX")]
+
+
+class Browser:
+    """Pages of one stack's UI, in a colour scheme and a size."""
+
+    def __init__(self, program: Any, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self._program = program
+        self._address = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}"
+
+    def open(self, path: str, wanted: str, name: str, scheme: str = "light", width: int = 1280) -> Any:
+        """The page at `path` once it shows `wanted`; a screenshot of it is kept."""
+        page = self._program.new_context(viewport={"width": width, "height": 1400}).new_page()
+        page.add_init_script(f"localStorage.setItem('color-scheme', JSON.stringify('{scheme}'))")
+        page.set_default_timeout(90_000)
+        page.goto(self._address + path)
+        page.get_by_text(wanted).first.wait_for()
+        page.wait_for_timeout(500)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        return page
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The server's answer, as the UI asks."""
+        return ask(self.environment, "POST", path, body or {})
+
+    def artifact(self, key: str) -> str:
+        """The path of the newest artifact under a key."""
+        return next(
+            f"/artifacts/artifact/{artifact['latest_id']}"
+            for artifact in self.ask("/artifacts/latest/filter")
+            if artifact["key"] == key
+        )
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser, and a stack that has had two scheduled runs, in the second of which a symbol failed."""
+    folder = tmp_path_factory.mktemp("ui")
+    with StandIn(any_symbol=True) as exchange, chromium.launched() as program:
+        environment = stacks.environment(folder, exchange.url, SYMBOLS)
+        with stack(environment, stacks.prefect_file(folder)) as process:
+            read_until(process, LINE.fullmatch)
+            exchange.fault("AVAXUSDT", "status", status=500)
+            exchange.set_clock(offset_ms=60_000)
+            read_until(process, lambda line: "Degraded" in line)
+            yield Browser(program, environment)
+
+
+def test_runs_and_their_states(browser: Browser) -> None:
+    """The page of runs names each by market, interval and minute, with its state."""
+    page = browser.open("/runs", "spot 1m", "runs")
+    shown = page.inner_text("body")
+    assert "collect" in shown
+    assert "Completed" in shown
+    assert "Degraded" in shown
+
+
+def test_a_run_tells_what_happened(browser: Browser) -> None:
+    """A run's page shows a task run for each symbol and a log of one line of facts, without a traceback for a failure
+    that we expect."""
+    [run] = browser.ask("/flow_runs/filter", {"limit": 1, "flow_runs": {"state": {"name": {"any_": ["Degraded"]}}}})
+    page = browser.open(f"/runs/flow-run/{run['id']}", "Finished in state", "run")
+    shown = page.inner_text("body")
+    assert "1 failed: AVAXUSDT (HTTP 500" in shown
+    assert "Traceback" not in shown
+    logged = [log["message"] for log in browser.ask("/logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})]
+    assert 1 == sum("klines of 10 symbols" in message for message in logged)
+    assert not any("Traceback" in message for message in logged)
+
+
+def test_deployments(browser: Browser) -> None:
+    """Every deployment of prefect.yaml is there; those of futures and of publish are off."""
+    page = browser.open("/deployments", "every-minute", "deployments")
+    shown = page.inner_text("body")
+    assert {"every-minute", "ad-hoc", "daily", "weekly", "hourly", "usdm", "coinm"} <= set(shown.split())
+    schedules = {
+        deployment["name"]: [s["active"] for s in deployment["schedules"]]
+        for deployment in browser.ask("/deployments/filter")
+    }
+    assert [True] == schedules["every-minute"]
+    assert [[False]] * 3 + [[]] == [schedules[name] for name in ("usdm", "coinm", "hourly", "ad-hoc")]
+
+
+def test_the_form_of_a_backfill(browser: Browser) -> None:
+    """The form has descriptions, defaults and choices, and refuses what is missing by name; a wrong date is refused
+    with its parameter named."""
+    found = {deployment["name"]: deployment["id"] for deployment in browser.ask("/deployments/filter")}
+    page = browser.open(f"/deployments/deployment/{found['ad-hoc']}/run", "Symbols to load", "backfill-form")
+    assert "auto takes whole days from the archive" in page.inner_text("body")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text("'start' is a required property").wait_for()
+    page.screenshot(path=SCREENSHOTS / "backfill-form-refused.png")
+    body = {"parameters": {"symbols": ["BTCUSDT"], "start": "2024-13-01", "end": "2024-02-01"}}
+    made = browser.ask(f"/deployments/{found['ad-hoc']}/create_flow_run", body)
+    page = browser.open(f"/runs/flow-run/{made['id']}", "Failed", "backfill-wrong-date")
+    [run] = browser.ask("/flow_runs/filter", {"flow_runs": {"id": {"any_": [made["id"]]}}})
+    assert "start" in run["state"]["message"]
+    assert "month value is outside expected range" in run["state"]["message"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 700])
+def test_freshness(browser: Browser, scheme: str, width: int) -> None:
+    """The artifact `freshness` names the symbol that is behind, since when and why, and shows a picture."""
+    page = browser.open(browser.artifact("freshness"), "9 of 10", f"freshness-{scheme}-{width}", scheme, width)
+    shown = page.inner_text("body")
+    assert "spot 1m: 9 of 10 symbols are fresh; 1 late: AVAXUSDT" in shown
+    assert "HTTP 500" in shown
+    assert "seconds from a kline's close to its commit" in shown
+    assert all(page.evaluate("[...document.querySelectorAll('img')].map(it => it.naturalWidth > 0)"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_coverage(browser: Browser, scheme: str) -> None:
+    """The artifact `coverage` has a picture of thirty days for each of ten symbols, and the counts."""
+    page = browser.open(browser.artifact("coverage"), "complete in the last 30 days", f"coverage-{scheme}", scheme)
+    pictures = page.evaluate("[...document.querySelectorAll('td img')].map(it => [it.naturalWidth, it.alt])")
+    assert [[240, "2 complete, 28 nothing"]] * 10 == pictures
+    assert "10 of 10 series are complete in the last 30 days" in page.inner_text("body")

@@ -1,0 +1,153 @@
+"""Opening the file: created, migrated, waited for while others hold it, refused in a sentence when it can't be used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from klines.errors import BadDatabase, BadParameter, DatabaseBusy
+from klines.storage.database import MIGRATIONS, opened
+
+HOLDER = """
+import duckdb, sys, threading
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "read")
+print("held", flush=True)
+threading.Timer(float(sys.argv[3]), connection.close).start()
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held(path: Path, mode: str, seconds: float = 60) -> Iterator[int]:
+    """Another process that has the file open for so long, for reading or writing; its pid."""
+    arguments = [sys.executable, "-c", HOLDER, str(path), mode, str(seconds)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield holder.pid
+        holder.kill()
+
+
+def soon(seconds: float = 0.4) -> float:
+    """A deadline."""
+    return time.monotonic() + seconds
+
+
+def make(path: Path) -> Path:
+    """A database of ours."""
+    with opened(path, soon(5)):
+        pass
+    return path
+
+
+def test_new_file_has_the_contracts_tables(database: Path) -> None:
+    """A file that does not exist is created with all tables, and its session counts in UTC."""
+    with opened(database, soon()) as connection:
+        tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        [(zone,)] = connection.execute("SELECT current_setting('TimeZone')").fetchall()
+
+    assert {"klines", "gaps", "rejects", "restatements", "archive_files", "bans"} <= tables
+    assert zone == "UTC"
+
+
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_held_file_is_waited_for_until_the_deadline_then_names_the_holder(database: Path, mode: str) -> None:
+    """Until the deadline the lock is waited for; the error names the other program and its pid."""
+    with held(make(database), mode) as pid, pytest.raises(DatabaseBusy) as busy, opened(database, soon()):
+        pass
+
+    assert f"pid {pid}," in str(busy.value)
+    assert "python" in str(busy.value)
+
+
+def test_file_that_becomes_free_in_time_is_opened(database: Path) -> None:
+    """A reader that lets go before the deadline costs waiting, nothing else."""
+    make(database)
+    released = threading.Event()
+
+    def hold_for_a_moment() -> None:
+        with held(database, "read"):
+            released.wait(10)
+
+    holder = threading.Thread(target=hold_for_a_moment)
+    holder.start()
+    timer = threading.Timer(1.0, released.set)
+    timer.start()
+    with opened(database, soon(20)) as connection:
+        assert connection.execute("SELECT count(*) FROM klines").fetchall() == [(0,)]
+    timer.join()
+    holder.join()
+
+
+def test_connection_of_this_very_process_in_another_mode_is_named(database: Path) -> None:
+    """DuckDB reports a read-only connection of the same process differently; it is DatabaseBusy all the same."""
+    make(database)
+    with (
+        duckdb.connect(str(database), read_only=True),
+        pytest.raises(DatabaseBusy, match="this process"),
+        opened(database, soon()),
+    ):
+        pass
+
+
+def test_file_that_is_no_database_is_refused_and_left_alone(database: Path) -> None:
+    """A file of another kind is never written to."""
+    database.write_text("open,high,low\n" * 1000)
+    with pytest.raises(BadDatabase, match="no DuckDB database"), opened(database, soon()):
+        pass
+
+    assert database.read_text() == "open,high,low\n" * 1000
+
+
+def test_database_of_a_newer_version_is_refused(database: Path) -> None:
+    """A schema with more steps than this version knows is refused with what to do, not migrated down."""
+    with duckdb.connect(str(make(database))) as connection:
+        connection.execute("UPDATE schema_version SET version = version + 1")
+    with pytest.raises(BadDatabase, match="upgrade klines"), opened(database, soon()):
+        pass
+
+
+def test_foreign_database_with_a_table_of_our_name_is_refused(database: Path) -> None:
+    """A database of somebody else's that has a table `klines` is not ours to migrate."""
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE TABLE klines (a INTEGER)")
+    with pytest.raises(BadDatabase, match="not ours"), opened(database, soon()):
+        pass
+
+
+def test_missing_folder_is_named(database: Path) -> None:
+    """A path whose folder is missing is refused with the setting's name; no folder is made."""
+    with (
+        pytest.raises(BadParameter, match=r"KLINES_DATABASE: the folder .* does not exist"),
+        opened(database.parent / "no" / "file.duckdb", soon()),
+    ):
+        pass
+
+    assert not (database.parent / "no").exists()
+
+
+def test_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    """A path that is a folder is refused with the setting's name."""
+    with pytest.raises(BadParameter, match="is a folder"), opened(tmp_path, soon()):
+        pass
+
+
+def test_migration_that_fails_leaves_the_old_schema(database: Path) -> None:
+    """Migrations run in one transaction: when a step fails, nothing of it is in the file; the next try starts anew."""
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE TABLE bans (a INTEGER)")
+    with pytest.raises(duckdb.CatalogException), opened(database, soon()):
+        pass
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("DROP TABLE bans")
+    with opened(database, soon()) as connection:
+        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(len(MIGRATIONS),)]

@@ -1,0 +1,226 @@
+"""Snapshots: one consistent state of everything, that keeps nobody out, whoever writes and whatever ends early."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import duckdb
+import pytest
+from prefect.client.schemas.objects import State
+
+import klines
+from flows.publish import publish
+from klines.errors import DatabaseBusy, NoRoom
+from klines.settings import CHECKOUT
+from klines.storage.database import opened
+from klines.storage.snapshot import take
+from tests.drive import NOON, collect_once, query
+from tests.exchange import StandIn
+
+COUNT = "SELECT count(*) FROM klines"
+NOW = timedelta(0)
+
+
+@pytest.fixture
+def minutes(exchange: StandIn, database: Path) -> Path:
+    """Half an hour of two symbols."""
+    collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    return database
+
+
+def snapshots(database: Path) -> list[Path]:
+    """All that lies in the folder for snapshots."""
+    return sorted(database.with_name(f"{database.name}.snapshots").iterdir())
+
+
+def later(exchange: StandIn, database: Path) -> None:
+    """Another minute is collected."""
+    exchange.freeze(exchange.now_ms() + 60_000)
+    assert "Completed" == collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"], deadline_s=5).state
+
+
+def test_a_snapshot_keeps_nobody_out_and_stays_as_it_is(exchange: StandIn, minutes: Path) -> None:
+    """While it is open the next minute is stored; it goes on showing the state of which it is."""
+    with klines.connect(database=minutes) as snapshot:
+        later(exchange, minutes)
+        assert [(60,)] == snapshot.sql(COUNT).fetchall()
+    assert [(62,)] == query(minutes, COUNT)
+
+
+def test_a_young_one_is_shared_and_an_old_one_replaced(exchange: StandIn, minutes: Path) -> None:
+    """One made within `max_age` is opened again; else a new one takes its place, in this process, too, and whoever has
+    the old one open keeps it although its file is gone."""
+    with klines.connect(database=minutes) as first:
+        [made] = snapshots(minutes)
+        later(exchange, minutes)
+        with klines.connect(max_age="PT1H", database=minutes) as again:
+            assert [(60,)] == again.sql(COUNT).fetchall()
+        assert [made] == snapshots(minutes)
+        with klines.connect(max_age=NOW, database=minutes) as new:
+            assert [(62,)] == new.sql(COUNT).fetchall()
+        assert [(60,)] == first.sql(COUNT).fetchall()
+    assert made not in snapshots(minutes)
+    assert 1 == len(snapshots(minutes))
+
+
+def test_it_can_only_be_read_and_is_in_utc(minutes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both connections are in UTC, wherever the machine is, and refuse to write."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    for live in (False, True):
+        with klines.connect(live=live, database=minutes) as connection:
+            assert [("UTC",)] == connection.sql("SELECT current_setting('TimeZone')").fetchall()
+            with pytest.raises(duckdb.InvalidInputException, match="read-only"):
+                connection.execute("DELETE FROM klines")
+
+
+def test_live_holds_the_file_until_it_is_closed(exchange: StandIn, minutes: Path) -> None:
+    """While the live file is open a run has to wait, and is DatabaseBusy at its deadline; afterwards it catches up. To
+    read meanwhile, and to make a snapshot, does not let go of it: closing a file gives up a process's locks on it."""
+    with klines.connect(live=True, database=minutes) as live:
+        klines.read("BTCUSDT", database=minutes)
+        klines.connect(max_age=NOW, database=minutes).close()
+        code = f"import time, klines.database as d, pathlib; d.opened(pathlib.Path({str(minutes)!r}), 0).__enter__()"
+        done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
+        assert "DatabaseBusy" in done.stderr
+        assert [(60,)] == live.sql(COUNT).fetchall()
+    later(exchange, minutes)
+
+
+def test_two_at_once_make_one(minutes: Path) -> None:
+    """Who comes while one is made waits for it, and opens the same."""
+    with ThreadPoolExecutor(4) as threads:
+        taken = list(threads.map(lambda _: take(minutes, datetime.now(UTC) - timedelta(hours=1)), range(4)))
+    assert set(taken) == set(snapshots(minutes))
+    assert 1 == len(set(taken))
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from klines.database import opened
+rows = 0
+while True:
+    with opened(Path(sys.argv[1]), time.monotonic() + 60) as connection:
+        connection.begin()
+        connection.execute("INSERT INTO one SELECT random() FROM range(20000)")
+        connection.execute("DELETE FROM two; INSERT INTO two FROM one")
+        connection.commit()
+    print("written", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextmanager
+def writing(database: Path, pause_s: float) -> Iterator[subprocess.Popen[str]]:
+    """A process that writes all the time: in each transaction to a table, and another that is to be the same."""
+    query(database, "CREATE TABLE one AS SELECT random() AS value; CREATE TABLE two AS FROM one")
+    command = [sys.executable, "-c", WRITER, str(database), str(pause_s)]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        try:
+            yield writer
+        finally:
+            writer.kill()
+
+
+@pytest.mark.parametrize("pause_s", [0.1, 0.4])
+def test_it_is_consistent_whoever_writes(minutes: Path, pause_s: float) -> None:
+    """Made while another process writes all the time, it has whole transactions only."""
+    with writing(minutes, pause_s):
+        for _ in range(6):
+            with klines.connect(max_age=NOW, database=minutes) as snapshot:
+                one, two = (
+                    snapshot.sql(f"SELECT count(*), sum(hash(value)) FROM {which}").fetchall()
+                    for which in ("one", "two")
+                )
+                assert one == two
+
+
+def test_what_a_killed_writer_left_is_in_it(minutes: Path) -> None:
+    """What was committed before a kill -9 lies in a log beside the file; the snapshot has it, and needs no log."""
+    code = f"""
+import os, duckdb
+connection = duckdb.connect({str(minutes)!r})
+connection.execute("SET checkpoint_threshold = '1GB'; DELETE FROM klines WHERE symbol = 'ETHUSDT'")
+os._exit(1)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert Path(f"{minutes}.wal").exists()
+    with klines.connect(max_age=NOW, database=minutes) as snapshot:
+        assert [(30,)] == snapshot.sql(COUNT).fetchall()
+    assert [".duckdb"] == [path.suffix for path in snapshots(minutes)]
+
+
+def test_one_that_was_not_completed_is_removed(minutes: Path) -> None:
+    """A process that was killed leaves a part, which nobody opens; the next one removes it."""
+    folder = minutes.with_name(f"{minutes.name}.snapshots")
+    folder.mkdir()
+    for name in ("new", "new.wal"):
+        (folder / name).write_bytes(b"half")
+    with klines.connect(database=minutes) as snapshot:
+        assert [(60,)] == snapshot.sql(COUNT).fetchall()
+    assert [".duckdb"] == [path.suffix for path in snapshots(minutes)]
+
+
+def test_disk_full(exchange: StandIn, small_disk: Path) -> None:
+    """Without room for a snapshot the error says how much it needs; what there was stays, and with room it is made."""
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    database, ballast = small_disk / "klines.duckdb", small_disk / "ballast"
+    collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    with klines.connect(database=database):
+        before = snapshots(database)
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 100_000))
+    with pytest.raises(NoRoom, match=r"MB free, and a snapshot of klines\.duckdb needs .* make room"):
+        klines.connect(max_age=NOW, database=database)
+    assert before == snapshots(database)
+    ballast.unlink()
+    with klines.connect(max_age=NOW, database=database) as snapshot:
+        assert [(60,)] == snapshot.sql(COUNT).fetchall()
+
+
+def test_a_new_file_in_its_place_is_another_state(exchange: StandIn, minutes: Path) -> None:
+    """After maintenance has put a new file in place, the next snapshot is of that."""
+    klines.connect(database=minutes).close()
+    other = minutes.with_name("other.duckdb")
+    collect_once(exchange, other, ["BTCUSDT"])
+    other.replace(minutes)
+    with klines.connect(max_age=NOW, database=minutes) as snapshot:
+        assert [(30,)] == snapshot.sql(COUNT).fetchall()
+
+
+def test_a_snapshot_waits_for_who_writes(minutes: Path) -> None:
+    """A file that is written until the deadline is DatabaseBusy, with the writer's name, and leaves nothing behind."""
+    with opened(minutes, time.monotonic() + 5), pytest.raises(DatabaseBusy, match="pid"):
+        take(minutes, datetime.now(UTC), wait_s=0.5)
+    assert [] == snapshots(minutes)
+
+
+@pytest.mark.usefixtures("prefect_server", "in_settings")
+def test_publish(exchange: StandIn, minutes: Path) -> None:
+    """The flow makes the snapshot that connect() then opens, and says how large it is; each run makes a new one."""
+    for _ in range(2):
+        state = cast("State[Any]", cast(Any, publish)(return_state=True))
+        assert ("COMPLETED", "Completed") == (state.type.value, state.name)
+        assert str(state.message).startswith("published klines.duckdb as of ")
+        [made] = snapshots(minutes)
+    exchange.freeze(NOON + 65_000)
+    with klines.connect(database=minutes):
+        assert [made] == snapshots(minutes)
+
+
+@pytest.mark.usefixtures("prefect_server", "in_settings")
+def test_nothing_to_publish(database: Path) -> None:
+    """Without a database the run fails with the path that was looked for."""
+    state = cast("State[Any]", cast(Any, publish)(return_state=True))
+    assert ("FAILED", "Failed") == (state.type.value, state.name)
+    assert f"there is no database at {database}" in str(state.message)

@@ -1,0 +1,122 @@
+"""The views for SQL and BI tools: what klines.read derives, in any session time zone."""
+
+from __future__ import annotations
+
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+import klines
+from klines.storage.database import MIGRATIONS, opened
+from tests.drive import audit_once, backfill_once, collect_once, ms, query
+from tests.exchange import StandIn
+
+ZONES = ("UTC", "America/New_York", "Asia/Kolkata")
+VALUES = "symbol, epoch_ms(open_time), open, high, low, close, epoch_ms(close_time), trades, source"
+
+
+def asked(database: Path, zone: str, sql: str) -> list[tuple[Any, ...]]:
+    """The answer in a session in that zone."""
+    with duckdb.connect(str(database), read_only=True) as connection:
+        connection.execute(f"SET TimeZone = '{zone}'")
+        return connection.execute(sql).fetchall()
+
+
+@pytest.mark.parametrize(("view", "interval"), [("klines_1h", "1h"), ("klines_1d", "1d")])
+def test_longer_klines_are_those_of_read(exchange: StandIn, database: Path, view: str, interval: str) -> None:
+    """Stored ones, and else whole ones of the longest interval: over a listing, an explained outage, a hole that is
+    ours, and a stretch that is stored; the same in every zone."""
+    exchange.list("NEWUSDT", since_ms=ms("2025-12-30T18:20"))
+    exchange.hole(ms("2025-12-31T03:10"), ms("2025-12-31T05:10"))
+    collect_once(exchange, database, ["BTCUSDT", "NEWUSDT"], since=date(2025, 12, 30))
+    audit_once(exchange, database)
+    backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01", "2026-01-02", interval=interval, source="rest")
+    query(database, "DELETE FROM klines WHERE interval = '1m' AND open_time = '2025-12-30 20:05'")
+    found = klines.read(["BTCUSDT", "NEWUSDT"], interval=interval, database=database)
+    times = found.select("symbol", found["open_time"].dt.epoch("ms"), "open", "high", "low", "close")
+    expected = [
+        (*values, close_ms, *rest)
+        for values, close_ms, rest in zip(
+            times.rows(), found["close_time"].dt.epoch("ms"), found.select("trades", "source").rows(), strict=True
+        )
+    ]
+    assert {"1m", "rest"} == {row[-1] for row in expected}
+    for zone in ZONES:
+        assert expected == asked(database, zone, f"SELECT {VALUES} FROM {view} ORDER BY symbol, open_time")
+
+
+def test_latest(exchange: StandIn, database: Path) -> None:
+    """The newest kline of every series."""
+    collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    collect_once(exchange, database, ["BTCUSDT"], interval="1h", lookback=timedelta(hours=3))
+    sql = "SELECT symbol, interval, strftime(open_time, '%d %H:%M') FROM latest ORDER BY ALL"
+    for zone in ZONES:
+        assert [
+            ("BTCUSDT", "1h", "02 11:00"),
+            ("BTCUSDT", "1m", "02 11:59"),
+            ("ETHUSDT", "1m", "02 11:59"),
+        ] == asked(database, zone, sql)
+
+
+@pytest.mark.parametrize(
+    ("interval", "newest", "state"),
+    [
+        ("1M", "date_trunc('month', utc_now()) - INTERVAL 1 MONTH", "fresh"),
+        ("1d", "date_trunc('day', utc_now()) - INTERVAL 1 DAY", "fresh"),
+        ("1m", "date_trunc('minute', utc_now()) - INTERVAL 2 MINUTE", "late"),
+        ("1m", "date_trunc('minute', utc_now()) - INTERVAL 7 MINUTE", "stale"),
+    ],
+)
+def test_freshness(exchange: StandIn, database: Path, interval: str, newest: str, state: str) -> None:
+    """Whether the kline after the newest has closed, by this machine's clock, in every zone: for under five minutes it
+    is late, then stale."""
+    collect_once(exchange, database, ["BTCUSDT"], lookback=timedelta(minutes=1))
+    query(database, f"UPDATE klines SET interval = '{interval}', open_time = {newest}")
+    for zone in ZONES:
+        [(lacking, said)] = asked(database, zone, "SELECT lacking, state FROM freshness")
+        assert (state, state == "fresh") == (said, lacking == 0)
+
+
+def test_a_delisted_symbol_is_not_stale(exchange: StandIn, database: Path) -> None:
+    """Where the ledger says that trading has ended, nothing is late."""
+    collect_once(exchange, database, ["BTCUSDT"])
+    query(
+        database,
+        """INSERT INTO gaps SELECT market, symbol, interval, max(open_time) + INTERVAL 1 MINUTE, '9999-12-31',
+                  'delisted', now()::TIMESTAMP, NULL, 1, NULL FROM klines GROUP BY ALL""",
+    )
+    assert [("not trading",)] == asked(database, "UTC", "SELECT state FROM freshness")
+
+
+@pytest.mark.parametrize("interval", ["1s", "1h", "1d", "3d", "1w", "1M"])
+def test_every_interval_has_its_freshness(exchange: StandIn, database: Path, interval: str) -> None:
+    """The first slot that lacks is the one after the newest kline's, on the interval's own grid."""
+    lookback = timedelta(seconds=30) if interval == "1s" else timedelta(days=70)
+    collect_once(exchange, database, ["BTCUSDT"], interval=interval, lookback=lookback)
+    [(close_ms, lacks_ms)] = query(
+        database, "SELECT max(epoch_ms(close_time)), any_value(epoch_ms(lacks_from)) FROM klines, freshness"
+    )
+    assert close_ms + 1 == lacks_ms
+
+
+def test_the_certificate_is_the_same_in_every_zone(exchange: StandIn, database: Path) -> None:
+    """Counts and hash do not depend on the session's zone."""
+    collect_once(exchange, database, ["BTCUSDT"], lookback=timedelta(days=2))
+    audit_once(exchange, database)
+    answers = [asked(database, zone, "FROM certificate") for zone in ZONES]
+    assert 1 == len(answers[0])
+    assert [answers[0]] * 3 == answers
+
+
+def test_a_database_of_the_version_before_gets_them(database: Path) -> None:
+    """The next run of this version adds the views to a file that has none."""
+    before = next(number for number, step in enumerate(MIGRATIONS) if "VIEW freshness" in step)
+    for step in (*MIGRATIONS[:before], f"CREATE TABLE schema_version AS SELECT {before} AS version"):
+        query(database, step)
+    with opened(database, time.monotonic() + 5) as connection:
+        assert [] == connection.execute("FROM latest").fetchall()
+        assert [] == connection.execute("FROM klines_1h").fetchall()
