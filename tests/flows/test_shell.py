@@ -96,13 +96,21 @@ def test_times_are_utc() -> None:
 
 
 def test_json(exchange: StandIn, database: Path, tmp_path: Path) -> None:
-    """With --json an audit prints one JSON object: state, message, and the certificate with its hashes."""
+    """With --json an audit prints one JSON object: state, message, and the certificate with its hashes. Its temporary
+    server has a home of ours, and neither a profile of the user's nor a proxy that refuses everything keeps it."""
     collect_once(exchange, database, ["BTCUSDT"])
+    (tmp_path / ".prefect").mkdir()
+    profiles = tmp_path / ".prefect" / "profiles.toml"
+    profiles.write_text('active = "work"\n[profiles.work]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n')
+    proxies = dict.fromkeys(("HTTP_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
     environment = os.environ | {
         "KLINES_SPOT_URL": exchange.url,
         "KLINES_ARCHIVE_URL": exchange.url,
         "KLINES_DATABASE": str(database),
         "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_PROFILES_PATH": str(profiles),
+        "HOME": str(tmp_path),
+        **proxies,
     }
     done = subprocess.run(
         [sys.executable, "-m", "flows.audit", "--json"], cwd=CHECKOUT, env=environment, capture_output=True, text=True
@@ -112,6 +120,30 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path) -> None:
     [row] = told["certificate"]
     assert ("BTCUSDT", 30, 30, 100.0) == tuple(row[k] for k in ("symbol", "expected", "stored", "percent_complete"))
     assert 32 == len(row["hash"])
+    assert (tmp_path / "prefect" / "prefect.db").exists()
+    assert [profiles] == list((tmp_path / ".prefect").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "no Prefect server answers at http://127.0.0.1:9/api, which"),
+        ({"PREFECT_API_URL": "nonsense"}, "no Prefect server answers at nonsense, which PREFECT_API_URL names"),
+        ({"PREFECT_HOME": "/proc/nowhere"}, "/proc/nowhere, for Prefect's things, can't be used"),
+        ({"PREFECT_HOME": "{damaged}"}, "can't be used (prefect.db: file is not a database); set PREFECT_HOME"),
+    ],
+)
+def test_a_server_that_can_not_be_had(variables: dict[str, str], said: str, database: Path, tmp_path: Path) -> None:
+    """Where the server that is named does not answer, and where a temporary one can't keep its things, there is one
+    line, and status 1."""
+    (tmp_path / "prefect.db").write_text("no database at all" * 100)
+    given = {name: value.format(damaged=tmp_path) for name, value in variables.items()}
+    environment = os.environ | {"KLINES_DATABASE": str(database), "PREFECT_API_URL": "", **given}
+    command = [sys.executable, "-m", "klines.cli", "collect"]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60)
+    assert (1, "") == (done.returncode, done.stdout)
+    assert said in done.stderr
+    assert 1 == done.stderr.count("\n")
 
 
 @pytest.mark.parametrize(
