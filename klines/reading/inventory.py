@@ -19,7 +19,7 @@ from klines.window import Window
 _GAPS = """
     SELECT * FROM gaps
     WHERE market = $market AND interval = $interval
-      AND ($symbols = '' OR symbol IN (SELECT unnest(string_split($symbols, ' '))))
+      AND ($symbols = '' OR is_among(symbol, $symbols))
       AND start_time < epoch_ms($end::BIGINT) AND end_time > epoch_ms($start::BIGINT)
     ORDER BY ALL
 """

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from klines.columns import COLUMNS
 from klines.errors import BadParameter
 from klines.interval import DAY, HOUR, INTERVALS, MINUTE, MONDAY, SECOND, Interval
 from klines.market import MARKETS
 from klines.symbol import check_symbols
-from klines.tables.klines import COLUMNS
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
