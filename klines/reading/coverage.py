@@ -108,9 +108,9 @@ def coverage(
     names = None if symbols is None else symbols_named(symbols)
     if not 0 < wanted.length_ms <= DAY:
         raise BadParameter(f"interval: days are counted in klines of up to 1d, not of {interval}")
-    market_named(market)
+    where = market_named(market)
     with reading(database) as connection:
-        days = answer(connection, _COVERAGE, market, interval, names, wanted.floor(asked.start_ms), asked.end_ms)
+        days = answer(connection, _COVERAGE, where, wanted, names, wanted.floor(asked.start_ms), asked.end_ms)
         if names and days["symbol"].n_unique() < len(names):
-            check_known(connection, market, names)
+            check_known(connection, where, names)
     return days

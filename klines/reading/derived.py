@@ -15,6 +15,7 @@ import polars as pl
 
 from klines.columns import OF_PARTS
 from klines.interval import Interval
+from klines.market import Market
 from klines.storage.access import fetch_frame
 from klines.window import Window
 
@@ -49,7 +50,7 @@ _DERIVED = f"""
 class Asked:
     """Whose klines, those that open in `window`, and which columns of the table, without market and interval."""
 
-    market: str
+    market: Market
     symbols: Sequence[str]
     window: Window
     columns: Sequence[str]
@@ -59,7 +60,7 @@ def stored(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interv
     """The stored klines, in no order."""
     bounds = {"start": asked.window.start_ms, "end": asked.window.end_ms}
     sql = f"SELECT {', '.join(asked.columns)} {_STORED}".replace("AMONG", _in(asked.symbols))
-    return fetch_frame(connection, sql, {"market": asked.market, "part": interval.name, **bounds})
+    return fetch_frame(connection, sql, {"market": asked.market.name, "part": interval.name, **bounds})
 
 
 def derived(
@@ -77,7 +78,7 @@ def derived(
     sql = sql.replace("BEGIN", interval.sql_start("slot")).replace("FINISH", interval.sql_start("slot + 1"))
     start_ms, end_ms = interval.ceil(asked.window.start_ms), interval.ceil(asked.window.end_ms)
     bounds = {"start": start_ms, "end": end_ms, "now": now_ms}
-    found = fetch_frame(connection, sql, {"market": asked.market, "part": part.name, **bounds})
+    found = fetch_frame(connection, sql, {"market": asked.market.name, "part": part.name, **bounds})
     return found.filter(pl.col("symbol").is_in(asked.symbols))
 
 
@@ -89,7 +90,7 @@ def _among(connection: duckdb.DuckDBPyConnection, asked: Asked) -> str:
     if len(asked.symbols) < _MANY:
         return _in(asked.symbols)
     sql = f"SELECT count(DISTINCT symbol) FROM symbols WHERE market = ? AND {span}"
-    [(known,)] = connection.execute(sql, [asked.market]).fetchall()
+    [(known,)] = connection.execute(sql, [asked.market.name]).fetchall()
     return span if known < 2 * len(asked.symbols) else _in(asked.symbols)
 
 

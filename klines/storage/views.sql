@@ -54,12 +54,12 @@ WITH kline AS NOT MATERIALIZED (
 ), series AS (
     SELECT *, epoch_ms(epoch_ms(to_time) // slot_length(interval) * slot_length(interval)) AS finish FROM begun
 ), days AS (
-    SELECT market, symbol, interval, day, greatest(first, day, from_time) AS since,
-           least(day + INTERVAL 1 DAY, finish) AS until
-    FROM (SELECT *, unnest(range(date_trunc('day', greatest(first, from_time)), finish, INTERVAL 1 DAY)) AS day
+    SELECT market, symbol, interval, midnight, midnight::DATE AS day, greatest(first, midnight, from_time) AS since,
+           least(midnight + INTERVAL 1 DAY, finish) AS until
+    FROM (SELECT *, unnest(range(date_trunc('day', greatest(first, from_time)), finish, INTERVAL 1 DAY)) AS midnight
           FROM series)
 ), stored AS (
-    SELECT market, symbol, interval, date_trunc('day', open_time) AS day, count(*) AS stored
+    SELECT market, symbol, interval, open_time::DATE AS day, count(*) AS stored -- half the time of date_trunc
     FROM kline WHERE open_time >= from_time AND open_time < to_time GROUP BY ALL
 ), gap AS (
     SELECT * FROM gaps WHERE is_explained(reason) AND start_time < to_time AND end_time > from_time
@@ -68,8 +68,8 @@ WITH kline AS NOT MATERIALIZED (
            sum(slots) FILTER (reason IN ('not_listed', 'delisted')) AS not_trading
     FROM slots_within('days', 'gap') GROUP BY ALL
 )
-SELECT market, symbol, interval, day::DATE AS day,
-       greatest(0, slots_between(interval, day, until) - slots_between(interval, day, since))::BIGINT AS expected,
+SELECT market, symbol, interval, day,
+       greatest(0, slots_between(interval, midnight, until) - slots_between(interval, midnight, since))::BIGINT AS expected,
        coalesce(stored, 0) AS stored, coalesce(explained, 0)::BIGINT AS explained,
        coalesce(not_trading, 0)::BIGINT AS not_trading,
        greatest(0, expected - coalesce(stored, 0) - coalesce(explained, 0))::BIGINT AS unexplained
