@@ -56,9 +56,9 @@ EXTRAS_dev := collect,explore,dev
 	$(PY) $(SUPPORTED) || { $(SAY) "the Python in .venv is none that klines supports (3.11 to 3.14), or has gone:" \
 	  "remove the folder .venv, and run make again"; exit 1; }
 	echo "installing the packages for make $* into .venv (a minute or two, once)"
-	$(PY) -m pip install -q --disable-pip-version-check --retries 2 -e '.[$(EXTRAS_$*)]' -c constraints.txt \
+	PIP_RETRIES=2 $(PY) -m pip install -q --disable-pip-version-check -e '.[$(EXTRAS_$*)]' -c constraints.txt \
 	  > .venv/pip.log 2>&1 || { $(SAY) "pip could not install the packages: is there a network?" \
-	  "It said: $$(grep -i error .venv/pip.log | tail -n 1) (all of it: .venv/pip.log)"; exit 1; }
+	  "It said: $$(grep -o 'ERROR: .*' .venv/pip.log | tail -n 1) (all of it: .venv/pip.log)"; exit 1; }
 	touch .venv/run.stamp $@
 
 .venv/bin/pip:
