@@ -47,7 +47,7 @@ def mend(database: Path) -> None:
     Does nothing while a living process has the file open, or where this one may not write it.
     """
     journal = journal_of(database)
-    if not journal.exists():
+    if not journal.is_file():
         return
     if not database.exists():  # it was moved away, and the journal says nothing of the next one
         journal.unlink()

@@ -213,12 +213,12 @@ def test_an_empty_database(database: Path) -> None:
 WRITER = """
 import itertools, sys, time
 from pathlib import Path
-from klines.database import opened
+from klines.storage.database import opened
 from klines.interval import INTERVALS
 from klines.market import MARKETS
-from klines.plan import Want
+from klines.want import Want
 from klines.rows import Row
-from klines.store import store
+from klines.storage.store import store
 from klines.window import Window
 path, now_ms, old_ms = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
