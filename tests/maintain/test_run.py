@@ -347,7 +347,7 @@ def test_one_at_a_time(filled: Path) -> None:
 CHILD = """
 import signal, sys
 from pathlib import Path
-from klines.maintain import Maintenance
+from klines.maintain.run import Maintenance
 signal.signal(signal.SIGINT, signal.default_int_handler)  # who is started in the background ignores it
 print("ready", flush=True)
 with Maintenance(Path(sys.argv[1]), int(sys.argv[2])) as run:
