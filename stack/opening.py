@@ -6,9 +6,9 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from klines.door import Names, authority, origin
+from klines.door import LOOPBACK, Names, authority, origin
 from klines.errors import BadParameter
 
 HOST = "127.0.0.1"
@@ -74,12 +74,13 @@ def names(host: str, auth: str, urls: Iterable[str]) -> Names:
     """By which names a server at `host` may be asked: those of loopback and, once there is a password, what the user
     says that it is called, in the host and in these URLs.
     """
+    ours = LOOPBACK | ({host} if is_loopback(host) else set())
     if weak(auth):
-        return Names()
+        return Names(ours)
     origins = {found for url in urls if (found := _origin(url))}
     called = {name for name in (host.lower(), socket.gethostname().lower()) if name != "0.0.0.0" and authority(name)}
     return Names(
-        hosts=Names().hosts | {name for _, name, _ in origins} | (set() if is_loopback(host) else called),
+        hosts=ours | {name for _, name, _ in origins} | (set() if is_loopback(host) else called),
         origins=frozenset(found for found in origins if not is_loopback(found[1])),
         any_address=not is_loopback(host),
         advice="PREFECT_SERVER_UI_API_URL=http://NAME:4200/api says that it has this name, too",
@@ -87,5 +88,13 @@ def names(host: str, auth: str, urls: Iterable[str]) -> Names:
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:
-    parts = urlsplit(url)
+    parts = split(url)
     return origin(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+
+
+def split(url: str) -> SplitResult:
+    """The parts of PREFECT_SERVER_UI_API_URL; raises BadParameter."""
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise BadParameter(f"PREFECT_SERVER_UI_API_URL: {url!r} is no address: {error}") from None

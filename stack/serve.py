@@ -13,14 +13,13 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import uvicorn
 
 from klines.door import Door
 from klines.errors import BadParameter
 from stack.home import HOME, make_private
-from stack.opening import check_password, names
+from stack.opening import check_password, names, split
 
 if TYPE_CHECKING:
     from prefect.settings import Settings
@@ -35,7 +34,6 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.update({name: os.environ.get(name) or value for name, value in HOME.items()})
     os.umask(0o077)
-    make_private(Path(os.environ["PREFECT_HOME"]))
     if options.temporary:  # as Prefect starts the server of a run that has none
         os.environ.update({"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_SERVER_UI_ENABLED": "0"})
     from prefect.settings import get_current_settings  # Prefect reads its settings while it is imported
@@ -44,20 +42,23 @@ def main() -> int:
     host, port = options.host or settings.server.api.host, options.port or settings.server.api.port
     try:
         check_password(host, _password(settings))
+        make_private(Path(os.environ["PREFECT_HOME"]))
+        serve(settings, host, port)
     except BadParameter as error:
         print(f"klines: {error}", file=sys.stderr)
         return 2
-    serve(settings, host, port)
     return 0
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve until a signal ends it, as `prefect server start` does; raises SystemExit when the port is taken."""
+    """Serve until a signal ends it, as `prefect server start` does; raises SystemExit when the port is taken, and
+    BadParameter for an address of the API that is none.
+    """
     from prefect.server.api.server import create_app
     from prefect.settings import PREFECT_UI_API_URL, temporary_settings
 
     api = settings.server.ui.api_url or ""
-    path = urlsplit(api).path or "/api"
+    path = split(api).path or "/api"
     with temporary_settings({PREFECT_UI_API_URL: path}):
         app = create_app(final=True)
         door = Door(app, names(host, _password(settings), [api]), settings.server.api.base_path or "/api")
