@@ -51,12 +51,21 @@ def fetch_frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Map
     """The answer of a query. Its parameters are written out: with those of a relation it takes 30 times as long (DuckDB
     1.5.5), and what `execute` gives is copied once more (2.0).
     """
-    return cast(pl.DataFrame, pl.from_arrow(connection.sql(written_out(sql, parameters)).to_arrow_table()))
+    return frame_of(connection, written_out(sql, parameters))
+
+
+def frame_of(connection: duckdb.DuckDBPyConnection, statement: str) -> pl.DataFrame:
+    """The answer of a statement without parameters."""
+    return cast(pl.DataFrame, pl.from_arrow(connection.sql(statement).to_arrow_table()))
+
+
+_PARAMETER = re.compile(r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | \$([a-z]+)""", re.VERBOSE)
+"""A parameter, but for what looks like one in a literal, a quoted name or a comment."""
 
 
 def written_out(sql: str, parameters: Mapping[str, str | int]) -> str:
-    """The statement with the values of its $parameters."""
-    return re.sub(r"\$([a-z]+)", lambda name: _literal(parameters[name[1]]), sql)
+    """The statement with the values of its $parameters, in one pass: a value stays as it is, whatever it holds."""
+    return _PARAMETER.sub(lambda found: _literal(parameters[found[1]]) if found[1] else found[0], sql)
 
 
 def _literal(value: str | int) -> str:
