@@ -1,7 +1,7 @@
 """Prefect's own message broker, in memory; it keeps events of task runs and heartbeats out of the database.
 
-They are most of what Prefect would write, 12 kB each, and nobody reads them there. What acts on them (the recorder of task
-runs, automations, whoever listens) gets them from the broker before. prefect.toml names this module.
+They are most of what Prefect would write, 12 kB each, and nobody reads them there. What acts on them (the recorder of
+task runs, automations, whoever listens) gets them from the broker before. prefect.toml names this module.
 """
 
 from __future__ import annotations

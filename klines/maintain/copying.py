@@ -1,7 +1,7 @@
 """Klines from the database in use, `live`, into the new one, `beside`: month by month in order, then what came since.
 
-Months that are in order already are sorted, too. Without that, each of DuckDB's threads leaves half-full row groups, which
-it merges later, when somebody waits for the file.
+Months that are in order already are sorted, too. Without that, each of DuckDB's threads leaves half-full row groups,
+which it merges later, when somebody waits for the file.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A rollback journal for DuckDB's checkpoints: the blocks that one may write over, kept until it is done.
 
-A checkpoint puts new metadata into free places of blocks that are in use. A block has one checksum, so a process that is
-killed in the middle of such a write leaves a file that does not open (DuckDB 1.5.5; tests/storage/test_journal.py makes
-one). Whoever opens the file next puts the old blocks back. The file is then as it was before the checkpoint, and
-DuckDB's log has what was written since.
+A checkpoint puts new metadata into free places of blocks that are in use. A block has one checksum, so a process that
+is killed in the middle of such a write leaves a file that does not open (DuckDB 1.5.5; tests/storage/test_journal.py
+makes one). Whoever opens the file next puts the old blocks back. The file is then as it was before the checkpoint,
+and DuckDB's log has what was written since.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def journal_of(database: Path) -> Path:
 
 
 def close(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
-    """Bring the log into the database, so that a kill loses nothing, and close `connection`, which has it open to write.
+    """Bring the log into the database, so that a kill loses nothing; then close `connection`, which writes it.
 
     Raises OSError or duckdb.Error, as on a full disk: the log then stays, and the next writer brings it in.
     """

@@ -1,7 +1,7 @@
 """Klines into the table `klines`: never more than one a slot, equal ones untouched, changed ones noted.
 
-Many rows of a symbol where nothing is stored yet are inserted, in Arrow batches of one row group, which DuckDB compresses
-on all cores. All others are merged.
+Many rows of a symbol where nothing is stored yet are inserted, in Arrow batches of one row group, which DuckDB
+compresses on all cores. All others are merged.
 """
 
 from __future__ import annotations
