@@ -104,13 +104,15 @@ def coverage(
     Of [start, end), as far as it is over, and of `symbols`, or all; a symbol begins with the first that is known of it.
     For stored intervals up to 1d. Raises as `read` does.
     """
-    wanted, asked = interval_named(interval), asked_window(start, end, int(time.time() * 1000))
+    now_ms = int(time.time() * 1000)
+    wanted, asked = interval_named(interval), asked_window(start, end, now_ms)
     names = None if symbols is None else symbols_named(symbols)
     if not 0 < wanted.length_ms <= DAY:
         raise BadParameter(f"interval: days are counted in klines of up to 1d, not of {interval}")
     where = market_named(market)
     with reading(database) as connection:
-        days = answer(connection, _COVERAGE, where, wanted, names, wanted.floor(asked.start_ms), asked.end_ms)
+        bounds = wanted.floor(asked.start_ms), min(asked.end_ms, now_ms)
+        days = answer(connection, _COVERAGE, where, wanted, names, *bounds)
         if names and days["symbol"].n_unique() < len(names):
             check_known(connection, where, names)
     return days

@@ -7,8 +7,6 @@ Python list, which costs 0.1 s for 600 symbols.
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +15,12 @@ from typing import TypeVar
 import duckdb
 
 from klines import settings
-from klines.errors import BadDatabase, BadParameter, DatabaseBusy, NotStored
+from klines.errors import DatabaseBusy
 from klines.settings import Settings
+from klines.storage.duckdb_errors import named_errors
 from klines.storage.journal import close, mend
 from klines.storage.migrations import lend_views, migrate
+from klines.storage.places import check_not_lost, check_place, note
 from klines.storage.turn import first, give_way
 
 MEMORY = "1500MB"
@@ -31,8 +31,6 @@ _TO_WRITE = f"""
     SET checkpoint_threshold = '1TB';           -- klines.storage.journal makes the checkpoint, at the end
     PRAGMA disable_checkpoint_on_shutdown;
 """
-_MAGIC = b"DUCK"
-_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
 _Opened = TypeVar("_Opened")
 
@@ -42,16 +40,19 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     """The database for writing, created and migrated if need be, closed at the end; times are UTC.
 
     While another process holds the file this waits, until `deadline_s` of time.monotonic().
-    Raises DatabaseBusy, BadDatabase, BadParameter.
+    Raises DatabaseBusy, BadDatabase, BadParameter, NoRoom; so does what is executed, where the file is the cause.
     """
     check_place(path)
+    check_not_lost(path)
     with first(path):
         connection = _when_free(lambda: duckdb.connect(str(path)), path, deadline_s)
     try:
-        connection.execute(_TO_WRITE)
-        migrate(connection, path)
-        yield connection
-        close(connection, path)
+        with named_errors(path):
+            connection.execute(_TO_WRITE)
+            migrate(connection, path)
+            note(path)
+            yield connection
+            close(connection, path)
     finally:
         connection.close()
 
@@ -69,8 +70,9 @@ def read_only(path: Path, deadline_s: float) -> duckdb.DuckDBPyConnection:
     """A database that is not, or only now and then, written; times are UTC. Raises as `opened_to_read`."""
     connection = _when_free(lambda: duckdb.connect(str(path), read_only=True), path, deadline_s)
     try:
-        connection.execute("SET TimeZone = 'UTC'")
-        lend_views(connection, path)
+        with named_errors(path):
+            connection.execute("SET TimeZone = 'UTC'")
+            lend_views(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -87,7 +89,8 @@ def attached(connection: duckdb.DuckDBPyConnection, path: Path, deadline_s: floa
     give_way(path, deadline_s)
     _when_free(lambda: connection.execute(attach), path, deadline_s)
     try:
-        yield
+        with named_errors(path):
+            yield
     except BaseException:
         with contextlib.suppress(duckdb.Error):  # a full disk may have ended more than the transaction
             connection.execute(f"DETACH {name}")
@@ -116,72 +119,16 @@ def settings_to_write() -> Settings:
     return found
 
 
-def check_place(path: Path) -> None:
-    """Raises BadParameter or BadDatabase where no database can be at `path`; makes and locks nothing."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise BadParameter(f"KLINES_DATABASE: the folder {folder} does not exist; create it, or name another file")
-    if path.is_dir():
-        raise BadParameter(f"KLINES_DATABASE: {path} is a folder; name a file")
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise BadParameter(f"KLINES_DATABASE: {path} is not writable for this user")
-    if path.exists() and path.stat().st_size and _MAGIC not in _head(path):
-        raise BadDatabase(f"KLINES_DATABASE: {path} is no DuckDB database; name one, or a file that does not exist yet")
-
-
-def check_readable(path: Path) -> None:
-    """Raises NotStored where there is no database at `path`, BadParameter where it can't be read.
-
-    The file itself is not opened: closing it again would give up the lock of a connection that this process has to it.
-    """
-    if not path.exists():
-        raise NotStored(f"there is no database at {path}; `make run` makes it, KLINES_DATABASE says where")
-    if path.is_dir() or not os.access(path, os.R_OK):
-        raise BadParameter(f"{path} is {'a folder' if path.is_dir() else 'not readable for this user'}")
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
-
-
 def _when_free(open_it: Callable[[], _Opened], path: Path, deadline_s: float) -> _Opened:
     """What `open_it` returns, as soon as nobody else has the file at `path` open, or before `deadline_s`."""
     wait_s = _FIRST_WAIT_S
     while True:
         try:
             mend(path)
-            return open_it()
-        except duckdb.Error as error:
-            busy = _busy(error, path)
-            if busy is None:
-                raise _unusable(error, path) from error
+            with named_errors(path):
+                return open_it()
+        except DatabaseBusy:
             if time.monotonic() + wait_s >= deadline_s:
-                raise busy from error
+                raise
         time.sleep(wait_s)
         wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
-
-
-def _busy(error: duckdb.Error, path: Path) -> DatabaseBusy | None:
-    """The error as DatabaseBusy where it says that somebody has the file open."""
-    text = str(error)
-    if isinstance(error, duckdb.ConnectionException):
-        return DatabaseBusy(f"{path} is open in this process ({os.getpid()}) in another mode; close that connection")
-    if "Could not set lock" not in text and "being used by another process" not in text:
-        return None
-    holder = _HOLDER.search(text)
-    who = f"{Path(holder['program']).name}, pid {holder['pid']}," if holder else "another process"
-    return DatabaseBusy(f"{who} has {path} open; nothing is lost: close it there, the next run catches up")
-
-
-def _unusable(error: duckdb.Error, path: Path) -> BadDatabase | BadParameter | duckdb.Error:
-    text = str(error)
-    if "version number" in text:
-        return BadDatabase(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade klines' packages")
-    if "in-memory database" in text:  # what DuckDB makes of the name of a CSV file
-        return BadDatabase(f"{path} is no DuckDB database")
-    if any(sign in text for sign in ("not a valid DuckDB database", "Serialization Error", "Corrupt database")):
-        return BadDatabase(f"KLINES_DATABASE: {path} is damaged: {text.splitlines()[0]}")
-    if isinstance(error, duckdb.IOException):
-        return BadParameter(f"KLINES_DATABASE: {path} can't be opened: {text.splitlines()[0]}")
-    return error

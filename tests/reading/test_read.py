@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -107,6 +107,17 @@ def test_the_future_is_not_filled(minutes: Path) -> None:
     ]
     with pytest.raises(NotStored, match="nothing is stored of ETHUSDT 1m"):
         klines.read("ETHUSDT", "2100-01-01", "2100-01-02", fill="previous", database=minutes)
+
+
+@pytest.mark.parametrize("end", ["9999-12-31", "2100-01-01T12:00"])
+def test_what_is_to_come_lacks_nothing(minutes: Path, end: str) -> None:
+    """Coverage ends now, however far its end: of days to come nothing is expected, and none has a row."""
+    found = klines.coverage("BTCUSDT", "2026-01-02", end, database=minutes)
+    now = datetime.now(UTC)
+    assert found["day"].max() == now.date()
+    assert 1440 == found["expected"][-2]
+    assert found["expected"][-1] <= now.hour * 60 + now.minute
+    assert klines.coverage("BTCUSDT", "2100-01-01", end, database=minutes).is_empty()
 
 
 def test_an_unknown_symbol_is_met_with_the_nearest_names(minutes: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_step_that_fails_leaves_the_old_schema(database: Path) -> None:
     """Steps run in one transaction: when one fails, nothing of it is in the file; the next try starts anew."""
     with duckdb.connect(str(database)) as connection:
         connection.execute("CREATE TABLE bans (a INTEGER)")
-    with pytest.raises(duckdb.CatalogException):
+    with pytest.raises(BadDatabase, match='"bans" already exists'):
         brought_up(database)
     assert [("bans",)] == query(database, "SELECT table_name FROM duckdb_tables()")
     query(database, "DROP TABLE bans")

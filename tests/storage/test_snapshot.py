@@ -89,10 +89,10 @@ def test_live_holds_the_file_until_it_is_closed(exchange: StandIn, minutes: Path
         klines.read("BTCUSDT", database=minutes)
         klines.connect(max_age=NOW, database=minutes).close()
         code = (
-            "import pathlib, sys; from klines.storage.database import opened; opened(pathlib.Path(sys.argv[1]), 0)."
-            "__enter__()"
+            "import pathlib; from klines.storage.database import opened; "
+            f"opened(pathlib.Path({str(minutes)!r}), 0).__enter__()"
         )
-        done = subprocess.run([sys.executable, "-c", code, str(minutes)], cwd=CHECKOUT, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
         assert "DatabaseBusy" in done.stderr
         assert [(60,)] == live.sql(COUNT).fetchall()
     later(exchange, minutes)
