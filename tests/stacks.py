@@ -19,13 +19,14 @@ from urllib.request import Request, urlopen
 
 import yaml
 
-from klines.settings import CHECKOUT
+from tests import CHECKOUT
 
-LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines of (\d+) symbols in [\d.]+ s")
+LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines? of (\d+) symbols? in [\d.]+ s")
 
 
 def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str]:
-    """The settings of a stack in a folder, in another time zone, against the stand-in at an address."""
+    """The settings of a stack in a folder, in another time zone, against the stand-in at an address, behind a proxy
+    that lets nothing through."""
     return (
         os.environ
         | {f"KLINES_{name}_URL": url for name in ("SPOT", "USDM", "COINM", "ARCHIVE")}
@@ -37,6 +38,7 @@ def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str
             "PREFECT_API_URL": "",
             "TZ": "Asia/Tokyo",
         }
+        | dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"), "http://127.0.0.1:9")
     )
 
 

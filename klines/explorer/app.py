@@ -13,8 +13,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from klines.clock import time_ms
-from klines.door import Door
 from klines.errors import BadParameter, DatabaseBusy, KlinesError
+from klines.explorer.door import Door
 from klines.explorer.pictures import Series, charted, covered, fresh_now, listed
 from klines.explorer.queue import Question, Queue, Queued
 from klines.explorer.source import Snapshot, Source

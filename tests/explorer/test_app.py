@@ -24,10 +24,9 @@ import pytest
 import klines
 from klines.explorer.pictures import MOST, step_of
 from klines.interval import DAY, HOUR, INTERVALS
-from klines.settings import CHECKOUT
 from klines.storage.database import opened
 from klines.window import Window
-from tests import chromium
+from tests import CHECKOUT, chromium
 from tests.chromium import SCREENSHOTS
 from tests.drive import audit_once, collect_once
 from tests.exchange import StandIn

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from klines.settings import CHECKOUT
+from tests import CHECKOUT
 from tests.drive import at, collect_once, published, query, stored
 from tests.exchange import StandIn
 

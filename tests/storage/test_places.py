@@ -16,9 +16,9 @@ import pytest
 
 import klines
 from klines.errors import BadDatabase, BadParameter, KlinesError, NotStored
-from klines.settings import CHECKOUT
 from klines.storage.database import opened
 from klines.storage.places import note_of
+from tests import CHECKOUT
 from tests.drive import collect_once
 from tests.exchange import StandIn
 
