@@ -123,7 +123,7 @@ def prefect_server(folder: Path, settings: Mapping[str, str] | None = None, *, i
     ours = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": str(port)}
     environment = os.environ | ours | dict(settings or {})
     environment.pop("PREFECT_API_URL", None)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "stack.serve", "--host", "127.0.0.1", "--port", str(port)]
     with (
         (folder / "server.log").open("ab") as log,
         subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=log, stderr=log) as process,

@@ -268,8 +268,11 @@ def time_of(text: str) -> datetime:
 
 def ask(port: int, path: str, body: dict[str, Any]) -> Any:
     """The server's answer."""
-    data = json.dumps(body).encode()
-    with urlopen(Request(f"http://127.0.0.1:{port}/api{path}", data, {"Content-Type": "application/json"})) as answer:
+    api = f"http://127.0.0.1:{port}/api"
+    with urlopen(f"{api}/csrf-token?client=benchmarks") as answer:
+        token = json.loads(answer.read())["token"]
+    headers = {"Content-Type": "application/json", "Prefect-Csrf-Client": "benchmarks", "Prefect-Csrf-Token": token}
+    with urlopen(Request(api + path, json.dumps(body).encode(), headers)) as answer:
         return json.loads(answer.read())
 
 

@@ -29,7 +29,7 @@ def maintain() -> State[Any]:
         database = MaintainJob.of(settings_to_write()).database
         with Maintenance(database, machine_ms()) as run:
             prune(run)
-            survey(database.name, run)
+            survey(run)
             prove(run)
             months = run.plan()
             with Bar(len(months)) as bar:
@@ -37,7 +37,7 @@ def maintain() -> State[Any]:
                     bar(done, f"{done} of {counted(len(months), 'month')} in the new file")
                     cluster(month, run)
             if months:
-                swap(database.name, run)
+                swap(run)
             outcome = run.outcome()
     except KlinesError as error:
         outcome = fail(error)

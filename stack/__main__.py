@@ -30,11 +30,13 @@ from klines.storage.database import settings_to_write
 from klines.symbol import is_pattern
 from stack import CHECKOUT
 from stack.greeting import demo_shell, greeting
+from stack.home import keep_from_others, make_private, private
+from stack.opening import HOST, binding, reached_at
 
 if TYPE_CHECKING:
     from stack.server import Server
 
-HOST, PORT, DEMO_PORT = "127.0.0.1", 4200, 4210
+PORT, DEMO_PORT = 4200, 4210
 READY_S = 120
 """How long the server may take to come up; a first start on a slow machine migrates its database for half a minute."""
 TERM_S = 6
@@ -85,7 +87,7 @@ class Children:
         path = self.logs / f"{name}.log"
         if path.exists() and path.stat().st_size > LOG_BYTES:
             path.replace(path.with_suffix(".old.log"))
-        with path.open("ab") as log:
+        with open(path, "ab", opener=private) as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=CHECKOUT,
@@ -154,7 +156,7 @@ def command(pid: int) -> str:
 
 def is_ours(pid: int) -> bool:
     """Whether the process looks like one that a stack starts, and not like another that has its id by now."""
-    return any(word in command(pid) for word in ("-m prefect", "-m tests.exchange"))
+    return any(word in command(pid) for word in ("-m prefect", "-m stack.serve", "-m tests.exchange"))
 
 
 def kill_left_over(pid: int) -> None:
@@ -201,8 +203,8 @@ def held_home() -> Iterator[tuple[Path, TextIO]]:
     """
     home = Path(os.environ["PREFECT_HOME"])
     with writing(home, "set PREFECT_HOME=…"):
-        (home / "logs").mkdir(parents=True, exist_ok=True)
-        pids = (home / environment.PIDS).open("a+")
+        make_private(home)
+        pids = open(home / environment.PIDS, "a+", opener=private)  # noqa: SIM115 - closed below
     with pids:
         pids.seek(0)
         before = [int(pid) for pid in pids.read().split()]
@@ -236,9 +238,16 @@ def prepare(is_demo: bool) -> int:
         environment.complete()
     if os.environ.get("PREFECT_API_URL"):
         return 0
-    binding()
-    os.environ.update({"PREFECT_API_URL": f"http://{HOST}:{port}/api", "PREFECT_SERVER_API_PORT": given})
+    api = f"http://{reached_at(binding())}:{port}/api"
+    os.environ.update({"PREFECT_API_URL": api, "PREFECT_SERVER_API_PORT": given})
     return port
+
+
+def close_env() -> None:
+    """Take `.env` from all but its owner, and say so: it may hold a password."""
+    mode = keep_from_others(CHECKOUT / ".env")
+    if mode:
+        say(f"{CHECKOUT / '.env'} could be read by others ({mode:04o}): now only by you")
 
 
 def demo_settings(port: int) -> dict[str, str]:
@@ -247,23 +256,12 @@ def demo_settings(port: int) -> dict[str, str]:
     return {"KLINES_DATABASE": str(DEMO / "klines.duckdb"), **urls}
 
 
-def binding() -> str:
-    """The address that the server listens on; raises BadParameter for one that others reach without a password."""
-    host = os.environ.get("PREFECT_SERVER_API_HOST") or HOST
-    if host not in (HOST, "localhost", "::1") and not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        raise BadParameter(
-            f"PREFECT_SERVER_API_HOST: who reaches {host} could run any code as you; first set "
-            "PREFECT_SERVER_API_AUTH_STRING and PREFECT_API_AUTH_STRING to name:password"
-        )
-    return host
-
-
 def bring_up(children: Children, port: int, prefect_file: Path) -> Server:
     """Start the server and wait until it serves; deploy."""
     if port:
         check_port(port)
         say("starting Prefect (the first time takes up to a minute) …")
-        children.start("server", "prefect", "server", "start", "--host", binding(), "--port", str(port))
+        children.start("server", "stack.serve", "--host", binding(), "--port", str(port))
     try:
         from stack.server import Server  # Prefect reads its settings while it is imported
     except ValidationError as error:
@@ -334,6 +332,7 @@ def run(is_demo: bool, prefect_file: Path) -> None:
     """All of it, until the end is asked for: raises Stopped then, or CannotRun, or BadParameter."""
     port = prepare(is_demo)
     loaded = settings_to_write()
+    close_env()
     with contextlib.ExitStack() as until_the_end:
         home, pids = until_the_end.enter_context(held_home())
         children = Children(home / "logs", pids)

@@ -19,10 +19,10 @@ SCREENSHOTS = CHECKOUT / "screenshots"
 
 
 @contextmanager
-def launched() -> Iterator[Any]:
-    """The browser, and a folder for its screenshots."""
+def launched(*more: str) -> Iterator[Any]:
+    """The browser, with more options, and a folder for its screenshots."""
     SCREENSHOTS.mkdir(exist_ok=True)
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=_PROGRAM, args=_OPTIONS)
+        chromium = driver.chromium.launch(executable_path=_PROGRAM, args=[*_OPTIONS, *more])
         yield chromium
         chromium.close()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import yaml
@@ -81,11 +81,30 @@ def read_until(process: subprocess.Popen[str], wanted: Callable[[str], Any]) -> 
     raise AssertionError(f"it ended before that: {lines}")
 
 
+def wait_for_server(environment: dict[str, str]) -> None:
+    """Wait until the Prefect server answers: a minute where it makes its database first."""
+    until_s = time.monotonic() + 120
+    while True:
+        try:
+            ask(environment, "GET", "/health")
+            return
+        except URLError:
+            assert time.monotonic() < until_s, "no Prefect server answers"
+            time.sleep(0.2)
+
+
 def ask(environment: dict[str, str], method: str, path: str, body: Any = None) -> Any:
-    """A request to the stack's Prefect server, as the UI makes it; again while that says (503) that it is locked."""
-    url = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api{path}"
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data, {"Content-Type": "application/json"}, method=method)
+    """A request to the stack's Prefect server, as the UI makes it: with a token, where it may change something; again
+    while that says (503) that it is locked."""
+    api = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
+    headers = {"Content-Type": "application/json"}
+    if method != "GET":
+        token = _answer(Request(f"{api}/csrf-token?client=tests"))["token"]
+        headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "tests"}
+    return _answer(Request(api + path, None if body is None else json.dumps(body).encode(), headers, method=method))
+
+
+def _answer(request: Request) -> Any:
     until_s = time.monotonic() + 20
     while True:
         try:

@@ -35,7 +35,7 @@ def status_command(*, json: Json = False) -> int:
     """
     from klines.cli.screen import as_json, draw
     from klines.cli.server import news
-    from klines.status import status
+    from klines.reading.status import status
 
     complete()
     found, runs = status(), news(RUNS)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from klines.outcome import counted
-from klines.status import NAMED, Behind, Status
+from klines.reading.status import NAMED, Behind, Status
 
 Runs = Sequence[Mapping[str, Any]] | None
 """The last runs as Prefect describes them; None where no server answers."""

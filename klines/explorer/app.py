@@ -7,7 +7,6 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
@@ -15,67 +14,68 @@ from starlette.staticfiles import StaticFiles
 
 from klines.clock import time_ms
 from klines.errors import BadParameter, DatabaseBusy, KlinesError
+from klines.explorer.door import Door
 from klines.explorer.pictures import Series, charted, covered, fresh_now, listed
+from klines.explorer.queue import Question, Queue, Queued
 from klines.explorer.source import Snapshot, Source
 from klines.interval import DAY
+from klines.market import MARKETS
 from klines.window import Window, window
-
-HOSTS = ["127.0.0.1", "localhost"]
-"""A page from elsewhere that makes its own name lead here still asks by that name, and is refused."""
 
 
 def create(source: Source) -> Starlette:
-    """The application; Starlette runs the handlers in threads, as they wait for DuckDB."""
+    """The application; answers are made in threads, as they wait for DuckDB."""
+    queue = Queue()
     app = Starlette(
         routes=[
-            *(Route(f"/api/{name}", answer) for name, answer in ANSWERS.items()),
+            *(Route(f"/api/{name}", Queued(queue, answer), methods=["GET"]) for name, answer in ANSWERS.items()),
             Mount("/", StaticFiles(directory=Path(__file__).parent / "page", html=True)),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
+        middleware=[Middleware(Door)],
         exception_handlers={KlinesError: _refused, Exception: _refused},
     )
     app.state.source = source
     return app
 
 
-def answer_series(request: Request) -> JSONResponse:
+def answer_series(request: Request, question: Question) -> JSONResponse:
     """What there is: the symbols of each market and interval."""
     source: Source = request.app.state.source
-    snapshot = source.snapshot()
+    snapshot = source.snapshot(question)
     about = {"database": str(source.database), "until_ms": snapshot.until_ms}
     return JSONResponse(about | {"series": listed(snapshot.series)})
 
 
-def answer_freshness(request: Request) -> JSONResponse:
+def answer_freshness(request: Request, question: Question) -> JSONResponse:
     """`market`, `interval`: whose newest kline is in the file itself, just now."""
     source: Source = request.app.state.source
-    some = _series(request, source.snapshot())
-    with source.live() as connection:
+    some = _series(request, source.snapshot(question))
+    with question.reading(source.live()) as connection:
         found = fresh_now(connection, some, time.time_ns() // 1_000_000)
     return JSONResponse(found)
 
 
-def answer_coverage(request: Request) -> JSONResponse:
+def answer_coverage(request: Request, question: Question) -> JSONResponse:
     """`market`, `interval`, `start`, `end`: the counts of each day of all symbols, of whole days but for the last."""
     source: Source = request.app.state.source
-    snapshot = source.snapshot()
+    snapshot = source.snapshot(question)
     first = _series(request, snapshot)[0]
     asked = _window(request, 0, snapshot.until_ms)
     wanted = Window(asked.start_ms // DAY * DAY, asked.end_ms)
-    with snapshot.connection.cursor() as connection:
-        return JSONResponse(covered(connection, first.market, first.interval, wanted))
+    with question.reading(snapshot.connection.cursor()) as connection:
+        return JSONResponse(covered(connection, MARKETS[first.market], first.interval, wanted))
 
 
-def answer_klines(request: Request) -> JSONResponse:
+def answer_klines(request: Request, question: Question) -> JSONResponse:
     """`market`, `interval`, `symbol`, `start`, `end`: what there is of a symbol."""
     source: Source = request.app.state.source
-    snapshot = source.snapshot()
+    snapshot = source.snapshot(question)
     symbol = request.query_params.get("symbol")
     found = next((some for some in _series(request, snapshot) if some.symbol == symbol), None)
     if found is None:
         raise BadParameter(f"there is no {symbol} in the file; choose one of the list")
     wanted = _window(request, found.since_ms, found.interval.floor(snapshot.until_ms))
-    with snapshot.connection.cursor() as connection:
+    with question.reading(snapshot.connection.cursor()) as connection:
         return JSONResponse(charted(connection, found, wanted))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from klines.storage.access import fetch_frame, written_out
+from klines.storage.access import frame_of, written_out
 
 _ABOUT_PARAMETERS = re.compile(r"^-- \$.*\n", re.MULTILINE)
 
@@ -35,4 +35,4 @@ class Query:
 
     def rows(self, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
         """The answer."""
-        return fetch_frame(connection, self.shown, {})
+        return frame_of(connection, self.shown)

@@ -12,11 +12,17 @@ import duckdb
 
 import klines
 from klines.explorer.pictures import Series, all_series
+from klines.explorer.queue import Question
 from klines.interval import FRESH_MS
-from klines.storage.database import MEMORY
 
 MAX_AGE = timedelta(hours=1)
 """How old a snapshot may be."""
+MEMORY, MEMORY_LIVE = "700MB", "300MB"
+"""What DuckDB may take for the questions to a snapshot, and to the file itself; Python and the answers of a full queue
+have room beside it in 1.5 GB.
+"""
+LOOK_S = 0.2
+"""How often one who waits for a snapshot that is being made looks whether anybody still awaits him."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +44,23 @@ class Source:
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
 
-    def snapshot(self) -> Snapshot:
-        """The one that was opened within the hour, or a new one. Raises what `klines.connect` does."""
-        with self._lock:
+    def snapshot(self, question: Question) -> Snapshot:
+        """The one that was opened within the hour, or a new one. Raises what `klines.connect` does, and Gone."""
+        while not self._lock.acquire(timeout=LOOK_S):
+            question.check()
+        try:
             last = self._snapshot
             if last is None or time.monotonic() - last.opened_s > MAX_AGE.total_seconds():
                 self._snapshot = last = _opened(self.database)
             return last
+        finally:
+            self._lock.release()
 
     def live(self) -> duckdb.DuckDBPyConnection:
         """The file in use, which nobody can write until it is closed. Raises what `klines.connect` does."""
-        return klines.connect(live=True, database=self.database)
+        connection = klines.connect(live=True, database=self.database)
+        connection.execute(f"SET memory_limit = '{MEMORY_LIVE}'; SET enable_progress_bar = false")
+        return connection
 
 
 def _opened(database: Path) -> Snapshot:

@@ -14,7 +14,9 @@ import duckdb
 import polars as pl
 
 from klines import settings
-from klines.storage.database import check_readable, opened_to_read
+from klines.storage.database import opened_to_read
+from klines.storage.duckdb_errors import named_errors
+from klines.storage.places import check_readable
 
 Database = str | PathLike[str] | None
 """A file; None: that of KLINES_DATABASE."""
@@ -28,18 +30,19 @@ def place(database: Database) -> Path:
     Raises NotStored, naming the path, where there is none, BadParameter where it can't be read.
     """
     path = settings.load().database if database is None else Path(database).expanduser()
-    path = path.resolve()
     check_readable(path)
-    return path
+    return path.resolve()
 
 
 @contextlib.contextmanager
 def reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
     """The database, for reading: whoever wants to write waits until this ends. Raises DatabaseBusy and as `place`."""
-    connection = opened_to_read(place(database), time.monotonic() + WAIT_S)
+    path = place(database)
+    connection = opened_to_read(path, time.monotonic() + WAIT_S)
     try:
-        connection.execute("SET enable_progress_bar = false")
-        yield connection
+        with named_errors(path):
+            connection.execute("SET enable_progress_bar = false")
+            yield connection
     finally:
         connection.close()
 
@@ -48,12 +51,21 @@ def fetch_frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Map
     """The answer of a query. Its parameters are written out: with those of a relation it takes 30 times as long (DuckDB
     1.5.5), and what `execute` gives is copied once more (2.0).
     """
-    return cast(pl.DataFrame, pl.from_arrow(connection.sql(written_out(sql, parameters)).to_arrow_table()))
+    return frame_of(connection, written_out(sql, parameters))
+
+
+def frame_of(connection: duckdb.DuckDBPyConnection, statement: str) -> pl.DataFrame:
+    """The answer of a statement without parameters."""
+    return cast(pl.DataFrame, pl.from_arrow(connection.sql(statement).to_arrow_table()))
+
+
+_PARAMETER = re.compile(r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | \$([a-z]+)""", re.VERBOSE)
+"""A parameter, but for what looks like one in a literal, a quoted name or a comment."""
 
 
 def written_out(sql: str, parameters: Mapping[str, str | int]) -> str:
-    """The statement with the values of its $parameters."""
-    return re.sub(r"\$([a-z]+)", lambda name: _literal(parameters[name[1]]), sql)
+    """The statement with the values of its $parameters, in one pass: a value stays as it is, whatever it holds."""
+    return _PARAMETER.sub(lambda found: _literal(parameters[found[1]]) if found[1] else found[0], sql)
 
 
 def _literal(value: str | int) -> str:

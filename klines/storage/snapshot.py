@@ -1,8 +1,8 @@
 """Connections for SQL of one's own: to a snapshot, which keeps nobody out, or to the file in use.
 
-Snapshots lie in the folder `<database>.snapshots`, named by the time (UTC) of which they are, as 20261124T200500123: a
-name of its own each, as DuckDB takes a path that the process has open already for the same file. The newest is the one
-that is opened; those before are deleted when it is complete, and whoever has one open keeps it until he closes it.
+Snapshots lie in the folder `<database>.snapshots`. Each is named by the time (UTC) of its state, as 20261124T200500123:
+DuckDB takes a path that a process has open already for the same file, so each needs a name of its own. The newest is
+opened. Older ones are deleted when it is complete; whoever has one open keeps it until he closes it.
 """
 
 from __future__ import annotations

@@ -241,6 +241,29 @@ def test_the_sql_that_is_shown_runs_by_itself(explorer: Explorer, database: Path
         assert set(SYMBOLS) == set(found["symbol"]) == set(answer.get("symbols") or answer["symbol"])
 
 
+def test_a_name_is_a_name(tmp_path: Path) -> None:
+    """Whatever a symbol is called, also like a parameter of the statement or like SQL: its klines are shown, and the
+    SQL beside them gives the same."""
+    path = tmp_path / "klines.duckdb"
+    names = ["$symbol", "$NAME", "A'B", "--X", "'; DROP TABLE klines; --", "$$", HOSTILE]
+    with opened(path, time.monotonic() + 5) as connection:
+        for name in names:
+            connection.execute(
+                """INSERT INTO klines
+                   SELECT 'spot', $1, '1m', m, 2, 3, 1, 2, 9, m, 18, 5, 4, 8, 'rest', m
+                   FROM range(today() - INTERVAL 2 HOUR, today() - INTERVAL 1 HOUR, INTERVAL 1 MINUTE) minutes(m)""",
+                [name],
+            )
+    asked = {"market": "spot", "interval": "1m", "start": "2020-01-01", "end": "2100-01-01"}
+    with exploring(path) as explorer:
+        assert sorted(names) == explorer.ask("coverage", **asked)["symbol"] == sorted(names)
+        for name in names:
+            drawn = explorer.ask("klines", symbol=name, **asked)
+            assert 60 == sum(drawn["stored"])
+            with duckdb.connect(str(path), read_only=True) as connection:
+                assert 60 == sum(connection.sql(drawn["sql"]).pl()["stored"])
+
+
 def test_whoever_writes_is_kept_out_by_nobody(explorer: Explorer, database: Path, hole_ms: int) -> None:
     """A page that is open holds no lock; while another process writes, the map and klines answer from the snapshot, and
     freshness as soon as the file is free."""
@@ -285,10 +308,38 @@ def test_a_page_without_a_database_says_so(browser: Any, tmp_path: Path) -> None
 
 
 def test_only_this_machine_may_ask(explorer: Explorer) -> None:
-    """It listens on loopback, and refuses who comes by another name, as a page elsewhere would after DNS rebinding."""
+    """It listens on loopback, and refuses who comes by another name, as a page elsewhere would after DNS rebinding, and
+    the questions of a page that is not its own. By a port that is forwarded, and in a link, it is shown."""
     assert explorer.address.startswith("http://127.0.0.1:")
-    with pytest.raises(HTTPError, match="400"):
-        urlopen(Request(f"{explorer.address}/api/series", headers={"Host": "elsewhere.example"}), timeout=10)
+    port = explorer.address.rpartition(":")[2]
+    for status, path, headers in [
+        (400, "/api/series", {"Host": "elsewhere.example"}),
+        (400, "/", {"Host": f"elsewhere.example:{port}"}),
+        (403, "/api/series", {"Sec-Fetch-Site": "cross-site"}),
+        (403, "/api/series", {"Sec-Fetch-Site": "same-site"}),
+        (403, "/api/series", {"Origin": "http://127.0.0.1:1"}),
+        (
+            403,
+            "/api/series",
+            {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+        ),
+        (200, "/", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}),
+        (200, "/api/series", {"Sec-Fetch-Site": "same-origin", "Origin": explorer.address}),
+        (200, "/api/series", {"Sec-Fetch-Site": "none", "Host": "localhost:9"}),
+        (200, "/api/series", {"Host": f"[::1]:{port}"}),
+    ]:
+        assert status == status_of(Request(explorer.address + path, headers=headers)), (path, headers)
+    assert 405 == status_of(Request(f"{explorer.address}/api/series", b"", method="POST"))
+
+
+def status_of(request: Request) -> int:
+    """The status of the answer."""
+    try:
+        with urlopen(request, timeout=60) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        with error:
+            return error.code
 
 
 def test_ctrl_c_ends_it_and_a_taken_port_is_named(database: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -109,6 +109,17 @@ def test_the_future_is_not_filled(minutes: Path) -> None:
         klines.read("ETHUSDT", "2100-01-01", "2100-01-02", fill="previous", database=minutes)
 
 
+@pytest.mark.parametrize("end", ["9999-12-31", "2100-01-01T12:00"])
+def test_what_is_to_come_lacks_nothing(minutes: Path, end: str) -> None:
+    """Coverage ends now, however far its end: of days to come nothing is expected, and none has a row."""
+    found = klines.coverage("BTCUSDT", "2026-01-02", end, database=minutes)
+    now = datetime.now(UTC)
+    assert found["day"].max() == now.date()
+    assert 1440 == found["expected"][-2]
+    assert found["expected"][-1] <= now.hour * 60 + now.minute
+    assert klines.coverage("BTCUSDT", "2100-01-01", end, database=minutes).is_empty()
+
+
 def test_an_unknown_symbol_is_met_with_the_nearest_names(minutes: Path) -> None:
     """A misspelt symbol is named, with those that are like it, also beside others that are right."""
     with pytest.raises(NotStored, match=r"^BTCUSTD is not stored \(spot\); did you mean BTCUSDT"):
@@ -194,7 +205,7 @@ def test_the_file_is_let_go(exchange: StandIn, minutes: Path) -> None:
         klines.read("NONE", database=minutes)
     klines.read("BTCUSDT", database=minutes)
     exchange.freeze(NOON + 65_000)
-    assert "Completed" == collect_once(exchange, minutes, ["BTCUSDT", "ETHUSDT"], deadline_s=1).state
+    assert "Completed" == collect_once(exchange, minutes, ["BTCUSDT", "ETHUSDT"], deadline_s=20).state
 
 
 def test_symbols(exchange: StandIn, minutes: Path) -> None:

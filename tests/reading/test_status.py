@@ -14,7 +14,7 @@ import pytest
 
 from klines.cli import exit_status
 from klines.interval import MINUTE
-from klines.status import status
+from klines.reading.status import status
 from klines.storage.database import opened
 from tests.drive import audit_once, collect_once, query
 from tests.exchange import StandIn

@@ -94,5 +94,5 @@ def status(database: Database = None) -> Status:
             [SeriesNow(*row) for row in connection.execute(_SERIES).fetchall()],
             [Behind(*row) for row in connection.execute(_BEHIND).fetchall()],
             [Explained(*row) for row in connection.execute(_LEDGER).fetchall()],
-            [incident for market in MARKETS for incident in going_on(connection, market)],
+            [incident for market in MARKETS.values() for incident in going_on(connection, market)],
         )

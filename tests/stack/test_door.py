@@ -1,0 +1,235 @@
+"""The door of the Prefect server that we start, as a browser meets it: whoever is outside stays there, the UI works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from tests import CHECKOUT, chromium, stacks
+from tests.chromium import SCREENSHOTS
+from tests.stacks import ask
+
+pytestmark = [pytest.mark.timeout(300), chromium.needed]
+RUN = "seen from everywhere"
+ATTACKS = {
+    "a question with an answer": """fetch(api + '/variables/filter', {method: 'POST', body: '{}',
+        headers: {'Content-Type': 'application/json'}}).then((answer) => answer.json())
+        .then((all) => Array.isArray(all))""",
+    "a change": """fetch(api + '/variables/', {method: 'POST', body: JSON.stringify({name: 'intruder', value: 1}),
+        headers: {'Content-Type': 'application/json'}}).then((answer) => answer.ok)""",
+    "a change with a token of its own": """fetch(api + '/csrf-token?client=intruder').then((answer) => answer.json())
+        .then(({token}) => fetch(api + '/variables/', {method: 'POST', headers: {'Content-Type': 'application/json',
+        'Prefect-Csrf-Token': token, 'Prefect-Csrf-Client': 'intruder'},
+        body: JSON.stringify({name: 'intruder', value: 1})})).then((answer) => answer.ok)""",
+    "a change without looking": """fetch(api + '/variables/', {method: 'POST', mode: 'no-cors',
+        body: JSON.stringify({name: 'intruder', value: 1})}).then(() => false)""",
+    "a script": """new Promise((done) => {const part = document.createElement('script');
+        part.onload = () => done(true); part.onerror = () => done(false);
+        part.src = api + '/flows/count'; document.head.append(part)})""",
+    "a websocket": """new Promise((done) => {const opened = new WebSocket(api.replace('http', 'ws') + '/events/in');
+        opened.onopen = () => done(true); opened.onerror = () => done(false)})""",
+}
+"""What a page tries, each a promise; `api` is the address. It has come through where that is true."""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The settings of a server that runs, with one run in its database."""
+    folder = tmp_path_factory.mktemp("door")
+    found = stacks.environment(folder, "http://127.0.0.1:1", ["BTCUSDT"])
+    with (
+        (folder / "server.log").open("w") as log,
+        subprocess.Popen([sys.executable, "-m", "stack.serve"], cwd=CHECKOUT, env=found, stderr=log) as process,
+    ):
+        stacks.wait_for_server(found)
+        flow = ask(found, "POST", "/flows/", {"name": "collect"})
+        state = {"type": "COMPLETED", "name": "Completed"}
+        ask(found, "POST", "/flow_runs/", {"flow_id": flow["id"], "name": RUN, "state": state})
+        yield found
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, where the name evil.example leads to this machine, as after DNS rebinding."""
+    with chromium.launched("--host-resolver-rules=MAP evil.example 127.0.0.1") as program:
+        yield program
+
+
+class _Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>a page</title>")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[int]:
+    """The port of somebody else's pages on this machine."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+class _Forward(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        assert isinstance(self.server, Forwarder)
+        with socket.create_connection(("127.0.0.1", self.server.to)) as there:
+            back = threading.Thread(target=pump, args=(there, self.request))
+            back.start()
+            pump(self.request, there)
+            back.join()
+
+
+class Forwarder(socketserver.ThreadingTCPServer):
+    """Another port that leads to this one, as `ssh -L` makes it."""
+
+    def __init__(self, to: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Forward)
+        self.to = to
+        threading.Thread(target=self.serve_forever).start()
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    """Hand on what comes, until one side has ended."""
+    with contextlib.suppress(OSError):
+        while part := source.recv(65536):
+            target.sendall(part)
+        target.shutdown(socket.SHUT_WR)
+
+
+def left_by_intruders(environment: dict[str, str]) -> list[str]:
+    """What nobody but an intruder can have made."""
+    return [found["name"] for found in ask(environment, "POST", "/variables/filter", {})]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_forwarded", "path"),
+    [("127.0.0.1", False, "/v2/runs"), ("localhost", False, "/runs"), ("localhost", True, "/v2/runs")],
+)
+def test_the_ui_works(environment: dict[str, str], browser: Any, name: str, is_forwarded: bool, path: str) -> None:
+    """By each name of this machine, and by a port that `ssh -L` forwards, both of Prefect's UIs show runs, ask nobody
+    but the address that they were opened at, and meet no refusal."""
+    port = int(environment["PREFECT_SERVER_API_PORT"])
+    trouble: list[str] = []
+    with Forwarder(port) as other:
+        address = f"http://{name}:{other.server_address[1] if is_forwarded else port}"
+        context = browser.new_context()
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("response", lambda answer: trouble.extend([f"{answer.status} {answer.url}"] * (answer.status >= 400)))
+        page.on(
+            "request",
+            lambda asked: trouble.extend(
+                [asked.url] * (not asked.url.removeprefix("blob:").startswith((address, "data:")))
+            ),
+        )
+        page.goto(address + path)
+        page.get_by_text(RUN).first.wait_for()
+        page.screenshot(path=SCREENSHOTS / f"door-{name}{'-forwarded' if is_forwarded else ''}.png")
+        context.close()
+    assert [] == trouble
+
+
+def outcomes(page: Any, api: str) -> dict[str, Any]:
+    """What each attack of a page comes to; what it is not even told counts as false."""
+    return {what: page.evaluate(f"(api) => ({attack}).catch(() => false)", api) for what, attack in ATTACKS.items()}
+
+
+@pytest.mark.parametrize(
+    ("page_name", "server_name"),
+    [
+        ("evil.example", "127.0.0.1"),
+        ("evil.example", "evil.example"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_a_page_of_another_server(
+    environment: dict[str, str], browser: Any, elsewhere: int, page_name: str, server_name: str
+) -> None:
+    """A page from elsewhere, be it another port of this machine, learns nothing and makes nothing."""
+    page = browser.new_context().new_page()
+    page.goto(f"http://{page_name}:{elsewhere}")
+    found = outcomes(page, f"http://{server_name}:{environment['PREFECT_SERVER_API_PORT']}/api")
+    page.close()
+    assert dict.fromkeys(ATTACKS, False) == found
+    assert [] == left_by_intruders(environment)
+
+
+def test_a_rebound_name(environment: dict[str, str], browser: Any) -> None:
+    """A page of the server itself, as the browser sees it, but by a name that was made lead here: it is shown a
+    sentence, and learns and makes nothing."""
+    address = f"http://evil.example:{environment['PREFECT_SERVER_API_PORT']}"
+    page = browser.new_context().new_page()
+    assert 400 == page.goto(address).status
+    assert "evil.example" in page.inner_text("body")
+    assert dict.fromkeys(ATTACKS, False) == outcomes(page, f"{address}/api")
+    page.close()
+    assert [] == left_by_intruders(environment)
+
+
+def test_a_form_and_a_frame(environment: dict[str, str], browser: Any, elsewhere: int) -> None:
+    """A form of another page that is sent here is refused, a frame stays empty; a link opens the UI."""
+    server = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}"
+    page = browser.new_context().new_page()
+    page.goto(f"http://localhost:{elsewhere}")
+    with page.expect_response(f"{server}/runs") as framed:
+        page.evaluate(f"document.body.innerHTML = '<iframe src={server}/runs></iframe>'")
+    assert 403 == framed.value.status
+    form = f"<form method=post enctype=text/plain action={server}/api/variables/><input name=x></form>"
+    page.evaluate(f"document.body.innerHTML = '{form}'")
+    with page.expect_navigation() as sent:
+        page.evaluate("document.forms[0].submit()")
+    assert 403 == sent.value.status
+    assert "may not ask this server" in page.inner_text("body")
+    page.goto(f"http://localhost:{elsewhere}")
+    page.evaluate(f"document.body.innerHTML = '<a href={server}/runs>link</a>'")
+    page.get_by_text("link").click()
+    page.get_by_text(RUN).first.wait_for()
+    page.close()
+    assert [] == left_by_intruders(environment)
+
+
+def test_programs_are_let_in(environment: dict[str, str]) -> None:
+    """Whoever is no browser asks as before; to change something takes a token."""
+    with urlopen(f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api/health", timeout=20) as answer:
+        assert b"true" == answer.read()
+    made = subprocess.run(
+        [sys.executable, "-m", "prefect", "variable", "set", "ours", "1"],
+        cwd=CHECKOUT,
+        env=environment | {"PREFECT_API_URL": f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"},
+        capture_output=True,
+        text=True,
+    )
+    assert (0, ["ours"]) == (made.returncode, left_by_intruders(environment)), made.stderr
+    ask(environment, "DELETE", "/variables/name/ours")
+
+
+def test_its_files_are_its_owner_s(environment: dict[str, str]) -> None:
+    """Nobody else can read what the server has written."""
+    home = Path(environment["PREFECT_HOME"])
+    written = [home, *home.rglob("*")]
+    assert home / "prefect.db" in written
+    assert {} == {str(path): mode for path in written if (mode := oct(os.stat(path).st_mode & 0o077)) != "0o0"}
