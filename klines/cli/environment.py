@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from klines.errors import BadParameter
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PIDS, URL = "stack.pids", "stack.url"
 """In a home: the processes of the stack that runs there, which holds a lock on this file, and its server's address."""
+_TRIES, _LOOK_S = 10, 0.05
 
 
 def complete() -> None:
@@ -67,6 +69,17 @@ def running(folder: Path) -> str | None:
         return "" if (folder / PIDS).exists() else None
     except OSError:
         return None
+
+
+def hold(descriptor: int) -> bool:
+    """Take the lock, which `running` takes for a moment, too; False where somebody has it. Raises OSError where a file
+    system has no locks."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_LOOK_S)
+    return False
 
 
 def _is_free(descriptor: int) -> bool:
