@@ -17,6 +17,11 @@ STACKS = ("stack/", "test_readme.py")
 TESTS = Path(__file__).parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--pictures`: the tests of what people see write the pictures of docs/ anew."""
+    parser.addoption("--pictures", action="store_true", help="write docs/pictures, from the tests of what people see")
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, where they share its fixtures; so do all stacks."""
@@ -37,6 +42,12 @@ def exchange() -> Iterator[StandIn]:
 def database(tmp_path: Path) -> Path:
     """Where a database file may be made."""
     return tmp_path / "klines.duckdb"
+
+
+@pytest.fixture
+def pictures(request: pytest.FixtureRequest) -> Path:
+    """Where a test leaves a picture of docs: in docs/pictures when `--pictures` asks, else beside the others."""
+    return TESTS.parent / ("docs/pictures" if request.config.getoption("--pictures") else "screenshots")
 
 
 @pytest.fixture
