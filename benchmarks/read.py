@@ -27,11 +27,11 @@ import pyarrow
 from pyarrow import feather
 
 import klines
+from benchmarks import CHECKOUT
 from benchmarks.maintain import ROWS
 from benchmarks.measure import apart, count
 from benchmarks.table import line, machine
 from klines.interval import INTERVALS, MINUTE
-from klines.settings import CHECKOUT
 from klines.storage.database import opened
 
 YEARS = 5

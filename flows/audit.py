@@ -8,10 +8,12 @@ from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.parameters import IntervalName, Market, Symbols, Time
+from flows.parameters import Symbols, Time
 from klines.audit.message import SeriesOutcome, audit_outcome
 from klines.audit.run import Audit, AuditJob, SeriesGroup
 from klines.errors import KlinesError
+from klines.interval import IntervalName
+from klines.market import MarketName
 from klines.outcome import fail
 from klines.storage.database import settings_to_write
 from tasks import coverage
@@ -42,7 +44,7 @@ def audit(
     symbols: Symbols | None = None,
     start: Time | None = None,
     end: Time | None = None,
-    market: Market | None = None,
+    market: MarketName | None = None,
     interval: IntervalName | None = None,
     repair: bool = True,
     force: bool = False,
@@ -93,9 +95,3 @@ def _load(run: Audit, job: AuditJob) -> None:
     if job.repair and plan.chunks:
         with Watch(run) as watch:
             load_all(run, plan.chunks, watch, watch.every_s)
-
-
-if __name__ == "__main__":
-    from flows.shell import main
-
-    main(audit, AuditJob.of, lambda: {"certificate": AuditJob.of(settings_to_write()).certificate()})

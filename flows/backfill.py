@@ -8,10 +8,12 @@ from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.parameters import Entries, IntervalName, Market, Source, Time
+from flows.parameters import Entries, Time
 from klines.backfill.message import planned
 from klines.backfill.run import Backfill, BackfillJob
 from klines.errors import KlinesError
+from klines.interval import IntervalName
+from klines.market import MarketName, SourceName
 from klines.outcome import Outcome, fail
 from klines.storage.database import settings_to_write
 from tasks import coverage
@@ -39,9 +41,9 @@ def backfill(
     symbols: Entries,
     start: Time,
     end: Time,
-    market: Market = "spot",
+    market: MarketName = "spot",
     interval: IntervalName = "1m",
-    source: Source = "auto",
+    source: SourceName = "auto",
     refresh: bool = False,
     dry_run: bool = False,
 ) -> State[Any]:
@@ -50,8 +52,8 @@ def backfill(
     What is stored is not fetched again, so a run that was stopped goes on when it is run again.
 
     Args:
-        symbols: Symbols to load, as in BTCUSDT, also delisted ones; or patterns: *USDT takes all that trade,
-            !USDC* takes some away.
+        symbols: Symbols to load, as in BTCUSDT, also delisted ones; or patterns: `*USDT` takes all that trade,
+            `!USDC*` takes some away.
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00; UTC where no zone is given.
         end: The open time before which it ends; in the future: now. The same forms as of start.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
@@ -80,9 +82,3 @@ def backfill(
     except KlinesError as error:
         outcome = fail(error)
     return report(outcome)
-
-
-if __name__ == "__main__":
-    from flows.shell import main
-
-    main(backfill, BackfillJob.of)

@@ -39,9 +39,3 @@ def maintain() -> State[Any]:
     except KlinesError as error:
         outcome = fail(error)
     return report(outcome)
-
-
-if __name__ == "__main__":
-    from flows.shell import main
-
-    main(maintain, MaintainJob.of)

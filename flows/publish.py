@@ -29,9 +29,3 @@ def publish() -> State[Any]:
     except KlinesError as error:
         outcome = fail(error)
     return report(outcome)
-
-
-if __name__ == "__main__":
-    from flows.shell import main
-
-    main(publish, PublishJob.of)

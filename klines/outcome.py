@@ -65,6 +65,11 @@ def reason(error: Exception) -> str:
     return str(error).rstrip(".") if isinstance(error, KlinesError) else f"unexpected {type(error).__name__}: {error}"
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 symbol`, `1,200 symbols`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def names(listed: Sequence[str] | Mapping[str, object]) -> str:
     """At most NAMED of them, and how many more there are."""
     more = len(listed) - NAMED

@@ -36,7 +36,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from prefect.states import Crashed
 from prefect.workers.process import ProcessWorker
 
-from klines.settings import CHECKOUT
+from stack import CHECKOUT
 
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 """The states in which a run holds its deployment's slot."""

@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 
 import yaml
 
-from klines.settings import CHECKOUT
+from tests import CHECKOUT
 
 LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines of (\d+) symbols in [\d.]+ s")
 

@@ -14,7 +14,8 @@ import polars as pl
 import pytest
 
 from klines.outcome import STATES
-from klines.settings import CHECKOUT, Settings
+from klines.settings import Settings
+from tests import CHECKOUT
 from tests.drive import collect_once, ms, query
 from tests.exchange import StandIn
 

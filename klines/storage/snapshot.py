@@ -21,9 +21,9 @@ from pathlib import Path
 import duckdb
 
 from klines import errors
+from klines.checkout import CHECKOUT
 from klines.clock import duration_s
 from klines.errors import BadParameter, DatabaseBusy, KlinesError
-from klines.settings import CHECKOUT
 from klines.storage.access import WAIT_S, Database, place
 from klines.storage.database import opened_to_read, read_only
 
@@ -104,7 +104,8 @@ def _copy(database: Path, new: Path, lock: int, wait_s: float) -> None:
     """Copy in a process of its own: closing a file gives up all locks that a process has on it, so one that copies the
     database must have no connection to it. It keeps our lock for as long as it lives.
     """
-    command = [sys.executable, "-m", "klines.storage.duplicate", str(database), str(new), str(wait_s)]
+    is_safe = [] if CHECKOUT else ["-P"]  # without a checkout, whatever lies in the caller's folder is not imported
+    command = [sys.executable, *is_safe, "-m", "klines.storage.duplicate", str(database), str(new), str(wait_s)]
     done = subprocess.run(command, cwd=CHECKOUT, pass_fds=[lock], capture_output=True, text=True)
     if done.returncode == 0:
         return

@@ -18,7 +18,8 @@ import pytest
 from klines.backfill.run import Backfill, BackfillJob
 from klines.errors import DatabaseBusy, Interrupted
 from klines.outcome import Outcome
-from klines.settings import CHECKOUT, Settings
+from klines.settings import Settings
+from tests import CHECKOUT
 from tests.drive import NOON, backfill_once, collect_once, ms, published, query, stored
 from tests.exchange import StandIn
 from tests.storage.test_database import held

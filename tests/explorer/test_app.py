@@ -25,10 +25,10 @@ import pytest
 import klines
 from klines.explorer.pictures import MOST, step_of
 from klines.interval import DAY, HOUR, INTERVALS
-from klines.settings import CHECKOUT, TEN_SYMBOLS
+from klines.settings import TEN_SYMBOLS
 from klines.storage.database import opened
 from klines.window import Window
-from tests import chromium
+from tests import CHECKOUT, chromium
 from tests.chromium import SCREENSHOTS
 from tests.drive import audit_once, backfill_once, collect_once
 from tests.exchange import StandIn

@@ -24,8 +24,8 @@ from klines.errors import BadDatabase
 from klines.interval import DAY, INTERVALS
 from klines.maintain.run import Maintenance
 from klines.maintain.survey import CHUNK, months, slot_windows
-from klines.settings import CHECKOUT
 from klines.storage.database import opened
+from tests import CHECKOUT
 from tests.drive import NOON, collect_once, maintain_once, ms, query
 from tests.exchange import StandIn
 from tests.flows.test_collect import task_runs

@@ -14,8 +14,8 @@ import pytest
 
 import klines
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy, NotStored
-from klines.settings import CHECKOUT
 from klines.storage.database import opened_to_read
+from tests import CHECKOUT
 from tests.drive import NOON, collect_once, ms, published, query
 from tests.exchange import StandIn
 

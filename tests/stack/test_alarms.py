@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from klines.settings import CHECKOUT
-from tests import stacks
+from tests import CHECKOUT, stacks
 from tests.exchange import StandIn
 from tests.stacks import LINE, ask, read_until, stack
 

@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
-from klines.settings import CHECKOUT
 from stack.__main__ import AGAIN_S
-from tests import stacks
+from tests import CHECKOUT, stacks
 from tests.drive import query
 from tests.exchange import StandIn
 from tests.stacks import LINE, ask, read_until, stack

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from klines.settings import CHECKOUT
+from tests import CHECKOUT
 from tests.drive import at, collect_once, published, query, stored
 from tests.exchange import StandIn
 

@@ -13,9 +13,9 @@ import duckdb
 import pytest
 
 from klines.errors import BadDatabase
-from klines.settings import CHECKOUT
 from klines.storage.database import opened, opened_to_read
 from klines.storage.journal import journal_of
+from tests import CHECKOUT
 from tests.drive import query
 
 IS_FRAGILE = duckdb.__version__.startswith("1.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import klines
-from klines.settings import CHECKOUT
+from tests import CHECKOUT
 from tests.drive import at, collect_once, query
 from tests.exchange import StandIn
 

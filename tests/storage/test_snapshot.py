@@ -20,9 +20,9 @@ from prefect.client.schemas.objects import State
 import klines
 from flows.publish import publish
 from klines.errors import DatabaseBusy, NoRoom
-from klines.settings import CHECKOUT
 from klines.storage.database import opened
 from klines.storage.snapshot import take
+from tests import CHECKOUT
 from tests.drive import NOON, collect_once, query
 from tests.exchange import StandIn
 
