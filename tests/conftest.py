@@ -12,7 +12,7 @@ import pytest
 from tests.drive import NOON
 from tests.exchange import StandIn
 
-STACKS = ("stack/", "test_readme.py")
+STACKS = ("stack/", "docs/test_commands.py")
 """Tests that start whole stacks: one after the other, as each keeps two cores busy."""
 TESTS = Path(__file__).parent
 
