@@ -68,19 +68,29 @@ class Demo(NamedTuple):
         return self.checkout.type(f'PATH_BEFORE=$PATH; {point}; PATH="$PATH_BEFORE"; {line}')
 
 
+def _pause(copy: Checkout) -> None:
+    """No more runs on schedule, which would slow down the others."""
+    [deployment] = stacks.ask(copy.environment, "POST", "/deployments/filter", {})
+    stacks.ask(copy.environment, "PATCH", f"/deployments/{deployment['id']}", {"paused": True})
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """`klines demo` in a copy of the checkout, after its first run; audits begin a day ago, so that they are short."""
+    """`klines demo` in a copy of the checkout, which has run once; audits begin a day ago, so that they are short."""
     folder, port = tmp_path_factory.mktemp("demo"), free_port()
     since = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
     copy = checkout(folder, KLINES_SINCE=since, PREFECT_SERVER_API_PORT=str(port))
-    command = ["klines", "demo", "--prefect-file", str(stacks.prefect_file(folder, "every-minute"))]
-    program = str(folder / "bin" / "klines")
-    with subprocess.Popen(
-        [program, *command[1:]], cwd=copy.folder, env=copy.environment, stdout=subprocess.PIPE, text=True
-    ) as process:
+    command: list[str | Path] = [
+        folder / "bin" / "klines",
+        "demo",
+        "--prefect-file",
+        stacks.prefect_file(folder, "every-minute"),
+    ]
+    with subprocess.Popen(command, cwd=copy.folder, env=copy.environment, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield Demo(copy, read_until(process, LINE.fullmatch))
+            said = read_until(process, LINE.fullmatch)
+            _pause(copy)
+            yield Demo(copy, said)
         finally:
             process.send_signal(signal.SIGINT)
 

@@ -16,7 +16,7 @@ from klines.outcome import STATES
 from klines.settings import Settings
 from klines.storage.database import in_memory
 from tests import CHECKOUT
-from tests.docs.pages import PAGES, PATHS, README, anchors, blocks, code_spans, rows, sections
+from tests.docs.pages import PATHS, README, anchors, blocks, code_spans, rows, sections
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CLONE = re.compile(r"^git clone (\S+)", re.MULTILINE)
