@@ -16,8 +16,8 @@ from klines.interval import IntervalName
 from klines.market import MarketName
 from klines.outcome import fail
 from klines.storage.database import settings_to_write
-from tasks import coverage
-from tasks.audit import explain, publish, reconcile
+from tasks.audit import explain, reconcile, write_certificate
+from tasks.coverage import write_coverage
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
 from tasks.progress import Watch
@@ -64,9 +64,9 @@ def audit(
         job = AuditJob.of(settings_to_write(), symbols, start, end, market, interval, repair, force)
         parts = [_part(job, series) for series in job.series()]
         rows, found = job.whole()
-        publish(rows)
+        write_certificate(rows)
         with only_news():
-            coverage.publish(job.last_days())
+            write_coverage(job.last_days())
         outcome = audit_outcome(parts, rows, found)
     except KlinesError as error:
         outcome = fail(error)
@@ -77,12 +77,12 @@ def _part(job: AuditJob, series: SeriesGroup) -> SeriesOutcome:
     """One market and interval."""
     try:
         with Audit(job, series) as run:
-            health(series.market, run)
+            health(run)
             _load(run, job)
-            if explain(series.name, run) and job.repair:
+            if explain(run) and job.repair:
                 _load(run, job)
             if job.repair:
-                reconcile(series.name, run)
+                reconcile(run)
             run.note()
             return run.part()
     except KlinesError as error:

@@ -16,10 +16,10 @@ from klines.interval import IntervalName
 from klines.market import MarketName, SourceName
 from klines.outcome import Outcome, fail
 from klines.storage.database import settings_to_write
-from tasks import coverage
+from tasks.coverage import write_coverage
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
-from tasks.progress import Watch, publish
+from tasks.progress import Watch, write_plan
 from tasks.report import report
 from tasks.review import only_news
 
@@ -67,18 +67,18 @@ def backfill(
         loaded = settings_to_write()
         job = BackfillJob.of(loaded, symbols, start, end, market, interval, source, refresh, dry_run)
         with Backfill(loaded, job) as run:
-            health(market, run)
+            health(run)
             plan = run.plan()
             said = planned(len(run.job.symbols), plan.total, plan.seconds)
             get_run_logger().info(said)
-            publish(plan)
+            write_plan(plan)
             if dry_run:
                 return report(Outcome("Completed", f"{said}; nothing was done"))
             with Watch(run) as watch:
                 load_all(run, plan.chunks, watch, watch.every_s)
             outcome = run.outcome()
         with only_news():
-            coverage.publish(run.last_days())
+            write_coverage(run.last_days())
     except KlinesError as error:
         outcome = fail(error)
     return report(outcome)

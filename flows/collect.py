@@ -70,11 +70,11 @@ def _outcome(run: Collect) -> Outcome:
     """What becomes of the run."""
     try:
         with run:
-            health(run.market.name, run)
+            health(run)
             missing = run.plan()
             fetch_missing(run, missing)
             if missing:
-                upsert(run.database.name, run)
+                upsert(run)
             return run.outcome()
     except KlinesError as error:
         return fail(error)

@@ -28,13 +28,13 @@ def maintain() -> State[Any]:
         database = MaintainJob.of(settings_to_write()).database
         with Maintenance(database, machine_ms()) as run:
             prune(run)
-            survey(database.name, run)
+            survey(run)
             prove(run)
             months = run.plan()
             for month in months:
                 cluster(month, run)
             if months:
-                swap(database.name, run)
+                swap(run)
             outcome = run.outcome()
     except KlinesError as error:
         outcome = fail(error)

@@ -25,7 +25,7 @@ def publish() -> State[Any]:
     """
     try:
         job = PublishJob.of(settings_to_write())
-        outcome = snapshot(job.database.name, job)
+        outcome = snapshot(job)
     except KlinesError as error:
         outcome = fail(error)
     return report(outcome)

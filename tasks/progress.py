@@ -25,7 +25,7 @@ SHOWN = 100
 """Rows of the plan's table at most."""
 
 
-def publish(plan: Plan) -> None:
+def write_plan(plan: Plan) -> None:
     """The plan as the artifact `plan`."""
     rows = sorted(plan.symbols.items(), key=lambda item: -item[1].klines)
     cells = [

@@ -181,6 +181,34 @@ def test_a_name_means_one_thing() -> None:
 
 
 @pytest.mark.parametrize("path", KLINES, ids=name_of)
+def test_a_series_is_named_in_one_way(path: Path) -> None:
+    """Whoever asks the database of a series takes (connection, market: Market, interval: Interval)."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            types = {arg.arg: ast.unparse(arg.annotation) for arg in node.args.args if arg.annotation}
+            named = {name: types[name] for name in ("market", "interval") if name in types and "connection" in types}
+            assert (node.name, named) == (node.name, {name: name.capitalize() for name in named})
+
+
+ONCE = {
+    "taker_buy_quote_volume": {"columns.py", "rows.py", "0001.sql"},
+    "string_split": {"views.sql"},
+    "NOT IN ('due'": {"views.sql"},
+    "connection.begin()": {"transaction.py"},
+    "rollback": {"transaction.py"},
+}
+"""What is written once, and where: the columns of a kline (beside them the class of Binance's rows, and the frozen step
+that made the table), the filter of symbols, what counts as explained, a transaction."""
+
+
+@pytest.mark.parametrize("text", ONCE)
+def test_sql_is_written_once(text: str) -> None:
+    """Lists and conditions that everybody needs stand in one place."""
+    sources = [*KLINES, *(ROOT / "klines").rglob("*.sql")]
+    assert ONCE[text] == {path.name for path in sources if text in path.read_text(encoding="utf-8")}
+
+
+@pytest.mark.parametrize("path", KLINES, ids=name_of)
 def test_everything_public_is_explained(path: Path) -> None:
     """Every module, public class, function and method of `klines/` has a docstring."""
     assert [] == [node.name for node in public(tree_of(path).body) if not ast.get_docstring(node)]

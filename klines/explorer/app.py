@@ -18,6 +18,7 @@ from klines.errors import BadParameter, DatabaseBusy, KlinesError
 from klines.explorer.pictures import Series, charted, covered, fresh_now, listed
 from klines.explorer.source import Snapshot, Source
 from klines.interval import DAY
+from klines.market import MARKETS
 from klines.window import Window, window
 
 HOSTS = ["127.0.0.1", "localhost"]
@@ -63,7 +64,7 @@ def answer_coverage(request: Request) -> JSONResponse:
     asked = _window(request, 0, snapshot.until_ms)
     wanted = Window(asked.start_ms // DAY * DAY, asked.end_ms)
     with snapshot.connection.cursor() as connection:
-        return JSONResponse(covered(connection, first.market, first.interval, wanted))
+        return JSONResponse(covered(connection, MARKETS[first.market], first.interval, wanted))
 
 
 def answer_klines(request: Request) -> JSONResponse:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from klines.columns import KEY, VALUES, in_sql
 from klines.errors import BadDatabase
 from klines.maintain.survey import PART_ROWS, Month, RowRange, ranges
 from klines.rows import OFF_GRID_ERA
 from klines.storage.beside import Beside
 from klines.storage.live import Live
-from klines.tables.klines import VALUES
 
 SORTED_AT_ONCE = 2_000_000
 """Klines that are sorted in memory; of one symbol all of a month are, however many."""
@@ -24,7 +24,7 @@ NOTED_AT_ONCE = 20_000
 """Restatements whose klines are looked up together."""
 LITTLE = 50_000
 """Klines that may be new in the last turn."""
-_KEY = "market, symbol, interval, open_time"
+_KEY = in_sql(KEY)
 _GROWING = [("main", "klines"), ("main", "restatements"), ("main", "clustered")]
 _UNTOUCHED = "the database is as it was; run maintain again"
 

@@ -14,10 +14,10 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from klines.columns import KEY, VALUES, in_sql
 from klines.interval import Interval
 from klines.market import Market
 from klines.rows import OFF_GRID_ERA, Row, frame
-from klines.tables.klines import KEY, VALUES
 
 _ROW_GROUP = 122_880
 _BULK = 5_000
@@ -168,11 +168,11 @@ def _merge(
     first_ms, last_ms = staged.select(pl.col("open_time").min(), pl.col("open_time").max().alias("last")).row(0)
     within = f"k.open_time BETWEEN epoch_ms({first_ms}::BIGINT) AND epoch_ms({last_ms}::BIGINT)"
     same_key = " AND ".join([*(f"k.{name} = s.{name}" for name in KEY), within])
-    differs = f"({_listed('k')}) IS DISTINCT FROM ({_listed('s')})"
+    differs = f"({in_sql(VALUES, 'k')}) IS DISTINCT FROM ({in_sql(VALUES, 's')})"
     [(restated,)] = connection.execute(
         f"""
         INSERT INTO restatements
-        SELECT {_listed("k", KEY)}, to_json({_struct("k")}), to_json({_struct("s")}), s.source, epoch_ms(?::BIGINT)
+        SELECT {in_sql(KEY, "k")}, to_json({_struct("k")}), to_json({_struct("s")}), s.source, epoch_ms(?::BIGINT)
         FROM klines k JOIN staged s ON {same_key} WHERE {differs}
         """,
         [now_ms],
@@ -183,7 +183,7 @@ def _merge(
         MERGE INTO klines k USING staged s ON {same_key}
         WHEN MATCHED AND {differs} THEN UPDATE SET {", ".join(f"{name} = s.{name}" for name in (*VALUES, "source"))}
         WHEN NOT MATCHED THEN INSERT ({", ".join((*columns, "fetched_at"))})
-                              VALUES ({_listed("s", columns)}, epoch_ms({now_ms}::BIGINT))
+                              VALUES ({in_sql(columns, "s")}, epoch_ms({now_ms}::BIGINT))
         """
     ).fetchall()
     connection.execute("DROP TABLE staged")
@@ -216,10 +216,6 @@ def _settle_slots(connection: duckdb.DuckDBPyConnection, interval: Interval, sta
     is_on_grid = f"epoch_ms(k.open_time) % {interval.length_ms} = {interval.phase_ms}"
     connection.execute(f"DELETE FROM staged s USING klines k WHERE {same_slot} AND {is_on_grid}")
     connection.execute(f"UPDATE klines k SET open_time = s.open_time FROM staged s WHERE {same_slot}")
-
-
-def _listed(table: str, names: Sequence[str] = VALUES) -> str:
-    return ", ".join(f"{table}.{name}" for name in names)
 
 
 def _struct(table: str) -> str:

@@ -194,7 +194,7 @@ def test_the_file_is_let_go(exchange: StandIn, minutes: Path) -> None:
         klines.read("NONE", database=minutes)
     klines.read("BTCUSDT", database=minutes)
     exchange.freeze(NOON + 65_000)
-    assert "Completed" == collect_once(exchange, minutes, ["BTCUSDT", "ETHUSDT"], deadline_s=1).state
+    assert "Completed" == collect_once(exchange, minutes, ["BTCUSDT", "ETHUSDT"], deadline_s=20).state
 
 
 def test_symbols(exchange: StandIn, minutes: Path) -> None:

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy
-from klines.storage.database import MIGRATIONS, opened
+from klines.storage.database import opened
 
 HOLDER = """
 import duckdb, sys, threading
@@ -139,15 +139,3 @@ def test_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     """A path that is a folder is refused with the setting's name."""
     with pytest.raises(BadParameter, match="is a folder"), opened(tmp_path, soon()):
         pass
-
-
-def test_migration_that_fails_leaves_the_old_schema(database: Path) -> None:
-    """Migrations run in one transaction: when a step fails, nothing of it is in the file; the next try starts anew."""
-    with duckdb.connect(str(database)) as connection:
-        connection.execute("CREATE TABLE bans (a INTEGER)")
-    with pytest.raises(duckdb.CatalogException), opened(database, soon()):
-        pass
-    with duckdb.connect(str(database)) as connection:
-        connection.execute("DROP TABLE bans")
-    with opened(database, soon()) as connection:
-        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(len(MIGRATIONS),)]
