@@ -24,10 +24,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, where they share its fixtures; so do all stacks."""
+    """A file's tests run in one process, where they share its fixtures; so do all stacks. And `make test-fast` leaves
+    out what is marked: `stack`, and `prefect` whatever uses the fixture prefect_server."""
     for item in items:
         name = str(item.path.relative_to(TESTS))
-        item.add_marker(pytest.mark.xdist_group("stacks" if name.startswith(STACKS) else name))
+        is_stack = name.startswith(STACKS)
+        item.add_marker(pytest.mark.xdist_group("stacks" if is_stack else name))
+        if is_stack:
+            item.add_marker(pytest.mark.stack)
+        if "prefect_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.prefect)
 
 
 @pytest.fixture
