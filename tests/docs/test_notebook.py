@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from klines.interval import DAY, HOUR
+from klines.ledger import EXPLAINED
 from tests import CHECKOUT
-from tests.drive import audit_once, backfill_once
+from tests.drive import audit_once, backfill_once, query
 from tests.exchange import StandIn
 
 NOTEBOOK = CHECKOUT / "docs" / "notebook.py"
@@ -50,13 +51,15 @@ def test_it_runs_as_a_script(week: tuple[Path, int], tmp_path: Path) -> None:
 
 
 def test_gaps_are_shaded_with_their_reason(week: tuple[Path, int], tmp_path: Path) -> None:
-    """The chart has a stretch from the beginning to the end of the outage, with its reason, and no close within it."""
+    """The chart has a stretch for each row of the ledger, with its reason, and no close within it."""
     database, out_ms = week
+    [(begins, ends, reason)] = query(database, "SELECT start_time, end_time, reason FROM gaps")
+    assert (out_ms, out_ms + 3 * HOUR) == tuple(at.replace(tzinfo=UTC).timestamp() * 1000 for at in (begins, ends))
     shown = f"import runpy; app = runpy.run_path({str(NOTEBOOK)!r})['app']; print(app.run()[1]['chart'].to_json())"
     data = json.loads(run(database, tmp_path, "-c", shown))["datasets"].values()
-    [shade] = [row for rows in data for row in rows if row.get("reason") == "exchange_outage"]
-    begins, ends = (datetime.fromtimestamp((out_ms + h * HOUR) / 1000, UTC).replace(tzinfo=None) for h in (0, 3))
+    [shade] = [row for rows in data for row in rows if "reason" in row]
     assert (begins, ends) == (datetime.fromisoformat(shade["from"]), datetime.fromisoformat(shade["to"]))
+    assert (reason, True) == (shade["reason"], reason in EXPLAINED)
     closes = {datetime.fromisoformat(row["open_time"]): row["close"] for rows in data for row in rows if "close" in row}
     assert {None} == {close for at, close in closes.items() if begins <= at < ends}
-    assert None not in {close for at, close in closes.items() if ends <= at < ends.replace(hour=23)}
+    assert None not in {close for at, close in closes.items() if at.date() == begins.date() and not begins <= at < ends}
