@@ -206,7 +206,7 @@ def keep(database: Path, question: Question) -> None:
 def snapshot(database: Path) -> None:
     """Make one, and show what it took, and how long a writer had to wait meanwhile."""
     code = (
-        "import sys, time, pathlib; from klines.database import opened\n"
+        "import sys, time, pathlib; from klines.storage.database import opened\n"
         "longest = 0.0\n"
         "print('ready', flush=True)\n"
         "while not pathlib.Path(sys.argv[2]).exists():\n"

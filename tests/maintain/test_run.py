@@ -213,12 +213,12 @@ def test_an_empty_database(database: Path) -> None:
 WRITER = """
 import itertools, sys, time
 from pathlib import Path
-from klines.database import opened
+from klines.storage.database import opened
 from klines.interval import INTERVALS
 from klines.market import MARKETS
-from klines.plan import Want
+from klines.want import Want
 from klines.rows import Row
-from klines.store import store
+from klines.storage.store import store
 from klines.window import Window
 path, now_ms, old_ms = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
@@ -347,7 +347,7 @@ def test_one_at_a_time(filled: Path) -> None:
 CHILD = """
 import signal, sys
 from pathlib import Path
-from klines.maintain import Maintenance
+from klines.maintain.run import Maintenance
 signal.signal(signal.SIGINT, signal.default_int_handler)  # who is started in the background ignores it
 print("ready", flush=True)
 with Maintenance(Path(sys.argv[1]), int(sys.argv[2])) as run:

@@ -22,7 +22,7 @@ IS_FRAGILE = duckdb.__version__.startswith("1.")
 TORN = """
 import resource, signal, sys, time
 from pathlib import Path
-from klines.database import opened
+from klines.storage.database import opened
 
 database, block = Path(sys.argv[1]), int(sys.argv[2])
 with opened(database, time.monotonic() + 5) as connection:
@@ -125,7 +125,7 @@ def test_who_is_alive_is_left_alone(torn: Path) -> None:
     with opened(torn, time.monotonic() + 5):
         journal_of(torn).write_bytes(journal)
         code = (
-            "import pathlib, sys; from klines.journal import mend; it = pathlib.Path(sys.argv[1]); before = "
+            "import pathlib, sys; from klines.storage.journal import mend; it = pathlib.Path(sys.argv[1]); before = "
             "it.read_bytes(); mend(it); assert before == it.read_bytes()"
         )
         subprocess.run([sys.executable, "-c", code, str(torn)], cwd=CHECKOUT, check=True)

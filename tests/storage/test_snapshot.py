@@ -88,8 +88,11 @@ def test_live_holds_the_file_until_it_is_closed(exchange: StandIn, minutes: Path
     with klines.connect(live=True, database=minutes) as live:
         klines.read("BTCUSDT", database=minutes)
         klines.connect(max_age=NOW, database=minutes).close()
-        code = f"import time, klines.database as d, pathlib; d.opened(pathlib.Path({str(minutes)!r}), 0).__enter__()"
-        done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
+        code = (
+            "import pathlib, sys; from klines.storage.database import opened; opened(pathlib.Path(sys.argv[1]), 0)."
+            "__enter__()"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(minutes)], cwd=CHECKOUT, capture_output=True, text=True)
         assert "DatabaseBusy" in done.stderr
         assert [(60,)] == live.sql(COUNT).fetchall()
     later(exchange, minutes)
@@ -106,7 +109,7 @@ def test_two_at_once_make_one(minutes: Path) -> None:
 WRITER = """
 import sys, time
 from pathlib import Path
-from klines.database import opened
+from klines.storage.database import opened
 rows = 0
 while True:
     with opened(Path(sys.argv[1]), time.monotonic() + 60) as connection:
