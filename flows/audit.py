@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, runtime
+from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Symbols, Time
 from klines.audit.message import SeriesOutcome, audit_outcome
 from klines.audit.run import Audit, AuditJob, SeriesGroup
+from klines.backfill.message import planned
 from klines.errors import KlinesError
 from klines.interval import IntervalName
 from klines.market import MarketName
@@ -93,5 +94,7 @@ def _load(run: Audit, job: AuditJob) -> None:
     """Find what is missing, and fetch it."""
     plan = run.plan()
     if job.repair and plan.chunks:
+        said = planned(len(plan.symbols), plan.total, plan.seconds)
+        get_run_logger().info("%s: %s", run.series.name, said)
         with Watch(run) as watch:
             load_all(run, plan.chunks, watch, watch.every_s)

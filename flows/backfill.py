@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Entries, Time
-from klines.backfill.message import planned
+from klines.backfill.message import plan_numbers, planned
 from klines.backfill.run import Backfill, BackfillJob
 from klines.errors import KlinesError
 from klines.interval import IntervalName
@@ -73,7 +73,8 @@ def backfill(
             get_run_logger().info(said)
             write_plan(plan)
             if dry_run:
-                return report(Outcome("Completed", f"{said}; nothing was done"))
+                numbers = plan_numbers(len(run.job.symbols), plan.total, plan.seconds)
+                return report(Outcome("Completed", f"{said}; nothing was done", numbers))
             with Watch(run) as watch:
                 load_all(run, plan.chunks, watch, watch.every_s)
             outcome = run.outcome()

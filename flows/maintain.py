@@ -10,10 +10,11 @@ from prefect.client.schemas.objects import State
 from klines import settings
 from klines.errors import KlinesError
 from klines.maintain.run import MaintainJob, Maintenance
-from klines.outcome import fail
+from klines.outcome import counted, fail
 from klines.session import machine_ms
 from klines.storage.database import settings_to_write
 from tasks.maintain import cluster, prove, prune, survey, swap
+from tasks.progress import Bar
 from tasks.report import report
 
 
@@ -31,8 +32,10 @@ def maintain() -> State[Any]:
             survey(run)
             prove(run)
             months = run.plan()
-            for month in months:
-                cluster(month, run)
+            with Bar(len(months)) as bar:
+                for done, month in enumerate(months):
+                    bar(done, f"{done} of {counted(len(months), 'month')} in the new file")
+                    cluster(month, run)
             if months:
                 swap(run)
             outcome = run.outcome()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -51,10 +53,19 @@ def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
         return 2
     try:
         state: State[Any] = flow(**parameters, return_state=True)
+    except RuntimeError as error:
+        if "ephemeral" not in str(error):
+            raise
+        advice = f"move {os.environ['PREFECT_HOME']} away, where it keeps its things, or set PREFECT_HOME"
+        raise NoServer(f"no temporary Prefect server could be started; {advice}") from None
     except KeyboardInterrupt:
         print("klines: stopped; what is stored stays, and another run goes on from there", file=sys.stderr)
         return 130
-    print(json.dumps(fields(name, state, settings), default=str) if as_json else f"{state.name}: {state.message}")
+    print(
+        json.dumps(fields(name, state, settings), default=str, ensure_ascii=False)
+        if as_json
+        else f"{state.name}: {state.message}"
+    )
     return 0 if state.is_completed() else 1
 
 
@@ -75,6 +86,11 @@ def validated(flow: Flow[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fields(name: str, state: State[Any], settings: Settings) -> dict[str, Any]:
-    """What a program wants to know of a run that has ended."""
-    certificate = {"certificate": AuditJob.of(settings).certificate()} if name == "audit" else {}
-    return {"state": state.name, "message": state.message, **certificate}
+    """What a program wants to know of a run that has ended: its numbers, and of an audit the certificate."""
+    from prefect.exceptions import MissingResult
+
+    told: dict[str, Any] = {"state": state.name, "message": state.message}
+    with contextlib.suppress(MissingResult):
+        numbers = state.result(raise_on_failure=False)
+        told |= numbers if isinstance(numbers, Mapping) else {}
+    return told | ({"certificate": AuditJob.of(settings).certificate()} if name == "audit" else {})

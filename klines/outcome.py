@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from klines.errors import Blocked, DatabaseBusy, ExchangeDown, KlinesError, Later, RateLimited, Retry
@@ -27,10 +27,11 @@ STATES: dict[type[KlinesError], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A final state: Completed, or a failure with this name; the message is for people."""
+    """A final state: Completed, or a failure with this name; the message is for people, `numbers` for programs."""
 
     state: str
     message: str
+    numbers: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def is_completed(self) -> bool:

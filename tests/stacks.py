@@ -21,7 +21,7 @@ import yaml
 
 from tests import CHECKOUT
 
-LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines of (\d+) symbols in [\d.]+ s")
+LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines? of (\d+) symbols? in [\d.]+ s")
 
 
 def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str]:

@@ -10,9 +10,11 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from klines.checkout import CHECKOUT, env_file
+from klines.errors import BadParameter
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PIDS, URL = "stack.pids", "stack.url"
@@ -44,6 +46,14 @@ def spare_loopback() -> None:
         kept = [host.strip() for host in (os.environ.get(name) or os.environ.get(other) or "").split(",")]
         if "*" not in kept:
             os.environ[name] = ",".join(dict.fromkeys([*filter(None, kept), *LOOPBACK]))
+
+
+def check_socks() -> None:
+    """Raises BadParameter for a SOCKS proxy that Prefect's client, which reads these even for loopback, can't have."""
+    for name in ("all_proxy", "https_proxy", "http_proxy"):
+        value = os.environ.get(name) or os.environ.get(name.upper()) or ""
+        if value.lower().startswith("socks") and not find_spec("socksio"):
+            raise BadParameter(f"{name.upper()}: a SOCKS proxy needs one more package: pip install 'httpx[socks]'")
 
 
 def running(folder: Path) -> str | None:

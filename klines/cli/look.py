@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -132,9 +133,13 @@ def _as_json(klines: pl.DataFrame) -> str:
 
 def _write(klines: pl.DataFrame, csv: Path | None, parquet: Path | None) -> None:
     """All rows, into a file that is there whole or not at all."""
+    from polars.exceptions import ComputeError
+
     write, path = (klines.write_csv, csv) if csv else (klines.write_parquet, cast(Path, parquet))
     if str(path) == "-":
-        write(sys.stdout.buffer)
+        whole = BytesIO()  # what polars says when a pipe is closed is no BrokenPipeError
+        write(whole)
+        sys.stdout.buffer.write(whole.getbuffer())
         return
     is_new = path.is_file() or not path.exists()
     target = path.with_name(f"{path.name}.part") if is_new else path
@@ -143,8 +148,9 @@ def _write(klines: pl.DataFrame, csv: Path | None, parquet: Path | None) -> None
             write(file)
         if is_new:
             target.replace(path)
-    except OSError as error:
+    except (OSError, ComputeError) as error:  # the latter is what polars says of a full disk
         if is_new:
             target.unlink(missing_ok=True)
-        raise BadParameter(f"{path} can't be written: {error.strerror or error}") from None
+        why = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
+        raise BadParameter(f"{path} can't be written: {why}") from None
     print(f"{counted(klines.height, 'kline')} in {path}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import sqlite3
 import ssl
 import time
 import urllib.error
@@ -78,11 +80,19 @@ def _check(api_url: str, about: str) -> None:
 def _check_home() -> None:
     """A temporary server keeps its things there."""
     folder = environment.home()
+    database = folder / "prefect.db"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        reason = "" if os.access(folder, os.W_OK | os.X_OK) else "not writable for this user"
+        is_writable = os.access(folder, os.W_OK | os.X_OK) and (not database.exists() or os.access(database, os.W_OK))
+        reason = "" if is_writable else "not writable for this user"
+        with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
     except OSError as error:
         reason = str(error.strerror)
+    except sqlite3.OperationalError:  # there is none yet, or somebody writes it
+        pass
+    except sqlite3.DatabaseError as error:
+        reason = f"prefect.db: {error}"
     if reason:
         raise NoServer(f"{folder}, for Prefect's things, can't be used ({reason}); set PREFECT_HOME to another folder")
 

@@ -60,7 +60,7 @@ def test_a_symbol_that_does_not_trade_is_not_stale(exchange: StandIn, database: 
     for minutes in (20, 21, 40):
         exchange.freeze(NOON + 5_000 + minutes * MINUTE)
         _, found = fresh(exchange, database, ["BTCUSDT", "ETHUSDT"])
-        assert "spot 1m: 1 of 1 symbols are fresh; 1 not trading: ETHUSDT" == found.said
+        assert "spot 1m: 1 of 1 symbol is fresh; 1 not trading: ETHUSDT" == found.said
 
 
 def test_a_run_that_did_not_come_so_far_knows_nothing(exchange: StandIn, database: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_delisted_symbol_is_not_asked_for_any_more(listed: StandIn, database: 
     listed.freeze(at(2 * HOUR + 10) + 5_000)
     listed.forget()
     outcome = collect_once(listed, database, ["*USDT"])
-    assert "of 1 symbols" in outcome.message
+    assert "of 1 symbol" in outcome.message
     assert [] == listed.kline_requests("ETHUSDT")
     assert ["BTCUSDT", "ETHUSDT"] == symbols(database)
     assert [("BREAK", at(HOUR + 5))] == query(
@@ -193,7 +193,7 @@ def test_a_backfill_takes_patterns(listed: StandIn, database: Path, dry_run: boo
     outcome = backfill_once(
         listed, database, ["*USDT", "!ETH*"], "2026-01-02T10:00", "2026-01-02T11:00", source="rest", dry_run=dry_run
     )
-    assert ("Completed", True) == (outcome.state, "60 klines of 1 symbols" in outcome.message), outcome.message
+    assert ("Completed", True) == (outcome.state, "60 klines of 1 symbol" in outcome.message), outcome.message
     assert database.exists() != dry_run
 
 

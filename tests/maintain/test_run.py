@@ -161,7 +161,7 @@ def test_two_klines_in_a_slot_are_named_and_kept(template: Path, filled: Path) -
     outcome = maintain_once(filled)
     assert "Degraded" == outcome.state
     assert outcome.message.startswith(
-        "3 slots have more than one kline: spot S1USDT 1m 2025-12-31 23:59, spot S1USDT 1m 2026-01-02 11:00, "
+        "3 slots with more than one kline: spot S1USDT 1m 2025-12-31 23:59, spot S1USDT 1m 2026-01-02 11:00, "
         "spot S1USDT 1w 2025-12-29 00:00. None was deleted"
     )
     assert {"klines": 4, "clustered": 2} == differing(template, filled)

@@ -85,7 +85,7 @@ def test_scheduled_stored_stopped_and_started_again(
 
     with stack(environment, stacks.prefect_file(tmp_path, "every-minute")) as process:
         lines = read_until(process, LINE.fullmatch)
-        assert "of 1 symbols" in lines[-1]
+        assert "of 1 symbol in" in lines[-1]
         after = deployment(environment)
         assert ["every-minute"] == [found["name"] for found in ask(environment, "POST", "/deployments/filter", {})]
         states = [run["state_type"] for run in ask(environment, "POST", "/flow_runs/filter", {"limit": 200})]
