@@ -47,22 +47,47 @@ def mending(pipe: Connection, database: Path) -> None:
     pipe.send(before == database.read_bytes())
 
 
-@pytest.fixture
-def torn(database: Path) -> Path:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database whose writer was killed when it had written the first page of a block that was in use.
 
     The limit on the size of files kills it there. For that, all that it writes before lies lower in its file, hence the
-    block is the last, and there are as many views as fill blocks with metadata.
+    block is the last, and there are as many views as leave room for another one in the blocks with metadata.
     """
+    database = tmp_path_factory.mktemp("torn") / "klines.duckdb"
     with opened(database, soon()) as connection:
         connection.execute(REJECTS)
-    for some in range(3):
-        with opened(database, soon()) as connection:
-            for view in range(20):
-                connection.execute(f"CREATE VIEW v{some}_{view} AS SELECT '{'x' * 3000}' AS text")
+    for views in range(3):
+        add_views(database, views, 20)
+    while grows(database):
+        views += 1
+        add_views(database, views, 1)
     [(last,)] = query(database, "SELECT max(block_id) FROM pragma_metadata_info() WHERE free_blocks > 0")
     with child(torn_at, database, 3 * 4096 + last * 2**18) as writer:
         assert -signal.SIGXFSZ == writer.exit_code()
+    return database
+
+
+def add_views(database: Path, name: int, count: int) -> None:
+    """Fill metadata blocks."""
+    with opened(database, soon()) as connection:
+        for view in range(count):
+            connection.execute(f"CREATE VIEW v{name}_{view} AS SELECT '{'x' * 3000}' AS text")
+
+
+def grows(database: Path) -> bool:
+    """Whether one more view makes the file longer, tried with a copy."""
+    copy = Path(shutil.copy(database, database.with_name("copy.duckdb")))
+    with opened(copy, soon()) as connection:
+        connection.execute("CREATE VIEW late AS SELECT 1")
+    return copy.stat().st_size > database.stat().st_size
+
+
+@pytest.fixture
+def torn(template: Path, database: Path) -> Path:
+    """A copy of what the killed writer left."""
+    for name in ("klines.duckdb", "klines.duckdb.wal", "klines.duckdb.journal"):
+        shutil.copy(template.with_name(name), database.with_name(name))
     return database
 
 
