@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,12 +33,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", help="the address to listen on [PREFECT_SERVER_API_HOST]")
     parser.add_argument("--port", type=int, help="the port to listen on [PREFECT_SERVER_API_PORT]")
-    parser.add_argument("--temporary", action="store_true", help="for one run: neither UI nor schedules")
+    parser.add_argument("--temporary", action="store_true", help="without UI and schedules, until stdin ends")
     options = parser.parse_args()
     environment.complete()
     os.umask(0o077)
     if options.temporary:  # as Prefect starts the server of a run that has none
         os.environ.update({"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_SERVER_UI_ENABLED": "0"})
+        threading.Thread(target=_end_with_input, daemon=True).start()
     from prefect.settings import get_current_settings  # Prefect reads its settings while it is imported
 
     settings = get_current_settings()
@@ -73,6 +76,11 @@ def serve(settings: Settings, host: str, port: int) -> None:
             ws_ping_timeout=settings.server.api.websocket_ping_timeout,
             log_level=settings.server.logging_level.lower(),
         )
+
+
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _password(settings: Settings) -> str:
