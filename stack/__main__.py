@@ -30,7 +30,7 @@ from klines.errors import BadParameter
 from klines.settings import CHECKOUT
 from klines.storage.database import settings_to_write
 from klines.symbol import is_pattern
-from stack.home import HOME, keep_from_others, make_private, private
+from stack.home import HOME, close_env, make_private, private
 from stack.opening import HOST, binding, reached_at
 
 if TYPE_CHECKING:
@@ -248,13 +248,6 @@ def prepare(is_demo: bool) -> int:
     return port
 
 
-def close_env() -> None:
-    """Take `.env` from all but its owner, and say so: it may hold a password."""
-    mode = keep_from_others(CHECKOUT / ".env")
-    if mode:
-        say(f"{CHECKOUT / '.env'} could be read by others ({mode:04o}): now only by you")
-
-
 def bring_up(children: Children, port: int, prefect_file: Path) -> Server:
     """Start the server and wait until it serves; deploy."""
     if port:
@@ -331,7 +324,8 @@ def run(is_demo: bool, prefect_file: Path) -> None:
     """All of it, until the end is asked for: raises Stopped then, or CannotRun, or BadParameter."""
     port = prepare(is_demo)
     loaded = settings_to_write()
-    close_env()
+    if closed := close_env(CHECKOUT / ".env"):
+        say(closed)
     with held_home() as (home, pids):
         children = Children(home / "logs", pids)
         try:
