@@ -20,16 +20,16 @@ PY := .venv/bin/python
 SAY := exec >&2; echo
 
 run: .venv/run.stamp
-	exec $(PY) -m stack
+	exec .venv/bin/klines run
 
 demo: .venv/run.stamp
-	exec $(PY) -m stack --demo
+	exec .venv/bin/klines demo
 
 explore: .venv/run.stamp
-	exec $(PY) -m klines.explorer $(if $(PORT),--port $(PORT))
+	exec .venv/bin/klines explore $(if $(PORT),--port $(PORT))
 
 alarms: .venv/run.stamp
-	exec $(PY) -m stack.alarms "$(URL)"
+	exec .venv/bin/klines alarms "$(URL)"
 
 test: .venv/dev.stamp
 	$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder

@@ -29,7 +29,7 @@ from klines.storage.database import settings_to_write
 from klines.symbol import is_pattern
 from stack import CHECKOUT
 from stack.greeting import demo_shell, greeting
-from stack.home import keep_from_others, make_private, private
+from stack.home import close_env, make_private, private
 from stack.opening import HOST, binding, reached_at
 
 if TYPE_CHECKING:
@@ -245,13 +245,6 @@ def prepare(is_demo: bool) -> int:
     return port
 
 
-def close_env() -> None:
-    """Take `.env` from all but its owner, and say so: it may hold a password."""
-    mode = keep_from_others(CHECKOUT / ".env")
-    if mode:
-        say(f"{CHECKOUT / '.env'} could be read by others ({mode:04o}): now only by you")
-
-
 def demo_settings(port: int) -> dict[str, str]:
     """Where the demo's data are, and its exchange."""
     urls = {f"KLINES_{name}_URL": f"http://{HOST}:{port}" for name in ("SPOT", "USDM", "COINM", "ARCHIVE")}
@@ -334,7 +327,8 @@ def run(is_demo: bool, prefect_file: Path) -> None:
     """All of it, until the end is asked for: raises Stopped then, or CannotRun, or BadParameter."""
     port = prepare(is_demo)
     loaded = settings_to_write()
-    close_env()
+    if closed := close_env(CHECKOUT / ".env"):
+        say(closed)
     with contextlib.ExitStack() as until_the_end:
         home, pids = until_the_end.enter_context(held_home())
         children = Children(home / "logs", pids)

@@ -32,6 +32,12 @@ def keep_from_others(path: Path) -> int:
     return 0
 
 
+def close_env(path: Path) -> str:
+    """Take a file of settings, which may hold a password, from all but its owner; what to say, if it was open."""
+    mode = keep_from_others(path)
+    return f"{path} could be read by others ({mode:04o}); now only by you" if mode else ""
+
+
 def private(path: str | Path, flags: int) -> int:
     """An opener for `open`: a file that is made is its owner's alone, whatever the umask."""
     return os.open(path, flags, 0o600)

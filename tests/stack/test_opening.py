@@ -11,7 +11,7 @@ import pytest
 
 from klines.errors import BadParameter
 from klines.explorer.door import LOOPBACK
-from stack.home import keep_from_others, make_private
+from stack.home import close_env, make_private
 from stack.opening import binding, check_password, is_loopback, names, reached_at, weak
 from tests import CHECKOUT
 
@@ -138,11 +138,21 @@ def test_a_home_is_made_private(tmp_path: Path) -> None:
     assert "644" == mode(tmp_path / "klines.duckdb")
 
 
-@pytest.mark.parametrize(("was", "told", "now"), [(0o644, 0o644, "600"), (0o660, 0o660, "600"), (0o600, 0, "600")])
-def test_what_was_open_is_told(tmp_path: Path, was: int, told: int, now: str) -> None:
-    """The mode that a file had is told where others could read it, and what is not there is no error."""
-    (tmp_path / ".env").touch()
-    (tmp_path / ".env").chmod(was)
-    assert told == keep_from_others(tmp_path / ".env")
-    assert now == mode(tmp_path / ".env")
-    assert 0 == keep_from_others(tmp_path / "absent")
+@pytest.mark.parametrize("was", ["644", "660", "604", "777"])
+def test_settings_that_others_could_read(tmp_path: Path, was: str) -> None:
+    """A `.env` that others could read is closed, which is said once; the owner may do with it what he could."""
+    path = tmp_path / ".env"
+    path.touch()
+    path.chmod(int(was, 8))
+    assert f"{path} could be read by others (0{was}); now only by you" == close_env(path)
+    assert f"{was[0]}00" == mode(path)
+    assert "" == close_env(path)
+
+
+def test_settings_that_are_not_there(tmp_path: Path) -> None:
+    """No `.env`, and one that is a link to elsewhere, is left as it is."""
+    assert "" == close_env(tmp_path / ".env")
+    (tmp_path / "elsewhere").touch(mode=0o644)
+    (tmp_path / ".env").symlink_to(tmp_path / "elsewhere")
+    assert "" == close_env(tmp_path / ".env")
+    assert "644" == mode(tmp_path / "elsewhere")

@@ -64,6 +64,7 @@ def test_scheduled_stored_stopped_and_started_again(
     environment: dict[str, str], prefect_file: Path, tmp_path: Path
 ) -> None:
     """Runs get scheduled and really run, each prints a line by UTC; Ctrl-C leaves nothing running within 15 seconds.
+    What Prefect wrote is its owner's alone, the database as the umask says.
     Started again: one schedule, the same history, what the UI edited holds, no zombie, and the next run completes."""
     with stack(environment, prefect_file) as process:
         lines = read_until(process, LINE.fullmatch)
@@ -78,6 +79,8 @@ def test_scheduled_stored_stopped_and_started_again(
         assert 0 == process.wait(15)
         assert 15 > time.monotonic() - began
     assert [] == left_running(environment)
+    assert 0 == sum(path.stat().st_mode & 0o077 for path in Path(environment["PREFECT_HOME"]).rglob("*"))
+    assert new_file_mode(tmp_path) == (tmp_path / "klines.duckdb").stat().st_mode
     [(symbols, klines, distinct)] = query(
         tmp_path / "klines.duckdb",
         "SELECT count(DISTINCT symbol), count(*), count(DISTINCT (symbol, open_time)) FROM klines",
@@ -97,6 +100,12 @@ def test_scheduled_stored_stopped_and_started_again(
     assert 2 <= states.count("COMPLETED")
     assert "RUNNING" not in states
     assert [] == left_running(environment)
+
+
+def new_file_mode(folder: Path) -> int:
+    """The mode of a file that is made here."""
+    (folder / "new").touch()
+    return (folder / "new").stat().st_mode
 
 
 def shell(environment: dict[str, str], *arguments: str) -> Any:

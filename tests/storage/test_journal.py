@@ -162,6 +162,7 @@ def test_a_journal_of_a_file_that_is_gone(database: Path) -> None:
         pass
     journal_of(database).write_bytes(bytes(1000))
     database.unlink()
+    note_of(database).unlink()
     with opened(database, soon()):
         pass
     assert {database, note_of(database)} == set(database.parent.glob("klines.duckdb*"))
