@@ -25,12 +25,12 @@ _TRIES, _LOOK_S = 10, 0.05
 
 def complete() -> None:
     """Complete this process's environment, and so that of its children; raises BadParameter for a bad `.env`."""
-    given = {name: value for name, value in env_file().items() if name.upper().startswith("PREFECT_")}
-    os.environ.update({name: value for name, value in given.items() if name not in os.environ})
+    given = {name.upper(): value for name, value in env_file().items()}
+    for name in given.keys() - os.environ.keys():
+        if name.startswith("PREFECT_"):
+            os.environ[name] = given[name]
     os.environ["PREFECT_HOME"] = str(home())
-    os.environ["PREFECT_PROFILES_PATH"] = str(
-        home() / "no-profiles.toml"
-    )  # where there is none: Prefect's own defaults
+    os.environ["PREFECT_PROFILES_PATH"] = str(home() / "no-profiles.toml")  # where there are none: Prefect's defaults
     os.environ.pop("PREFECT_PROFILE", None)
     os.environ.setdefault("DO_NOT_TRACK", "1")
     spare_loopback()
