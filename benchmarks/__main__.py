@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import CHECKOUT
 from benchmarks.table import KEPT, Line, kept, machine, number
-from klines.settings import CHECKOUT
 
 FOLDER = CHECKOUT / "benchmarks"
 

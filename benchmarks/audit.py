@@ -59,7 +59,7 @@ def fill(database: Path, symbols: int, start_ms: int, end_ms: int) -> None:
 FILL = f"""
 import sys, time
 from pathlib import Path
-from klines.database import opened
+from klines.storage.database import opened
 database, symbols, start_ms, end_ms = Path(sys.argv[1]), *map(int, sys.argv[2:])
 for first_ms in range(start_ms, end_ms, 30 * {DAY}):
     until_ms = min(first_ms + 30 * {DAY}, end_ms)

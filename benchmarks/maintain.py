@@ -23,12 +23,12 @@ from pathlib import Path
 
 import duckdb
 
+from benchmarks import CHECKOUT
 from benchmarks.measure import apart, client, count, prefect_server, process
 from benchmarks.table import line, machine
 from klines.interval import DAY, INTERVALS, MINUTE
 from klines.market import MARKETS
 from klines.rows import Row
-from klines.settings import CHECKOUT
 from klines.storage.database import opened
 from klines.storage.store import store
 from klines.want import Want

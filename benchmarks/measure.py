@@ -19,8 +19,8 @@ from urllib.request import Request, urlopen
 
 import duckdb
 
+from benchmarks import CHECKOUT
 from benchmarks.minute import ask, cpu_s, free_port, idle_after
-from klines.settings import CHECKOUT
 from stack.__main__ import READY_S
 from tests.exchange.rules import Rules
 

@@ -33,12 +33,11 @@ from urllib.request import Request, urlopen
 import aiohttp
 import yaml
 
-from benchmarks import recorded
+from benchmarks import CHECKOUT, recorded
 from benchmarks.table import line, machine
 from klines.interval import INTERVALS, MINUTE
 from klines.market import MARKETS, Market
 from klines.rows import sift
-from klines.settings import CHECKOUT
 from klines.storage.database import opened
 from klines.storage.store import store
 from klines.want import Want

@@ -27,11 +27,11 @@ import pyarrow
 from pyarrow import feather
 
 import klines
+from benchmarks import CHECKOUT
 from benchmarks.maintain import ROWS
 from benchmarks.measure import apart, count
 from benchmarks.table import line, machine
 from klines.interval import INTERVALS, MINUTE
-from klines.settings import CHECKOUT
 from klines.storage.database import opened
 
 YEARS = 5
@@ -206,7 +206,7 @@ def keep(database: Path, question: Question) -> None:
 def snapshot(database: Path) -> None:
     """Make one, and show what it took, and how long a writer had to wait meanwhile."""
     code = (
-        "import sys, time, pathlib; from klines.database import opened\n"
+        "import sys, time, pathlib; from klines.storage.database import opened\n"
         "longest = 0.0\n"
         "print('ready', flush=True)\n"
         "while not pathlib.Path(sys.argv[2]).exists():\n"

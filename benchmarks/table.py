@@ -1,4 +1,4 @@
-"""The lines of all benchmarks: printed, and kept for `make bench`, which says by KLINES_BENCH where."""
+"""The lines of all benchmarks: printed, and kept for `make bench`, which says by BENCH_FILE where."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-KEPT = "KLINES_BENCH"
+KEPT = "BENCH_FILE"
 """The variable that names the file of the lines, one JSON object each."""
 
 

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from benchmarks import CHECKOUT
 from benchmarks.measure import Server, client
 from klines.interval import MINUTE
-from klines.settings import CHECKOUT
 from tests.exchange import StandIn
 
 START_MS = 1_767_355_200_000

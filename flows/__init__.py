@@ -1,9 +1,14 @@
-"""Prefect flows, one file each."""
+"""Prefect flows, one file each. `python -m flows.collect …` is `klines collect …`."""
 
 import contextlib
 import ctypes
 import os
+import re
 import sys
+
+# While Python looks for flows.collect; the command then sets what must stand before Prefect is imported.
+if sys.argv[0] == "-m" and (asked := re.search(r" -m ?flows\.(\w+)", " ".join(sys.orig_argv))):
+    os.execv(sys.executable, [sys.executable, "-m", "klines.cli", asked[1], *sys.argv[1:]])
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # of a temporary server, too: nobody is told
 os.environ.setdefault("DO_NOT_TRACK", "1")

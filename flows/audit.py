@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, runtime
+from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.parameters import IntervalName, Market, Symbols, Time
+from flows.parameters import Symbols, Time
 from klines.audit.message import SeriesOutcome, audit_outcome
 from klines.audit.run import Audit, AuditJob, SeriesGroup
+from klines.backfill.message import planned
 from klines.errors import KlinesError
+from klines.interval import IntervalName
+from klines.market import MarketName
 from klines.outcome import fail
 from klines.storage.database import settings_to_write
-from tasks import coverage
-from tasks.audit import explain, publish, reconcile
+from tasks.audit import explain, reconcile, write_certificate
+from tasks.coverage import write_coverage
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
 from tasks.progress import Watch
@@ -42,7 +45,7 @@ def audit(
     symbols: Symbols | None = None,
     start: Time | None = None,
     end: Time | None = None,
-    market: Market | None = None,
+    market: MarketName | None = None,
     interval: IntervalName | None = None,
     repair: bool = True,
     force: bool = False,
@@ -62,9 +65,9 @@ def audit(
         job = AuditJob.of(settings_to_write(), symbols, start, end, market, interval, repair, force)
         parts = [_part(job, series) for series in job.series()]
         rows, found = job.whole()
-        publish(rows)
+        write_certificate(rows)
         with only_news():
-            coverage.publish(job.last_days())
+            write_coverage(job.last_days())
         outcome = audit_outcome(parts, rows, found)
     except KlinesError as error:
         outcome = fail(error)
@@ -75,12 +78,12 @@ def _part(job: AuditJob, series: SeriesGroup) -> SeriesOutcome:
     """One market and interval."""
     try:
         with Audit(job, series) as run:
-            health(series.market, run)
+            health(run)
             _load(run, job)
-            if explain(series.name, run) and job.repair:
+            if explain(run) and job.repair:
                 _load(run, job)
             if job.repair:
-                reconcile(series.name, run)
+                reconcile(run)
             run.note()
             return run.part()
     except KlinesError as error:
@@ -91,11 +94,7 @@ def _load(run: Audit, job: AuditJob) -> None:
     """Find what is missing, and fetch it."""
     plan = run.plan()
     if job.repair and plan.chunks:
+        said = planned(len(plan.symbols), plan.total, plan.seconds)
+        get_run_logger().info("%s: %s", run.series.name, said)
         with Watch(run) as watch:
             load_all(run, plan.chunks, watch, watch.every_s)
-
-
-if __name__ == "__main__":
-    from flows.shell import main
-
-    main(audit, AuditJob.of, lambda: {"certificate": AuditJob.of(settings_to_write()).certificate()})

@@ -8,16 +8,18 @@ from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.parameters import Entries, IntervalName, Market, Source, Time
-from klines.backfill.message import planned
+from flows.parameters import Entries, Time
+from klines.backfill.message import plan_numbers, planned
 from klines.backfill.run import Backfill, BackfillJob
 from klines.errors import KlinesError
+from klines.interval import IntervalName
+from klines.market import MarketName, SourceName
 from klines.outcome import Outcome, fail
 from klines.storage.database import settings_to_write
-from tasks import coverage
+from tasks.coverage import write_coverage
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
-from tasks.progress import Watch, publish
+from tasks.progress import Watch, write_plan
 from tasks.report import report
 from tasks.review import only_news
 
@@ -39,9 +41,9 @@ def backfill(
     symbols: Entries,
     start: Time,
     end: Time,
-    market: Market = "spot",
+    market: MarketName = "spot",
     interval: IntervalName = "1m",
-    source: Source = "auto",
+    source: SourceName = "auto",
     refresh: bool = False,
     dry_run: bool = False,
 ) -> State[Any]:
@@ -50,8 +52,8 @@ def backfill(
     What is stored is not fetched again, so a run that was stopped goes on when it is run again.
 
     Args:
-        symbols: Symbols to load, as in BTCUSDT, also delisted ones; or patterns: *USDT takes all that trade,
-            !USDC* takes some away.
+        symbols: Symbols to load, as in BTCUSDT, also delisted ones; or patterns: `*USDT` takes all that trade,
+            `!USDC*` takes some away.
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00; UTC where no zone is given.
         end: The open time before which it ends; in the future: now. The same forms as of start.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
@@ -65,24 +67,19 @@ def backfill(
         loaded = settings_to_write()
         job = BackfillJob.of(loaded, symbols, start, end, market, interval, source, refresh, dry_run)
         with Backfill(loaded, job) as run:
-            health(market, run)
+            health(run)
             plan = run.plan()
             said = planned(len(run.job.symbols), plan.total, plan.seconds)
             get_run_logger().info(said)
-            publish(plan)
+            write_plan(plan)
             if dry_run:
-                return report(Outcome("Completed", f"{said}; nothing was done"))
+                numbers = plan_numbers(len(run.job.symbols), plan.total, plan.seconds)
+                return report(Outcome("Completed", f"{said}; nothing was done", numbers))
             with Watch(run) as watch:
                 load_all(run, plan.chunks, watch, watch.every_s)
             outcome = run.outcome()
         with only_news():
-            coverage.publish(run.last_days())
+            write_coverage(run.last_days())
     except KlinesError as error:
         outcome = fail(error)
     return report(outcome)
-
-
-if __name__ == "__main__":
-    from flows.shell import main
-
-    main(backfill, BackfillJob.of)

@@ -10,9 +10,11 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.parameters import Entries, IntervalName, Market
+from flows.parameters import Entries
 from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
+from klines.interval import IntervalName
+from klines.market import MarketName
 from klines.outcome import Outcome, fail
 from klines.storage.database import settings_to_write
 from tasks.fetch import SINGLE, fetch_missing
@@ -40,15 +42,15 @@ def _name() -> str:
 )
 def collect(
     symbols: Entries | None = None,
-    market: Market = "spot",
+    market: MarketName = "spot",
     interval: IntervalName = "1m",
     lookback: Lookback = timedelta(days=1),
 ) -> State[Any]:
     """Store every kline that closed and is not stored yet: the last minute's, and whatever was missed before.
 
     Args:
-        symbols: Symbols to collect, as in BTCUSDT, or patterns: *USDT takes all that trade, !USDC* takes some away;
-            none: those of the setting KLINES_SYMBOLS.
+        symbols: Symbols to collect, as in BTCUSDT, or patterns: `*USDT` takes all that trade, `!USDC*` takes
+            some away; none: those of the setting KLINES_SYMBOLS.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         lookback: How far back holes are looked for, as an ISO 8601 duration (P1D, PT3H); a longer
@@ -68,17 +70,11 @@ def _outcome(run: Collect) -> Outcome:
     """What becomes of the run."""
     try:
         with run:
-            health(run.market.name, run)
+            health(run)
             missing = run.plan()
             fetch_missing(run, missing)
             if missing:
-                upsert(run.database.name, run)
+                upsert(run)
             return run.outcome()
     except KlinesError as error:
         return fail(error)
-
-
-if __name__ == "__main__":
-    from flows.shell import main
-
-    main(collect, CollectJob.of)

@@ -10,10 +10,11 @@ from prefect.client.schemas.objects import State
 from klines import settings
 from klines.errors import KlinesError
 from klines.maintain.run import MaintainJob, Maintenance
-from klines.outcome import fail
+from klines.outcome import counted, fail
 from klines.session import machine_ms
 from klines.storage.database import settings_to_write
 from tasks.maintain import cluster, prove, prune, survey, swap
+from tasks.progress import Bar
 from tasks.report import report
 
 
@@ -28,20 +29,16 @@ def maintain() -> State[Any]:
         database = MaintainJob.of(settings_to_write()).database
         with Maintenance(database, machine_ms()) as run:
             prune(run)
-            survey(database.name, run)
+            survey(run)
             prove(run)
             months = run.plan()
-            for month in months:
-                cluster(month, run)
+            with Bar(len(months)) as bar:
+                for done, month in enumerate(months):
+                    bar(done, f"{done} of {counted(len(months), 'month')} in the new file")
+                    cluster(month, run)
             if months:
-                swap(database.name, run)
+                swap(run)
             outcome = run.outcome()
     except KlinesError as error:
         outcome = fail(error)
     return report(outcome)
-
-
-if __name__ == "__main__":
-    from flows.shell import main
-
-    main(maintain, MaintainJob.of)

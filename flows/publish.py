@@ -25,13 +25,7 @@ def publish() -> State[Any]:
     """
     try:
         job = PublishJob.of(settings_to_write())
-        outcome = snapshot(job.database.name, job)
+        outcome = snapshot(job)
     except KlinesError as error:
         outcome = fail(error)
     return report(outcome)
-
-
-if __name__ == "__main__":
-    from flows.shell import main
-
-    main(publish, PublishJob.of)

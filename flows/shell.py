@@ -1,95 +1,107 @@
-"""A flow as a shell command: its parameters are the options, its final state is the exit status."""
+"""A flow as a shell command: its final state is printed, and becomes the exit status."""
 
 from __future__ import annotations
 
-import argparse
-import inspect
+import contextlib
 import json
+import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn, cast, get_type_hints
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from prefect import Flow
-from prefect.client.schemas.objects import State
-from pydantic import TypeAdapter, ValidationError
-
-from klines.errors import BadParameter, Unusable
+from klines.audit.run import AuditJob
+from klines.backfill.run import BackfillJob
+from klines.cli.server import choose_api
+from klines.collect.run import CollectJob
+from klines.errors import BadParameter, NoServer, Unusable
+from klines.maintain.run import MaintainJob
+from klines.reading.publish import PublishJob
+from klines.settings import Settings
 from klines.storage.database import settings_to_write
 
-JSON = "--json"
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.schemas.objects import State
+
+JOBS: dict[str, Callable[..., object]] = {
+    "audit": AuditJob.of,
+    "backfill": BackfillJob.of,
+    "collect": CollectJob.of,
+    "maintain": MaintainJob.of,
+    "publish": PublishJob.of,
+}
+"""What checks, given the settings and a flow's parameters, whether they go together."""
 
 
-def main(flow: Flow[..., Any], prepare: Callable[..., object], more: Callable[[], dict[str, Any]] = dict) -> NoReturn:
-    """Run `flow` with the command line's parameters and exit: 0 when it Completed, 1 when not, 2 for bad parameters,
-    130 after Ctrl-C.
+def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
+    """Run the flow `name` and print its final state, as JSON if so asked; the exit status: 0 when it Completed, 1 when
+    not, 2 for bad parameters, 130 after Ctrl-C.
 
-    Parameters and settings are checked before Prefect starts; `prepare`, given the settings and all the parameters,
-    checks what goes together. With `--json` state and message are printed as JSON, together with what `more` returns.
+    Settings and parameters are checked before any server is started or a flow begins. Raises NoServer.
     """
-    arguments = [argument for argument in sys.argv[1:] if argument != JSON]
     try:
-        parameters = parse(flow, arguments)
-        whole = inspect.signature(flow.fn).bind(**parameters)
-        whole.apply_defaults()
-        prepare(settings_to_write(), **whole.arguments)
+        settings = settings_to_write()
+        choose_api()  # Prefect reads its settings while it is imported
+        flow: Flow[..., State[Any]] = getattr(import_module(f"flows.{name}"), name)
+        parameters = validated(flow, given)
+        JOBS[name](settings, **parameters)
+    except NoServer:
+        raise
     except Unusable as error:
         print(f"klines: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     try:
-        state: State[Any] = cast(Any, flow)(**parameters, return_state=True)
+        with _server():
+            state: State[Any] = flow(**parameters, return_state=True)
     except KeyboardInterrupt:
         print("klines: stopped; what is stored stays, and another run goes on from there", file=sys.stderr)
-        sys.exit(130)
-    if len(arguments) < len(sys.argv) - 1:
-        print(json.dumps({"state": state.name, "message": state.message, **more()}, default=str))
-    else:
-        print(f"{state.name}: {state.message}")
-    sys.exit(0 if state.is_completed() else 1)
+        return 130
+    print(
+        json.dumps(fields(name, state, settings), default=str, ensure_ascii=False)
+        if as_json
+        else f"{state.name}: {state.message}"
+    )
+    return 0 if state.is_completed() else 1
 
 
-def parse(flow: Flow[..., Any], arguments: list[str]) -> dict[str, Any]:
-    """The flow's parameters that the command line gives, validated; raises BadParameter in one line.
+@contextlib.contextmanager
+def _server() -> Iterator[None]:
+    """The Prefect server that was chosen, or a temporary one: Prefect's own has no door. Raises NoServer."""
+    if os.environ.get("PREFECT_API_URL"):
+        yield
+        return
+    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
-    `--help` explains every parameter with the flow's docstring, and exits.
-    """
+    from stack.temporary import temporary_server
+
+    print("klines: starting a temporary server of Prefect (the first time takes up to a minute) …", file=sys.stderr)
+    with temporary_server() as api, temporary_settings({PREFECT_API_URL: api, PREFECT_UI_URL: ""}):
+        yield
+
+
+def validated(flow: Flow[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as the flow's annotations have them; raises BadParameter in one line."""
+    from pydantic import TypeAdapter, ValidationError
+
     hints = get_type_hints(flow.fn, include_extras=True)
-    description = (flow.description or "").split("\nArgs:")[0]
-    parser = _Parser(prog=f"python -m flows.{flow.name}", description=description, allow_abbrev=False)
-    parser.add_argument(JSON, action="store_const", const=None, help="Print the result as JSON.")
-    for name, schema in flow.parameters.properties.items():
-        option, text = f"--{name.replace('_', '-')}", _help(schema).replace("%", "%%")
-        if schema.get("type") == "boolean":
-            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)
-        else:
-            nargs, metavar = ("+", name.upper().rstrip("S")) if "array" in str(schema) else (None, name.upper())
-            is_needed = name in (flow.parameters.required or ())
-            parser.add_argument(option, nargs=nargs, help=text, metavar=metavar, required=is_needed)
-    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
-    return {name: _valid(name, hints[name], value) for name, value in given.items()}
+    found = {}
+    for name, value in given.items():
+        try:
+            found[name] = TypeAdapter(hints[name]).validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            said = first["msg"].removeprefix("Value error, ")
+            raise BadParameter(f"{name}: {said} (given: {first['input']!r})") from None
+    return found
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse that raises BadParameter where it would print its usage."""
+def fields(name: str, state: State[Any], settings: Settings) -> dict[str, Any]:
+    """What a program wants to know of a run that has ended: its numbers, and of an audit the certificate."""
+    from prefect.exceptions import MissingResult
 
-    def error(self, message: str) -> NoReturn:
-        raise BadParameter(f"{message}; see {self.prog} --help")
-
-
-def _help(schema: dict[str, Any]) -> str:
-    """The parameter's description with its choices and default."""
-    parts = [" ".join(schema.get("description", "").split())]
-    if "enum" in schema:
-        parts.append(f"One of {', '.join(schema['enum'])}.")
-    if schema.get("default") is not None:
-        parts.append(f"Default: {schema['default']}.")
-    return " ".join(parts)
-
-
-def _valid(name: str, hint: Any, value: Any) -> Any:
-    try:
-        return TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadParameter(
-            f"{name}: {first['msg'].removeprefix('Value error, ')} (given: {first['input']!r})"
-        ) from None
+    told: dict[str, Any] = {"state": state.name, "message": state.message}
+    with contextlib.suppress(MissingResult):
+        numbers = state.result(raise_on_failure=False)
+        told |= numbers if isinstance(numbers, Mapping) else {}
+    return told | ({"certificate": AuditJob.of(settings).certificate()} if name == "audit" else {})

@@ -11,6 +11,8 @@ from klines.errors import BadParameter
 Time = date | datetime | str
 """A date, a datetime or ISO 8601 text; UTC where it names no zone."""
 _DURATION = TypeAdapter(timedelta)
+LONGEST_S = 100 * 366 * 86_400.0
+"""No duration needs to be longer: Binance is younger."""
 
 
 def time_ms(name: str, value: Time | None) -> int | None:
@@ -41,11 +43,11 @@ def duration_s(name: str, value: timedelta | str) -> float:
     """A duration in seconds; raises BadParameter, naming the parameter `name`."""
     try:
         seconds = _DURATION.validate_python(value).total_seconds()
-    except ValidationError:
+    except (ValidationError, OverflowError):
         seconds = -1.0
     if seconds < 0:
         raise BadParameter(f"{name}: {value!r} is no duration; write PT1H for an hour, P1D for a day")
-    return seconds
+    return min(seconds, LONGEST_S)
 
 
 def duration(seconds: float) -> str:

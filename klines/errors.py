@@ -21,6 +21,7 @@ KlinesError
     ├── DatabaseBusy   another process holds the file
     ├── BadDatabase    no DuckDB file, or one from a newer version
     ├── NotStored      a reader asks for what is not there
+    ├── NoServer       a server that is needed does not answer, or can't be started
     └── NoRoom         too little free disk
 """
 
@@ -118,6 +119,10 @@ class BadDatabase(Unusable):
 
 class NotStored(Unusable):
     """What a reader asked for is not there; the text says what is."""
+
+
+class NoServer(Unusable):
+    """A server that is needed does not answer, or can't be started; the text says what to do."""
 
 
 class NoRoom(Unusable):

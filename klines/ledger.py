@@ -42,8 +42,10 @@ class Gap:
     next_check_ms: int | None = None
 
     def is_open(self, now_ms: int) -> bool:
-        """Whether it is time to ask the exchange for it: not while it is settled, explained, waits, or a backfill works
-        on it. What is due is due, though a run's clock be a little behind that of the run before.
+        """Whether it is time to ask the exchange for it.
+
+        It is not while the gap is settled, explained or waiting, or while a backfill works on it. A due gap is asked
+        for up to a minute early: the clock of this run may be behind that of the run before.
         """
         early_ms = MINUTE if self.reason == DUE else 0
         return self.reason not in EXPLAINED and self.is_to_check(now_ms + early_ms)
@@ -53,7 +55,7 @@ class Gap:
         return self.next_check_ms is not None and self.next_check_ms <= now_ms
 
     def is_fresh_end(self, now_ms: int) -> bool:
-        """Whether it says that trading ended within the last day: as it may be an interruption, collecting goes on."""
+        """Whether trading ended within the last day. It may be an interruption, so collecting goes on."""
         return self.reason == DELISTED and now_ms - self.window.start_ms < DAY
 
 
@@ -63,7 +65,7 @@ def due(window: Window, now_ms: int) -> Gap:
 
 
 def owe(gaps: Sequence[Gap], windows: Iterable[Window], now_ms: int) -> list[Gap]:
-    """The ledger with `windows` in it as due, as far as it does not have them already; they join a due neighbour."""
+    """The ledger with `windows` added as due, where it does not have them yet; they join a due neighbour."""
     parts = subtract(windows, [gap.window for gap in gaps])
     neighbours = {gap.window.end_ms: gap for gap in gaps if gap.reason == DUE and gap.is_open(now_ms)}
     return _join(
@@ -78,7 +80,10 @@ def owe(gaps: Sequence[Gap], windows: Iterable[Window], now_ms: int) -> list[Gap
 
 
 def lease(gaps: Sequence[Gap], windows: Iterable[Window], until_ms: int, now_ms: int) -> list[Gap]:
-    """The ledger with `windows` in it as due, for nobody else before `until_ms`, where it has no other reason."""
+    """The ledger with `windows` added as due, and kept from everybody else until `until_ms`.
+
+    Slots that have another reason keep it.
+    """
     windows = list(windows)
     others = [gap for gap in gaps if gap.reason != DUE]
     dues = [gap for gap in gaps if gap.reason == DUE]
@@ -90,7 +95,7 @@ def lease(gaps: Sequence[Gap], windows: Iterable[Window], until_ms: int, now_ms:
 
 
 def release(gaps: Sequence[Gap], windows: Iterable[Window], now_ms: int) -> list[Gap]:
-    """The ledger in which what is due within `windows` is anybody's again."""
+    """The ledger after a lease: what is due within `windows` is anybody's again."""
     dues = [gap.window for gap in gaps if gap.reason == DUE]
     return lease(gaps, intersect(dues, windows), now_ms, now_ms)
 
@@ -100,9 +105,9 @@ def revise(
 ) -> list[Gap]:
     """The ledger of one series after an answer: `stored` windows leave it, `found` ones are in it with their reason.
 
-    Law: the result is disjoint, holds nothing of `stored`, all of `found`, and the rest of `gaps` unchanged. A found
-    slot keeps the history of the gap of its reason that it was in or that it touches, so an outage that grows by a
-    slot a minute stays one gap.
+    Law: the result is disjoint; it holds nothing of `stored`, all of `found`, and the rest of `gaps` unchanged. A found
+    slot keeps the history of the gap with its reason that it was in or touches. So an outage that grows by a slot a
+    minute stays one gap.
     """
     stored = list(stored)
     gaps = [part for gap in gaps for part in _after_return(gap, stored)]
@@ -119,7 +124,7 @@ def revise(
 
 
 def _after_return(gap: Gap, stored: Sequence[Window]) -> list[Gap]:
-    """A symbol that trades again was not delisted: what is between is unresolved, what comes after is no gap."""
+    """A delisted symbol that trades again: the time between becomes unresolved, the time after is no gap."""
     returned_ms = min((w.start_ms for w in stored if w.start_ms >= gap.window.start_ms), default=FOREVER_MS)
     if gap.reason != DELISTED or returned_ms >= gap.window.end_ms:
         return [gap]
@@ -153,7 +158,7 @@ def _settled_or_checked(gap: Gap, now_ms: int) -> Gap:
 
 
 def _find(gaps: Sequence[Gap], window: Window, reason: str, now_ms: int) -> list[Gap]:
-    """`window` as gaps of `reason`: known parts are checked once more, the rest is new or joins its neighbour."""
+    """`window` as gaps of `reason`: known parts count one more check; the rest joins a neighbour, or is new."""
     same = [gap for gap in gaps if gap.reason == reason]
     known = [_checked(replace(gap, window=part), now_ms) for gap in same for part in intersect([gap.window], [window])]
     rest = subtract([window], [gap.window for gap in known])
@@ -163,7 +168,7 @@ def _find(gaps: Sequence[Gap], window: Window, reason: str, now_ms: int) -> list
 
 
 def _beside(same: Sequence[Gap], part: Window, now_ms: int) -> Gap | None:
-    """`part` with the history of the gap that ends where it starts, and waits for its check."""
+    """`part` with the history of a waiting gap that ends where it starts; None if there is none."""
     beside = (gap for gap in same if gap.window.end_ms == part.start_ms and not gap.is_to_check(now_ms))
     return next((replace(gap, window=part) for gap in beside), None)
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Literal
 
 from klines.errors import BadParameter
 from klines.interval import DAY, Interval
 
+MarketName = Literal["spot", "usdm", "coinm"]
+SourceName = Literal["auto", "archive", "rest"]
+"""Where a backfill has klines from; auto: from both."""
 _BY_LIMIT = ((0, 1), (100, 2), (500, 5), (1001, 10))
 
 

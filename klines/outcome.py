@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from klines.errors import Blocked, DatabaseBusy, ExchangeDown, KlinesError, Later, RateLimited, Retry
@@ -27,10 +27,11 @@ STATES: dict[type[KlinesError], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A final state: Completed, or a failure with this name; the message is for people."""
+    """A final state: Completed, or a failure with this name; the message is for people, `numbers` for programs."""
 
     state: str
     message: str
+    numbers: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def is_completed(self) -> bool:
@@ -63,6 +64,11 @@ def add(outcome: Outcome, said: str) -> Outcome:
 def reason(error: Exception) -> str:
     """Why something failed: our errors are sentences, of others the kind is said."""
     return str(error).rstrip(".") if isinstance(error, KlinesError) else f"unexpected {type(error).__name__}: {error}"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 symbol`, `1,200 symbols`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def names(listed: Sequence[str] | Mapping[str, object]) -> str:

@@ -1,20 +1,24 @@
-"""Where things are: environment variables `KLINES_…`, also read from `.env` in the checkout."""
+"""Where things are: environment variables `KLINES_…`, also read from `.env` in the checkout, where there is one."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from klines.checkout import CHECKOUT, ENV_FILE, env_file
 from klines.errors import BadParameter
 from klines.symbol import check_entries, check_entry
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+PREFIX = "KLINES_"
 TEN_SYMBOLS = [
     f"{base}USDT" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "DOGE", "ADA", "TRX", "LINK", "AVAX")
 ]  # fmt: skip
@@ -41,9 +45,12 @@ def _names(value: Any) -> Any:
 
 def _in_checkout(value: Path) -> Path:
     try:
-        return CHECKOUT / value.expanduser()
+        path = value.expanduser()
     except RuntimeError as error:
         raise ValueError(f"{value}: {error}") from None
+    if CHECKOUT is None and not path.is_absolute():
+        raise ValueError(f"{value} is relative, and this klines is not in a checkout; write an absolute path")
+    return path if CHECKOUT is None else CHECKOUT / path
 
 
 Url = Annotated[str, AfterValidator(_url)]
@@ -53,9 +60,11 @@ Entry = Annotated[str, AfterValidator(check_entry)]
 class Settings(BaseSettings):
     """The settings of README's table; `Settings()` reads them afresh."""
 
-    model_config = SettingsConfigDict(env_prefix="KLINES_", env_file=CHECKOUT / ".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=ENV_FILE, env_file_encoding="utf-8-sig", extra="ignore"
+    )
 
-    database: Annotated[Path, AfterValidator(_in_checkout)] = CHECKOUT / "klines.duckdb"
+    database: Annotated[Path, AfterValidator(_in_checkout)] = CHECKOUT / "klines.duckdb" if CHECKOUT else Field()
     symbols: Annotated[list[Entry], NoDecode, BeforeValidator(_names), AfterValidator(check_entries)] = TEN_SYMBOLS
     since: date | None = None
     spot_url: Url = "https://api.binance.com"
@@ -77,12 +86,26 @@ class Settings(BaseSettings):
 
 def load() -> Settings:
     """The settings in force; raises BadParameter, naming the variable and what is allowed."""
+    _check_names([*os.environ, *env_file()])
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"KLINES_{str(first['loc'][0]).upper()}"
-        raise BadParameter(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+        name = f"{PREFIX}{str(first['loc'][0]).upper()}"
+        text = "not set, and this klines is not in a checkout; set it to the path of a DuckDB file"
+        said = text if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+        raise BadParameter(f"{name}: {said}") from None
+
+
+def _check_names(variables: Iterable[str]) -> None:
+    """Raises BadParameter for a variable that has our prefix and is no setting: a misspelt one would do nothing."""
+    known = [name.upper() for name in Settings.model_fields]
+    for variable in map(str.upper, variables):
+        name = variable.removeprefix(PREFIX)
+        if variable.startswith(PREFIX) and name not in known:
+            near = get_close_matches(name, known, n=1)
+            advice = f"did you mean {PREFIX}{near[0]}?" if near else f"there are {', '.join(known)}"
+            raise BadParameter(f"{variable}: there is no such setting; {advice}")
 
 
 def database_name() -> str:

@@ -1,1 +1,5 @@
-"""What `make run` starts: Prefect's server, the deployments, a worker; and the alarms on that server."""
+"""What `klines run` starts: Prefect's server, the deployments, a worker; and the alarms on that server."""
+
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]

@@ -1,7 +1,6 @@
-"""What `make run` starts: a Prefect server, the deployments of prefect.yaml, a worker; then a line for each run.
+"""What `klines run` starts: a Prefect server, the deployments of prefect.yaml, a worker; then a line for each run.
 
-    python -m stack           collects from Binance
-    python -m stack --demo    from the exchange stand-in of the tests, into .demo/
+`klines demo` collects from the exchange stand-in of the tests instead, into .demo/.
 
 Every child leads a process group of its own, so Ctrl-C reaches this process alone, which ends them in order: the
 worker; the runs it leaves behind, which become Crashed so that the next one is not refused; then the server.
@@ -9,7 +8,6 @@ worker; the runs it leaves behind, which become Crashed so that the next one is 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import os
@@ -26,11 +24,13 @@ from typing import TYPE_CHECKING, TextIO
 from pydantic import ValidationError
 
 from klines import settings
+from klines.cli import environment
 from klines.errors import BadParameter
-from klines.settings import CHECKOUT
 from klines.storage.database import settings_to_write
 from klines.symbol import is_pattern
-from stack.home import HOME, close_env, make_private, private
+from stack import CHECKOUT
+from stack.greeting import demo_shell, greeting
+from stack.home import close_env, make_private, private
 from stack.opening import HOST, binding, reached_at
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ READY_S = 120
 TERM_S = 6
 """How long children may take to end by themselves; twice that, and what is asked of the server, stay under 15 s."""
 LOG_BYTES = 20_000_000
+DEMO = CHECKOUT / ".demo"
 JUMP_S, MINUTE_S = 20, 60
 """A clock that changes by more in a second was put; how often runs are asked for while it repeats itself."""
 AGAIN_S, LOOK_S = 20, 20
@@ -203,7 +204,7 @@ def held_home() -> Iterator[tuple[Path, TextIO]]:
     home = Path(os.environ["PREFECT_HOME"])
     with writing(home, "set PREFECT_HOME=…"):
         make_private(home)
-        pids = open(home / "stack.pids", "a+", opener=private)  # noqa: SIM115 - closed below
+        pids = open(home / environment.PIDS, "a+", opener=private)  # noqa: SIM115 - closed below
     with pids:
         pids.seek(0)
         before = [int(pid) for pid in pids.read().split()]
@@ -222,7 +223,7 @@ def held_home() -> Iterator[tuple[Path, TextIO]]:
 
 
 def prepare(is_demo: bool) -> int:
-    """Set the environment of this process and its children; the port for a server, 0 if the user names one.
+    """Complete the environment of this process and its children; the port for a server, 0 if the user names one.
 
     Raises BadParameter for a port that is none, and for an open door.
     """
@@ -230,22 +231,22 @@ def prepare(is_demo: bool) -> int:
     if not given.isdecimal() or not 0 < int(given) < 65535:
         raise BadParameter(f"PREFECT_SERVER_API_PORT: {given!r} is no port (1 to 65534)")
     port = int(given)
-    demo = {
-        "PREFECT_API_URL": "",
-        "PREFECT_HOME": str(CHECKOUT / ".demo" / "prefect"),
-        "KLINES_DATABASE": str(CHECKOUT / ".demo" / "klines.duckdb"),
-        **{f"KLINES_{name}_URL": f"http://{HOST}:{port + 1}" for name in ("SPOT", "USDM", "COINM", "ARCHIVE")},
-    }
     if is_demo:
-        with writing(CHECKOUT / ".demo", "clone klines into a folder that you can write"):
-            (CHECKOUT / ".demo").mkdir(exist_ok=True)
-        os.environ.update(demo)
-    os.environ.update({name: os.environ.get(name) or value for name, value in HOME.items()})
+        with writing(DEMO, "clone klines into a folder that you can write"):
+            DEMO.mkdir(exist_ok=True)
+        os.environ.update(demo_settings(port + 1) | {"PREFECT_API_URL": "", "PREFECT_HOME": str(DEMO / "prefect")})
+        environment.complete()
     if os.environ.get("PREFECT_API_URL"):
         return 0
     api = f"http://{reached_at(binding())}:{port}/api"
     os.environ.update({"PREFECT_API_URL": api, "PREFECT_SERVER_API_PORT": given})
     return port
+
+
+def demo_settings(port: int) -> dict[str, str]:
+    """Where the demo's data are, and its exchange."""
+    urls = {f"KLINES_{name}_URL": f"http://{HOST}:{port}" for name in ("SPOT", "USDM", "COINM", "ARCHIVE")}
+    return {"KLINES_DATABASE": str(DEMO / "klines.duckdb"), **urls}
 
 
 def bring_up(children: Children, port: int, prefect_file: Path) -> Server:
@@ -326,42 +327,39 @@ def run(is_demo: bool, prefect_file: Path) -> None:
     loaded = settings_to_write()
     if closed := close_env(CHECKOUT / ".env"):
         say(closed)
-    with held_home() as (home, pids):
+    with contextlib.ExitStack() as until_the_end:
+        home, pids = until_the_end.enter_context(held_home())
         children = Children(home / "logs", pids)
-        try:
-            if is_demo:
-                check_port(port + 1)
-                listed = [entry for entry in loaded.symbols if not is_pattern(entry)] or settings.TEN_SYMBOLS
-                children.start("exchange", "tests.exchange", "--port", str(port + 1), "--symbols", *listed)
-            server = bring_up(children, port, prefect_file)
-            say(f"Prefect's UI   {server.ui}\ndatabase       {loaded.database}\nlogs           {children.logs}")
-            if is_demo:
-                faults = f"{loaded.spot_url}/faults?symbol={listed[-1]}"
-                say(f"a fault        curl -X POST '{faults}&kind=status&status=500'")
-                say(f"and its end    curl -X DELETE '{faults}'")
-            serve(children, server)
-        finally:
-            children.end()
+        until_the_end.callback(children.end)
+        if is_demo:
+            check_port(port + 1)
+            listed = [entry for entry in loaded.symbols if not is_pattern(entry)] or settings.TEN_SYMBOLS
+            children.start("exchange", "tests.exchange", "--port", str(port + 1), "--symbols", *listed)
+        server = bring_up(children, port, prefect_file)
+        until_the_end.enter_context(environment.noted(home, os.environ["PREFECT_API_URL"]))
+        if is_demo:
+            until_the_end.enter_context(demo_shell(DEMO / "env", demo_settings(port + 1)))
+        say(greeting(loaded, server.ui, children.logs, DEMO / "env" if is_demo else None))
+        serve(children, server)
 
 
-def main() -> int:
-    """The exit status: 0 after Ctrl-C, 2 for a bad setting, else 1."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--demo", action="store_true", help="collect from the exchange stand-in, into .demo/")
-    parser.add_argument("--prefect-file", type=Path, default=CHECKOUT / "prefect.yaml", help="the deployments")
-    options = parser.parse_args()
+def main(*, is_demo: bool, deployments: Path | None) -> int:
+    """The exit status: 0 after Ctrl-C, 1 where it can't run. Raises BadParameter for a bad setting."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     try:
-        run(options.demo, options.prefect_file.resolve())
+        run(is_demo, deployments or CHECKOUT / "prefect.yaml")
     except Stopped:
         say("stopped")
         return 0
-    except (BadParameter, CannotRun) as error:
+    except CannotRun as error:
         print(f"klines: {error}", file=sys.stderr)
-        return 2 if isinstance(error, BadParameter) else 1
+        return 1
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # of the systemd units: `python -m stack` is `klines run`
+    from klines import cli
+
+    given = [argument for argument in sys.argv[1:] if argument != "--demo"]
+    cli.main(["run" if given == sys.argv[1:] else "demo", *given])

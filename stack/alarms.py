@@ -1,8 +1,6 @@
 """Creates the alarms of automations.yaml on the Prefect server, with a webhook that they call.
 
-    python -m stack.alarms https://hooks.example.com/…     (what `make alarms URL=…` runs)
-
-The server is that of PREFECT_API_URL, or the one of `make run`. Done again, it replaces what it made before.
+The server is that of PREFECT_API_URL, or the one of `klines run`. Done again, it replaces what it made before.
 """
 
 from __future__ import annotations
@@ -16,20 +14,23 @@ import httpx
 import yaml
 from pydantic import AnyHttpUrl, TypeAdapter, ValidationError
 
+from klines.cli.server import api_in_use
+from klines.errors import BadParameter
+
+PORT = 4200
 SHIPPED = Path(__file__).with_name("automations.yaml")
 BLOCK = "klines-alarms"
 """The name of the webhook's block."""
 
 
-def main() -> int:
-    """The exit status: 0 when all alarms are there, 2 for an address that is none, 1 when no server answers."""
-    address = sys.argv[1] if len(sys.argv) == 2 else ""
+def main(address: str) -> int:
+    """The exit status: 0 when all alarms are there, else 1. Raises BadParameter for an address that is none."""
     try:
         TypeAdapter(AnyHttpUrl).validate_python(address)
     except ValidationError:
-        print(f"klines: {address!r} is no http:// or https:// address: make alarms URL=https://…", file=sys.stderr)
-        return 2
-    os.environ["PREFECT_API_URL"] = server = os.environ.get("PREFECT_API_URL") or "http://127.0.0.1:4200/api"
+        raise BadParameter(f"{address!r} is no http:// or https:// address: klines alarms https://…") from None
+    port = os.environ.get("PREFECT_SERVER_API_PORT") or PORT
+    os.environ["PREFECT_API_URL"] = server = api_in_use() or f"http://127.0.0.1:{port}/api"
     try:
         names = create(address)
     except (httpx.TransportError, RuntimeError):
@@ -78,4 +79,6 @@ def _filled(value: Any, block_id: str) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from klines import cli
+
+    cli.main(["alarms", *sys.argv[1:]])

@@ -1,7 +1,7 @@
-"""Prefect's own message broker, in memory, but that events of task runs and signs of life are not kept in its database.
+"""Prefect's own message broker, in memory; it keeps events of task runs and heartbeats out of the database.
 
-They are most of what it would write, 12 kB each, and nobody reads them there: what acts on them (the recorder of task
-runs, automations, whoever listens) has them from here, before. prefect.toml names this module.
+They are most of what Prefect would write, 12 kB each, and nobody reads them there. What acts on them (the recorder of
+task runs, automations, whoever listens) gets them from the broker before. prefect.toml names this module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOT_KEPT = ("prefect.task-run.", "prefect.flow-run.heartbeat")
 
 
 class Consumer(memory.Consumer):
-    """One who takes events; the keeper takes those that are to be kept."""
+    """Takes events; the one that writes them into the database takes only those that are to be kept."""
 
     def __init__(self, topic: str, group: str = "", **options: Any) -> None:
         super().__init__(topic, group=group, **options)

@@ -1,4 +1,4 @@
-"""Prefect's home: where it is, and that its owner alone reads it, as its database and logs hold what alarms call."""
+"""Prefect's home is its owner's alone: its database and logs hold what alarms call."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import os
 import stat
 from pathlib import Path
 
-from klines.settings import CHECKOUT
-
-HOME = {"PREFECT_HOME": str(CHECKOUT / ".prefect"), "DO_NOT_TRACK": "1"}
-"""Where Prefect keeps its things, unless the user says so; its settings are in prefect.toml."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
 
-from klines.door import LOOPBACK, Names, authority, origin
 from klines.errors import BadParameter
+from klines.explorer.door import LOOPBACK, Names, authority, origin
 
 HOST = "127.0.0.1"
 SHORTEST, FEWEST = 8, 5

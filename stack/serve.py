@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from klines.door import Door
+from klines.cli import environment
 from klines.errors import BadParameter
-from stack.home import HOME, make_private
+from klines.explorer.door import Door
+from stack.home import make_private
 from stack.opening import check_password, names, split
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, help="the port to listen on [PREFECT_SERVER_API_PORT]")
     parser.add_argument("--temporary", action="store_true", help="without UI and schedules, until stdin ends")
     options = parser.parse_args()
-    os.environ.update({name: os.environ.get(name) or value for name, value in HOME.items()})
+    environment.complete()
     os.umask(0o077)
     if options.temporary:  # as Prefect starts the server of a run that has none
         os.environ.update({"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_SERVER_UI_ENABLED": "0"})

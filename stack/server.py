@@ -36,7 +36,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from prefect.states import Crashed
 from prefect.workers.process import ProcessWorker
 
-from klines.settings import CHECKOUT
+from stack import CHECKOUT
 
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 """The states in which a run holds its deployment's slot."""
@@ -111,10 +111,12 @@ class Server:
     def _restore(self, section: dict[str, Any], was: DeploymentResponse | None, now: str) -> None:
         """Note the version just deployed, and put back what the UI had: parameters, and a pause.
 
-        Parameters that prefect.yaml names win over the UI's only when the deployment's section was changed.
+        Parameters that prefect.yaml names win over the UI's only when the deployment's section was changed. Parameters
+        that the flow does not have are refused by the API from then on: such a run would crash.
         """
         found = cast(DeploymentResponse, self._deployment(section))
-        kept: dict[str, Any] = {"parameters": found.parameters}
+        schema = (found.parameter_openapi_schema or {}) | {"additionalProperties": False}
+        kept: dict[str, Any] = {"parameters": found.parameters, "parameter_openapi_schema": schema}
         if was:
             known = (found.parameter_openapi_schema or {}).get("properties", {})
             edited = {name: value for name, value in was.parameters.items() if name in known}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -13,9 +12,10 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from klines.errors import Unusable
-from klines.settings import CHECKOUT
-from stack.home import HOME, make_private, private
+from klines.cli import environment
+from klines.errors import NoServer
+from stack import CHECKOUT
+from stack.home import make_private, private
 from stack.opening import HOST
 
 READY_S, TERM_S = 120.0, 6.0
@@ -27,14 +27,14 @@ _LOOK_S = 0.1
 def temporary_server() -> Iterator[str]:
     """The address of its API, while the block lasts: PREFECT_API_URL for a Prefect that is not yet imported.
 
-    Its home is PREFECT_HOME, or the checkout's. Raises Unusable where it does not come up.
+    Its home is ours. Raises NoServer where it does not come up.
     """
-    home = Path(os.environ.get("PREFECT_HOME") or HOME["PREFECT_HOME"])
+    home = environment.home()
     try:
         make_private(home)
         log = open(home / "logs" / "temporary.log", "ab", opener=private)  # noqa: SIM115 - closed below
     except OSError as error:
-        raise Unusable(f"{home}, for Prefect's things, can't be used ({error.strerror}); set PREFECT_HOME") from None
+        raise NoServer(f"{home}, for Prefect's things, can't be used ({error.strerror}); set PREFECT_HOME") from None
     port = _free_port()
     with log, _started(port, log.fileno()) as process:
         _wait_until_it_answers(port, process, Path(log.name))
@@ -71,5 +71,5 @@ def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Pat
         with contextlib.suppress(URLError, ConnectionError), directly.open(f"http://{HOST}:{port}/api/health"):
             return
         if process.poll() is not None or time.monotonic() > until_s:
-            raise Unusable(f"no temporary Prefect server comes up; see {log}, or set PREFECT_HOME to an empty folder")
+            raise NoServer(f"no temporary Prefect server comes up; see {log}, or set PREFECT_HOME to an empty folder")
         time.sleep(_LOOK_S)

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from klines.audit.run import Audit
 from tasks.artifacts import table
+from tasks.names import named
 from tasks.retry import may_pass
 
 SHOWN = 100
@@ -21,7 +22,7 @@ _COLUMNS = (
 )
 
 
-def publish(rows: Sequence[Mapping[str, Any]]) -> None:
+def write_certificate(rows: Sequence[Mapping[str, Any]]) -> None:
     """The certificate as the artifact `certificate`."""
     worst = sorted(rows, key=_completeness)[:SHOWN]
     text = table(
@@ -40,20 +41,20 @@ def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-@task(name="explain", task_run_name="explain {name}", cache_policy=NO_CACHE)
-def explain(name: str, run: Audit) -> int:  # noqa: ARG001 - the name names the task run
+@task(name="explain", task_run_name=named(lambda given: f"explain {given['run'].series.name}"), cache_policy=NO_CACHE)
+def explain(run: Audit) -> int:
     """Look into the holes between their neighbours, and beside other symbols; how many are none any more."""
     return run.explain()
 
 
 @task(
     name="reconcile",
-    task_run_name="reconcile {name}",
+    task_run_name=named(lambda given: f"reconcile {given['run'].series.name}"),
     retries=2,
     retry_delay_seconds=[5, 30],
     retry_condition_fn=may_pass,
     cache_policy=NO_CACHE,
 )
-def reconcile(name: str, run: Audit) -> None:  # noqa: ARG001 - the name names the task run
+def reconcile(run: Audit) -> None:
     """Compare what was collected live with the archive's daily files."""
     run.reconcile()

@@ -17,7 +17,7 @@ SHOWN = 1000
 _COLOURS = {COMPLETE: GREEN, EXPLAINED: AMBER, MISSING: RED, NOTHING: PALE}
 
 
-def publish(series: Sequence[Coverage]) -> None:
+def write_coverage(series: Sequence[Coverage]) -> None:
     """Write the artifact."""
     head = ["series", "symbol", "last 30 days (UTC)", "#% complete"]
     head += ["#unexplained", "#explained", "#stored", "next check (UTC)"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from prefect import task, unmapped
 from prefect.cache_policies import NO_CACHE
@@ -10,6 +11,7 @@ from prefect.futures import wait
 
 from klines.collect.run import Collect
 from klines.errors import KlinesError
+from tasks.names import named
 from tasks.retry import may_pass
 
 SINGLE = 50
@@ -21,8 +23,14 @@ AGAIN = 20
 """So many symbols that failed in a batch are mapped again, one task run each."""
 
 
-@task(name="fetch", task_run_name="fetch {symbols}", timeout_seconds=40, cache_policy=NO_CACHE)
-def fetch_batch(symbols: str, batch: Sequence[str], run: Collect) -> None:  # noqa: ARG001 - the first names the task run
+def _batch_name(given: Mapping[str, Any]) -> str:
+    """`fetch 250 symbols, AAVEUSDT to ETHUSDT`."""
+    batch = given["batch"]
+    return f"fetch {len(batch)} symbols, {batch[0]} to {batch[-1]}"
+
+
+@task(name="fetch", task_run_name=named(_batch_name), timeout_seconds=40, cache_policy=NO_CACHE)
+def fetch_batch(batch: Sequence[str], run: Collect) -> None:
     """Fetch a batch at once; a symbol's failure is noted in the run, for `fetch` to try again, a bug is raised."""
     for error in run.fetch(batch).values():
         if not isinstance(error, KlinesError):
@@ -55,8 +63,7 @@ def fetch_missing(run: Collect, symbols: list[str]) -> None:
     if len(symbols) > SINGLE:
         size = -(-len(symbols) // batches_of(len(symbols)))
         batches = [symbols[start : start + size] for start in range(0, len(symbols), size)]
-        names = [f"{len(batch)} symbols, {batch[0]} to {batch[-1]}" for batch in batches]
-        wait(fetch_batch.map(names, batches, unmapped(run)))
+        wait(fetch_batch.map(batches, unmapped(run)))
         symbols = run.worth_retrying()[:AGAIN]
     if symbols:
         wait(fetch.map(symbols, unmapped(run)))

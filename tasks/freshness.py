@@ -27,7 +27,7 @@ def key(freshness: Freshness) -> str:
     return "freshness" if series == "spot-1m" else f"freshness-{series.replace('1M', '1mo')}"
 
 
-def publish(freshness: Freshness, run: Collect) -> bool:
+def write_freshness(freshness: Freshness, run: Collect) -> bool:
     """Write the artifact if it says something new, or the last one is ten minutes old; whether it did."""
     said, age = last(key(freshness))
     exchange = run.exchange

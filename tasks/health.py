@@ -6,6 +6,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from klines.session import Session
+from tasks.names import named
 from tasks.retry import may_pass
 
 WORST_SKEW_MS = 1000
@@ -13,7 +14,7 @@ WORST_SKEW_MS = 1000
 
 @task(
     name="health",
-    task_run_name="health of {market}",
+    task_run_name=named(lambda given: f"health of {given['run'].market.name}"),
     retries=2,
     retry_delay_seconds=[1, 2],
     retry_jitter_factor=0.5,
@@ -21,7 +22,7 @@ WORST_SKEW_MS = 1000
     timeout_seconds=30,
     cache_policy=NO_CACHE,
 )
-def health(market: str, run: Session) -> None:  # noqa: ARG001 - the market names the task run
+def health(run: Session) -> None:
     """Ask whether the exchange serves, and for the clock that decides which klines are closed."""
     skew_ms = run.health()
     if abs(skew_ms) > WORST_SKEW_MS:

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from klines.backfill.chunks import Chunk
 from klines.backfill.run import Backfill
+from tasks.names import named
 from tasks.retry import may_pass
 
 AT_ONCE = 12
@@ -19,14 +20,14 @@ AT_ONCE = 12
 
 @task(
     name="load",
-    task_run_name="load {name}",
+    task_run_name=named(lambda given: f"load {given['chunk'].name}"),
     retries=3,
     retry_delay_seconds=[2, 10, 30],
     retry_jitter_factor=0.5,
     retry_condition_fn=may_pass,
     cache_policy=NO_CACHE,
 )
-def load(name: str, chunk: Chunk, run: Backfill) -> None:  # noqa: ARG001 - the name names the task run
+def load(chunk: Chunk, run: Backfill) -> None:
     """Archive files, then REST for what is left of the chunk, committed; tried again it goes on with the rest."""
     run.load(chunk)
 
@@ -34,7 +35,7 @@ def load(name: str, chunk: Chunk, run: Backfill) -> None:  # noqa: ARG001 - the 
 def load_all(run: Backfill, chunks: Sequence[Chunk], watch: Callable[[], None], every_s: float) -> None:
     """Load all chunks; failures end up in the run, and in the task runs' states. `watch` is called every so often."""
     ended: Queue[object] = Queue()
-    futures = load.map([chunk.name for chunk in chunks], list(chunks), unmapped(run))
+    futures = load.map(list(chunks), unmapped(run))
     for future in futures:
         future.add_done_callback(ended.put)
     left, next_s = len(futures), time.monotonic() + every_s

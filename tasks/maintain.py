@@ -6,6 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from klines.maintain.run import Maintenance
+from tasks.names import of_run
 
 
 @task(name="prune", task_run_name="prune rejects", cache_policy=NO_CACHE)
@@ -14,8 +15,8 @@ def prune(run: Maintenance) -> int:
     return run.prune()
 
 
-@task(name="survey", task_run_name="survey {database}", cache_policy=NO_CACHE)
-def survey(database: str, run: Maintenance) -> None:  # noqa: ARG001 - the file names the task run
+@task(name="survey", task_run_name=of_run("survey"), cache_policy=NO_CACHE)
+def survey(run: Maintenance) -> None:
     """Find where the klines of each month are."""
     run.survey()
 
@@ -32,7 +33,7 @@ def cluster(month: str, run: Maintenance) -> None:
     run.cluster(month)
 
 
-@task(name="swap", task_run_name="swap {database}", cache_policy=NO_CACHE)
-def swap(database: str, run: Maintenance) -> None:  # noqa: ARG001 - the file names the task run
+@task(name="swap", task_run_name=of_run("swap"), cache_policy=NO_CACHE)
+def swap(run: Maintenance) -> None:
     """Put the new file in the place of the old one."""
     run.swap()

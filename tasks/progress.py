@@ -1,4 +1,5 @@
-"""What a backfill shows while it runs: its plan and its progress, as artifacts in the UI and as a bar on a terminal."""
+"""What a long run shows while it runs: a bar on a terminal, lines in its log elsewhere; a backfill also in the UI, its
+plan and its progress as artifacts."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import time
 from typing import Self, cast
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
@@ -17,15 +19,16 @@ from klines.backfill.message import planned
 from klines.backfill.plan import Plan
 from klines.backfill.run import Backfill
 from klines.clock import duration
+from klines.outcome import counted
 from tasks.artifacts import table
 
-BAR_S, ARTIFACT_S = 0.5, 3.0
-"""How often the terminal's bar and the artifact move."""
+BAR_S, ARTIFACT_S, LINE_S = 0.5, 3.0, 30.0
+"""How often the terminal's bar and the artifact move, and how often there is a line where there is no terminal."""
 SHOWN = 100
 """Rows of the plan's table at most."""
 
 
-def publish(plan: Plan) -> None:
+def write_plan(plan: Plan) -> None:
     """The plan as the artifact `plan`."""
     rows = sorted(plan.symbols.items(), key=lambda item: -item[1].klines)
     cells = [
@@ -39,38 +42,61 @@ def publish(plan: Plan) -> None:
     create_markdown_artifact(text + more, key="plan", description=said)
 
 
+class Bar:
+    """Use as `with`; calling it with how much is done of `total`, and that in words, moves it."""
+
+    def __init__(self, total: int) -> None:
+        self._is_on_terminal = sys.stderr.isatty()
+        self._told_s = time.monotonic()
+        self._progress = Progress(
+            BarColumn(style="grey37", complete_style="green", finished_style="green", pulse_style="green"),
+            TextColumn("{task.percentage:>3.0f}%", style="none"),
+            TextColumn("{task.fields[said]}", style="none", markup=False),
+            console=_console(),
+            refresh_per_second=2,
+            transient=True,
+            disable=not self._is_on_terminal,
+        )
+        self._line = self._progress.add_task("", total=total, said="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, done: int, said: str) -> None:
+        """Show it: in the run's log at most twice a minute."""
+        self._progress.update(self._line, completed=done, said=said)
+        if not self._is_on_terminal and time.monotonic() - self._told_s >= LINE_S:
+            self._told_s = time.monotonic()
+            get_run_logger().info(said)
+
+
 class Watch:
-    """Use as `with`; calling it moves the artifact `progress`, and the bar where there is a terminal."""
+    """Use as `with`; calling it moves the artifact `progress`, and a Bar."""
 
     def __init__(self, run: Backfill) -> None:
         self.every_s = BAR_S if sys.stderr.isatty() else ARTIFACT_S
         self._run = run
         self._wanted = run.wanted
         self._began_s = self._told_s = time.monotonic()
-        self._bar = Progress(
-            BarColumn(style="grey37", complete_style="green", finished_style="green", pulse_style="green"),
-            TextColumn("{task.percentage:>3.0f}%", style="none"),
-            TextColumn("{task.fields[said]}", style="none"),
-            console=_console(),
-            refresh_per_second=2,
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
+        self._bar = Bar(self._wanted)
 
     def __enter__(self) -> Self:
         self._artifact = cast(UUID, create_progress_artifact(0.0, key="progress", description=self._said(self._wanted)))
-        self._line = self._bar.add_task("", total=self._wanted, said="")
-        self._bar.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._bar.stop()
+        self._bar.__exit__(*exc)
         self._tell(self._run.left)
 
     def __call__(self) -> None:
         """Show how far it is."""
         left = self._run.left
-        self._bar.update(self._line, completed=self._wanted - left, said=self._said(left))
+        self._bar(self._wanted - left, self._said(left))
         if time.monotonic() - self._told_s >= ARTIFACT_S:
             self._told_s = time.monotonic()
             self._tell(left)
@@ -82,7 +108,7 @@ class Watch:
     def _said(self, left: int) -> str:
         rate = self._rate(left)
         eta = f", {duration(left / rate)} left" if left and rate else ""
-        return f"{self._wanted - left:,} of {self._wanted:,} klines, {rate:,.0f} a second{eta}"
+        return f"{self._wanted - left:,} of {counted(self._wanted, 'kline')}, {rate:,.0f} a second{eta}"
 
     def _rate(self, left: int) -> float:
         return (self._wanted - left) / max(0.1, time.monotonic() - self._began_s)

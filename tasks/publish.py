@@ -7,9 +7,14 @@ from prefect.cache_policies import NO_CACHE
 
 from klines.outcome import Outcome
 from klines.reading.publish import PublishJob
+from tasks.names import named
 
 
-@task(name="snapshot", task_run_name="snapshot {database}", cache_policy=NO_CACHE)
-def snapshot(database: str, job: PublishJob) -> Outcome:  # noqa: ARG001 - the file names the task run
+@task(
+    name="snapshot",
+    task_run_name=named(lambda given: f"snapshot {given['job'].database.name}"),
+    cache_policy=NO_CACHE,
+)
+def snapshot(job: PublishJob) -> Outcome:
     """Make a snapshot, whatever there is already."""
     return job.run()

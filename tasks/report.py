@@ -11,6 +11,6 @@ from klines.outcome import Outcome
 
 
 def report(outcome: Outcome) -> State[Any]:
-    """The state with the outcome's name and message: of type COMPLETED, or else FAILED."""
+    """The state with the outcome's name, message and numbers: of type COMPLETED, or else FAILED."""
     make = Completed if outcome.is_completed else Failed
-    return make(name=outcome.state, message=outcome.message)
+    return make(name=outcome.state, message=outcome.message, data=dict(outcome.numbers))

@@ -23,8 +23,8 @@ def review(run: Collect, outcome: Outcome) -> None:
             events.collected(run)
         found = run.freshness()
         events.tell(run.follow(outcome, found))
-        if found and freshness.publish(found, run) and last("coverage")[1] > coverage.EVERY:
-            coverage.publish(run.last_days())
+        if found and freshness.write_freshness(found, run) and last("coverage")[1] > coverage.EVERY:
+            coverage.write_coverage(run.last_days())
 
 
 @contextlib.contextmanager

@@ -6,9 +6,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from klines.collect.run import Collect
+from tasks.names import of_run
 
 
-@task(name="upsert", task_run_name="upsert into {database}", cache_policy=NO_CACHE)
-def upsert(database: str, run: Collect) -> None:  # noqa: ARG001 - the file names the task run
+@task(
+    name="upsert",
+    task_run_name=of_run("upsert into"),
+    cache_policy=NO_CACHE,
+)
+def upsert(run: Collect) -> None:
     """Write all that was fetched, in one transaction."""
     run.store()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from klines.settings import CHECKOUT
+from tests import CHECKOUT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 _PROGRAM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")

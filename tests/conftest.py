@@ -12,17 +12,28 @@ import pytest
 from tests.drive import NOON
 from tests.exchange import StandIn
 
-STACKS = ("stack/", "test_readme.py")
+STACKS = ("stack/", "docs/test_commands.py")
 """Tests that start whole stacks: one after the other, as each keeps two cores busy."""
 TESTS = Path(__file__).parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--pictures`: the tests of what people see write the pictures of docs/ anew."""
+    parser.addoption("--pictures", action="store_true", help="write docs/pictures, from the tests of what people see")
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, where they share its fixtures; so do all stacks."""
+    """A file's tests run in one process, where they share its fixtures; so do all stacks. And `make test-fast` leaves
+    out what is marked: `stack`, and `prefect` whatever uses the fixture prefect_server."""
     for item in items:
         name = str(item.path.relative_to(TESTS))
-        item.add_marker(pytest.mark.xdist_group("stacks" if name.startswith(STACKS) else name))
+        is_stack = name.startswith(STACKS)
+        item.add_marker(pytest.mark.xdist_group("stacks" if is_stack else name))
+        if is_stack:
+            item.add_marker(pytest.mark.stack)
+        if "prefect_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.prefect)
 
 
 @pytest.fixture
@@ -37,6 +48,12 @@ def exchange() -> Iterator[StandIn]:
 def database(tmp_path: Path) -> Path:
     """Where a database file may be made."""
     return tmp_path / "klines.duckdb"
+
+
+@pytest.fixture
+def pictures(request: pytest.FixtureRequest) -> Path:
+    """Where a test leaves a picture of docs: in docs/pictures when `--pictures` asks, else beside the others."""
+    return TESTS.parent / ("docs/pictures" if request.config.getoption("--pictures") else "screenshots")
 
 
 @pytest.fixture

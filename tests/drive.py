@@ -205,7 +205,7 @@ def ms(text: str) -> int:
 
 def recorded(*names: str) -> Path:
     """A file of recorded Binance data; the test is skipped where the folder is absent."""
-    folder = Path(os.environ.get("KLINES_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    folder = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
     path = folder.joinpath(*names)
     if not path.exists():
         pytest.skip(f"recorded Binance data is not there: {path.name}")

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +20,14 @@ from urllib.request import Request, urlopen
 
 import yaml
 
-from klines.settings import CHECKOUT
+from tests import CHECKOUT
 
-LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines of (\d+) symbols in [\d.]+ s")
+LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines? of (\d+) symbols? in [\d.]+ s")
 
 
 def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str]:
-    """The settings of a stack in a folder, in another time zone, against the stand-in at an address."""
+    """The settings of a stack in a folder, in another time zone, against the stand-in at an address, behind a proxy
+    that lets nothing through."""
     return (
         os.environ
         | {f"KLINES_{name}_URL": url for name in ("SPOT", "USDM", "COINM", "ARCHIVE")}
@@ -37,6 +39,7 @@ def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str
             "PREFECT_API_URL": "",
             "TZ": "Asia/Tokyo",
         }
+        | dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"), "http://127.0.0.1:9")
     )
 
 
@@ -97,8 +100,9 @@ def ask(environment: dict[str, str], method: str, path: str, body: Any = None) -
     api = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
     headers = {"Content-Type": "application/json"}
     if method != "GET":
-        token = _answer(Request(f"{api}/csrf-token?client=tests"))["token"]
-        headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "tests"}
+        client = uuid.uuid4().hex
+        token = _answer(Request(f"{api}/csrf-token?client={client}"))["token"]
+        headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
     return _answer(Request(api + path, None if body is None else json.dumps(body).encode(), headers, method=method))
 
 

@@ -19,10 +19,10 @@ KLINES, TASKS, FLOWS, STACK = (
 LAYERS = (
     "the modules beside __init__.py",
     *("binance", "tables", "storage", "reading", "session", "collect", "backfill", "audit", "maintain", "explorer"),
-    *("status", "cli"),
+    "cli",
 )
-"""The rooms of klines/, each importing only those before it; session, status and cli are modules."""
-MOST_MODULES = 16
+"""The rooms of klines/, each importing only those before it; session is a module."""
+MOST_MODULES = 15
 IO = {"aiohttp", "anyio", "asyncio", "binance", "duckdb", "os", "prefect", "random", "requests", "socket", "time"}
 CLOCKS = {"now", "utcnow", "today"}
 ABOVE = {"prefect", "tasks", "flows", "tests", "stack", "benchmarks"}
@@ -178,6 +178,34 @@ def test_a_name_means_one_thing() -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_":
                 homes[node.name].append(name_of(path))
     assert {} == {name: places for name, places in homes.items() if len(places) > 1 and name not in SEVERAL}
+
+
+@pytest.mark.parametrize("path", KLINES, ids=name_of)
+def test_a_series_is_named_in_one_way(path: Path) -> None:
+    """Whoever asks the database of a series takes (connection, market: Market, interval: Interval)."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            types = {arg.arg: ast.unparse(arg.annotation) for arg in node.args.args if arg.annotation}
+            named = {name: types[name] for name in ("market", "interval") if name in types and "connection" in types}
+            assert (node.name, named) == (node.name, {name: name.capitalize() for name in named})
+
+
+ONCE = {
+    "taker_buy_quote_volume": {"columns.py", "rows.py", "0001.sql"},
+    "string_split": {"views.sql"},
+    "NOT IN ('due'": {"views.sql"},
+    "connection.begin()": {"transaction.py"},
+    ".rollback()": {"transaction.py"},
+}
+"""What is written once, and where: the columns of a kline (beside them the class of Binance's rows, and the frozen step
+that made the table), the filter of symbols, what counts as explained, a transaction."""
+
+
+@pytest.mark.parametrize("text", ONCE)
+def test_sql_is_written_once(text: str) -> None:
+    """Lists and conditions that everybody needs stand in one place."""
+    sources = [*KLINES, *(ROOT / "klines").rglob("*.sql")]
+    assert ONCE[text] == {path.name for path in sources if text in path.read_text(encoding="utf-8")}
 
 
 @pytest.mark.parametrize("path", KLINES, ids=name_of)

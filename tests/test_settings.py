@@ -9,7 +9,8 @@ import pytest
 
 from klines import settings
 from klines.errors import BadParameter
-from klines.settings import CHECKOUT, Settings
+from klines.settings import Settings
+from tests import CHECKOUT
 
 VARIABLES = ("DATABASE", "SYMBOLS", "SINCE", "SPOT_URL", "USDM_URL", "COINM_URL", "ARCHIVE_URL")
 
@@ -125,9 +126,26 @@ def test_since_is_midnight_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     assert datetime(2024, 3, 10, tzinfo=UTC).timestamp() * 1000 == settings.load().since_ms
 
 
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ("KLINES_SYMBOL", "KLINES_SYMBOL: there is no such setting; did you mean KLINES_SYMBOLS?"),
+        ("KLINES_DATABSE", "did you mean KLINES_DATABASE?"),
+        ("klines_spot", "KLINES_SPOT: there is no such setting; did you mean KLINES_SPOT_URL?"),
+        ("KLINES_QQQ", "there are DATABASE, SYMBOLS, SINCE"),
+    ],
+)
+def test_a_misspelt_setting_is_refused(variable: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KLINES_ variable that is no setting would do nothing: it is refused with the nearest name."""
+    monkeypatch.setenv(variable, "ETHUSDT")
+    with pytest.raises(BadParameter) as raised:
+        settings.load()
+    assert told in str(raised.value)
+
+
 def test_other_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A KLINES_ variable that we do not know is somebody else's, not an error."""
-    monkeypatch.setenv("KLINES_SOMETHING", "1")
+    """What does not begin with KLINES_ is somebody else's."""
+    monkeypatch.setenv("MY_KLINES_THING", "1")
     monkeypatch.setenv("KLINES_DATABASE", "x.duckdb")
     assert "x.duckdb" == settings.load().database.name
 

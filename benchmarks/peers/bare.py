@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 
 from klines.rows import SCHEMA
-from klines.storage.database import MIGRATIONS
+from klines.storage.migrations import STEPS
 
 A_TRANSACTION = 10
 
@@ -30,7 +30,7 @@ def main() -> None:
     batches = [files[start : start + A_TRANSACTION] for start in range(0, len(files), A_TRANSACTION)]
     began_s, rows = time.monotonic(), 0
     with ThreadPoolExecutor(2) as parsers, duckdb.connect(database) as connection:
-        connection.execute(MIGRATIONS[0])
+        connection.execute(STEPS[0])
         ahead = [parsers.submit(parse, file) for file in batches[0]]
         for following in [*batches[1:], []]:
             staged = pl.concat([parsed.result() for parsed in ahead])

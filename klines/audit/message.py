@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from klines.outcome import Outcome, names
+from klines.outcome import Outcome, counted, names
 
 WORST = ("Blocked", "RateLimited", "ExchangeDown", "DatabaseBusy", "Failed", "Degraded")
 """States that a part of an audit can end in, worst first."""
@@ -53,7 +53,7 @@ def summary(parts: Sequence[SeriesOutcome], rows: Sequence[Mapping[str, Any]], f
     """`audited 12 series: of 5,256,000 klines 5,255,120 are stored, 880 explained, 0 unexplained; …`."""
     expected, stored, unexplained = (sum(row[name] for row in rows) for name in ("expected", "stored", "unexplained"))
     said = [
-        f"audited {len(rows)} series: of {expected:,} klines {stored:,} are stored, "
+        f"audited {len(rows)} series: of {counted(expected, 'kline')} {stored:,} are stored, "
         f"{expected - stored - unexplained:,} explained, {unexplained:,} unexplained"
     ]
     reasons = ("exchange_outage", "exchange_hole", "not_listed", "delisted", "rejected")
@@ -62,11 +62,14 @@ def summary(parts: Sequence[SeriesOutcome], rows: Sequence[Mapping[str, Any]], f
     corrected, agreeing = sum(part.corrected for part in parts), sum(part.agreeing for part in parts)
     disputed = [name for part in parts for name in part.disputed]
     troubles = [name for part in parts for name in part.troubles]
-    said += [f"{agreeing:,} daily files agree with what was collected live"] if agreeing else []
-    said += [f"{corrected:,} klines corrected, as two of three sources agree"] if corrected else []
+    agree = "agrees" if agreeing == 1 else "agree"
+    said += [f"{counted(agreeing, 'daily file')} {agree} with what was collected live"] if agreeing else []
+    said += [f"{counted(corrected, 'kline')} corrected, as two of three sources agree"] if corrected else []
     added = sum(part.added for part in parts)
-    said += [f"{added:,} more klines from the archive, before or between those that were stored"] if added else []
+    said += (
+        [f"{counted(added, 'more kline')} from the archive, before or between those that were stored"] if added else []
+    )
     said += [f"{len(disputed)} disputed, kept as stored: {names(disputed)}"] if disputed else []
-    said += [f"{len(troubles)} files could not be compared: {names(troubles)}"] if troubles else []
+    said += [f"{counted(len(troubles), 'file')} not compared: {names(troubles)}"] if troubles else []
     said += [f"{finding.count:,} × {finding.name}: {', '.join(finding.examples[:3])}" for finding in found]
     return "; ".join(said)

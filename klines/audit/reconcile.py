@@ -80,7 +80,7 @@ def _live_days(
         days = connection.execute(
             f"""
             SELECT symbol, epoch_ms(open_time) // {DAY} * {DAY} AS day, count(*) FILTER (source = 'rest') AS live
-            FROM klines WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))
+            FROM klines WHERE market = ? AND interval = ? AND is_among(symbol, ?)
               AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT)
             GROUP BY ALL ORDER BY ALL
             """,

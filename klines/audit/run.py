@@ -33,6 +33,7 @@ from klines.storage.database import opened
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, first_stored, largest, stored_windows
 from klines.tables.symbols import EVERY_MS
+from klines.tables.transaction import transaction
 from klines.window import Window, intersect, merge, missing, subtract, window
 
 YEAR_2100_MS = 4_102_444_800_000
@@ -94,7 +95,7 @@ class AuditJob:
                     SELECT DISTINCT market, interval, symbol FROM klines
                     UNION SELECT market, interval, symbol FROM gaps)
                 WHERE market = coalesce(?, market) AND interval = coalesce(?, interval)
-                  AND (?::VARCHAR IS NULL OR symbol IN (SELECT unnest(string_split(?, ' '))))
+                  AND (?::VARCHAR IS NULL OR is_among(symbol, ?))
                 GROUP BY ALL ORDER BY ALL
                 """,
                 [self.market, self.interval, *[None if self.symbols is None else " ".join(self.symbols)] * 2],
@@ -171,7 +172,7 @@ class Audit(Backfill):
     def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
         """Of each symbol what is missing since KLINES_SINCE, or since its first stored kline."""
         symbols = self.job.symbols
-        ledger = read_gaps(connection, self.market.name, self.interval.name, symbols)
+        ledger = read_gaps(connection, self.market, self.interval, symbols)
         stored = stored_windows(connection, self.market, self.interval, symbols, wanted.start_ms, wanted.end_ms)
         self.begins = self._begins(first_stored(connection, self.market, self.interval, symbols), ledger)
         found = {}
@@ -206,7 +207,7 @@ class Audit(Backfill):
         """Look into the holes, and say why they are; how many are none any more, and due."""
         now_ms = self.exchange.now_ms()
         with self._opened() as connection:
-            ledger = read_gaps(connection, self.market.name, self.interval.name, self.job.symbols)
+            ledger = read_gaps(connection, self.market, self.interval, self.job.symbols)
             stored = largest(connection, self.market, self.interval, CANDIDATES)
         holes = {symbol: spans for symbol, gaps in ledger.items() if (spans := self._to_look_into(gaps, now_ms))}
         if not holes:
@@ -237,7 +238,7 @@ class Audit(Backfill):
         now_ms: int,
     ) -> None:
         """Write what was found into the ledger as it is now, as far as it still says that the slots are empty."""
-        before = read_gaps(connection, self.market.name, self.interval.name, [*{*verdicts, *filled}])
+        before = read_gaps(connection, self.market, self.interval, [*{*verdicts, *filled}])
         after = {}
         for symbol, gaps in before.items():
             empty = [gap.window for gap in gaps if gap.reason in EMPTY]
@@ -246,9 +247,8 @@ class Audit(Backfill):
             left = [(gap, subtract([gap.window], again)) for gap in explain(gaps, told, now_ms)]
             kept = [replace(gap, window=part) for gap, parts in left for part in parts]
             after[symbol] = sorted([*kept, *(due(part, now_ms) for part in again)], key=lambda gap: gap.window)
-        connection.begin()
-        write_gaps(connection, self.market.name, self.interval.name, after)
-        connection.commit()
+        with transaction(connection):
+            write_gaps(connection, self.market, self.interval, after)
 
     def note(self) -> None:
         """Enter what was audited, for the certificate."""
@@ -257,18 +257,16 @@ class Audit(Backfill):
         spans = [
             (symbol, max(begin_ms, self.interval.ceil(self.job.start_ms))) for symbol, begin_ms in self.begins.items()
         ]
-        with self._opened() as connection:
-            connection.begin()
+        with self._opened() as connection, transaction(connection):
             for symbol, since_ms in spans:
                 if since_ms < until_ms:
                     series = [self.market.name, symbol, self.interval.name]
                     connection.execute("DELETE FROM audits WHERE (market, symbol, interval) = (?, ?, ?)", series)
                     connection.execute(
                         """INSERT INTO audits VALUES (?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT),
-                                                      epoch_ms(?::BIGINT))""",
+                                                          epoch_ms(?::BIGINT))""",
                         [*series, since_ms, until_ms, now_ms],
                     )
-            connection.commit()
 
     def reconcile(self) -> None:
         """Compare what was collected live with the archive's daily files of the last 30 days."""

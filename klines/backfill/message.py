@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from klines.backfill.chunks import Work
 from klines.clock import duration
 from klines.errors import KlinesError, Stop, UnknownSymbol, Unreachable
-from klines.outcome import Outcome, Stored, add, fail, names, reason
+from klines.outcome import Outcome, Stored, add, counted, fail, names, reason
 from klines.window import Window
 
 
@@ -52,6 +52,10 @@ class BackfillFacts:
 
 def backfill_outcome(facts: BackfillFacts) -> Outcome:
     """The final state of a backfill that came to its end."""
+    return replace(_judged(facts), numbers=_numbers(facts))
+
+
+def _judged(facts: BackfillFacts) -> Outcome:
     said = _said(facts)
     if facts.stopped:
         return add(fail(facts.stopped), said)
@@ -65,20 +69,43 @@ def backfill_outcome(facts: BackfillFacts) -> Outcome:
     return Outcome("Completed", said)
 
 
+def _numbers(facts: BackfillFacts) -> dict[str, float]:
+    return {
+        "symbols": facts.symbols,
+        "wanted": facts.wanted,
+        "stored": facts.stored.inserted,
+        "restated": facts.stored.restated,
+        "rejected": facts.stored.rejected,
+        "due": facts.left,
+        "monthly_files": facts.files.monthly,
+        "daily_files": facts.files.daily,
+        "failed": len(facts.failed),
+        "unknown": len(facts.unknown),
+        "seconds": round(facts.seconds, 3),
+    }
+
+
+def plan_numbers(symbols: int, work: Work, seconds: float) -> dict[str, float]:
+    """What `planned` says, for programs."""
+    return {"symbols": symbols, "seconds": round(seconds, 3), **asdict(work)}
+
+
 def planned(symbols: int, work: Work, seconds: float) -> str:
     """One line about a plan."""
     if not work.klines:
-        return f"nothing to do: of {symbols} symbols nothing is missing that Binance has"
+        return f"nothing to do: of {counted(symbols, 'symbol')} nothing is missing that Binance has"
     return (
-        f"planned {work.klines:,} klines of {symbols} symbols: {work.monthly:,} monthly and {work.daily:,} daily files "
-        f"(about {work.megabytes:,.0f} MB), {work.pages:,} REST pages, weight {work.weight:,}; "
-        f"at least {duration(seconds)}"
+        f"planned {counted(work.klines, 'kline')} of {counted(symbols, 'symbol')}: {work.monthly:,} monthly and "
+        f"{work.daily:,} daily files (about {work.megabytes:,.0f} MB), {counted(work.pages, 'REST page')}, "
+        f"weight {work.weight:,}; at least {duration(seconds)}"
     )
 
 
 def _said(facts: BackfillFacts) -> str:
     stored, files = facts.stored, facts.files
-    parts = [f"stored {stored.inserted:,} klines of {facts.symbols} symbols in {facts.seconds:.1f} s"]
+    parts = [
+        f"stored {counted(stored.inserted, 'kline')} of {counted(facts.symbols, 'symbol')} in {facts.seconds:.1f} s"
+    ]
     absent = facts.wanted - facts.left - stored.inserted
     parts += [f"{stored.restated:,} restated"] if stored.restated else []
     parts += [f"{stored.rejected:,} rejected"] if stored.rejected else []
@@ -90,13 +117,16 @@ def _said(facts: BackfillFacts) -> str:
     if facts.failed:
         parts += [f"{len(facts.failed)} failed: {names(facts.failed)} ({reason(next(iter(facts.failed.values())))})"]
     for what, listed in (
-        ("trade but have no kline for 5 minutes", facts.stale),
+        ("trading without a kline for 5 minutes", facts.stale),
         ("no longer trading", facts.not_trading),
         ("unknown to Binance", facts.unknown),
-        ("files that could not be used, their days came from elsewhere", files.troubles),
-        ("days that differ from Binance's own 1d kline", facts.doubted),
     ):
         parts += [f"{len(listed)} {what}: {names(listed)}"] if listed else []
+    for thing, what, named in (
+        ("file", "that could not be used, whose days came from elsewhere", files.troubles),
+        ("day", "differing from Binance's own 1d kline", facts.doubted),
+    ):
+        parts += [f"{counted(len(named), thing)} {what}: {names(named)}"] if named else []
     return "; ".join(parts)
 
 

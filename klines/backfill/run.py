@@ -39,6 +39,7 @@ from klines.tables.archive_files import Loaded
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, stored_totals, stored_windows
 from klines.tables.symbols import listings, note_symbol
+from klines.tables.transaction import transaction
 from klines.want import Want
 from klines.window import Window, intersect, missing, subtract, window
 
@@ -194,7 +195,7 @@ class Backfill(Session):
         """Of each symbol of which anything is missing; of all of them when what is stored is to be refreshed."""
         symbols = self.job.symbols
         stored = stored_windows(connection, self.market, self.interval, symbols, wanted.start_ms, wanted.end_ms)
-        ledger = read_gaps(connection, self.market.name, self.interval.name, symbols)
+        ledger = read_gaps(connection, self.market, self.interval, symbols)
         found = {}
         for symbol in symbols:
             others = [gap for gap in ledger[symbol] if gap.reason != DUE]
@@ -281,32 +282,32 @@ class Backfill(Session):
     ) -> None:
         """Enter what is missing: due, and this run's until `until_ms`; or before the first kline, or after the last."""
         whole = {piece.symbol: piece for piece in pieces}
-        before = read_gaps(connection, self.market.name, self.interval.name, list(found))
+        before = read_gaps(connection, self.market, self.interval, list(found))
         changed = {}
-        connection.begin()
-        for symbol, (owed, _, _) in found.items():
-            piece, gaps = whole.get(symbol), before[symbol]
-            if piece and piece.listed_ms is not None:
-                note_symbol(connection, self.market, symbol, piece.listed_ms)
-                unlisted = intersect(owed, window(0, piece.life.start_ms))
-                gaps = revise(gaps, [], [(part, NOT_LISTED) for part in unlisted], now_ms)
-                owed = subtract(owed, unlisted)
-            if piece and symbol in self.ended:
-                over = subtract(window(piece.life.end_ms, FOREVER_MS), found[symbol].there)
-                gaps = revise(gaps, [], [(part, DELISTED) for part in over], now_ms)
-                if not self.ended[symbol]:  # exchangeInfo lists it no more
-                    gaps = [weekly(gap, now_ms) if gap.reason == DELISTED else gap for gap in gaps]
-                owed = subtract(owed, over)
-            elif piece and symbol in self.not_trading:
-                over = intersect(owed, window(piece.life.end_ms, FOREVER_MS))
-                gaps = revise(gaps, [], [(part, UNRESOLVED) for part in over], now_ms)
-                owed = subtract(owed, over)
-            if symbol not in self.unknown:
-                gaps = owe(lease(gaps, intersect(owed, piece.gaps if piece else []), until_ms, now_ms), owed, now_ms)
-            if gaps != before[symbol]:
-                changed[symbol] = gaps
-        write_gaps(connection, self.market.name, self.interval.name, changed)
-        connection.commit()
+        with transaction(connection):
+            for symbol, (owed, _, _) in found.items():
+                piece, gaps = whole.get(symbol), before[symbol]
+                if piece and piece.listed_ms is not None:
+                    note_symbol(connection, self.market, symbol, piece.listed_ms)
+                    unlisted = intersect(owed, window(0, piece.life.start_ms))
+                    gaps = revise(gaps, [], [(part, NOT_LISTED) for part in unlisted], now_ms)
+                    owed = subtract(owed, unlisted)
+                if piece and symbol in self.ended:
+                    over = subtract(window(piece.life.end_ms, FOREVER_MS), found[symbol].there)
+                    gaps = revise(gaps, [], [(part, DELISTED) for part in over], now_ms)
+                    if not self.ended[symbol]:  # exchangeInfo lists it no more
+                        gaps = [weekly(gap, now_ms) if gap.reason == DELISTED else gap for gap in gaps]
+                    owed = subtract(owed, over)
+                elif piece and symbol in self.not_trading:
+                    over = intersect(owed, window(piece.life.end_ms, FOREVER_MS))
+                    gaps = revise(gaps, [], [(part, UNRESOLVED) for part in over], now_ms)
+                    owed = subtract(owed, over)
+                if symbol not in self.unknown:
+                    leased = intersect(owed, piece.gaps if piece else [])
+                    gaps = owe(lease(gaps, leased, until_ms, now_ms), owed, now_ms)
+                if gaps != before[symbol]:
+                    changed[symbol] = gaps
+            write_gaps(connection, self.market, self.interval, changed)
 
     def load(self, chunk: Chunk) -> None:
         """Work off a chunk; safe to call from threads, and again after an error; raises the first piece's error."""
@@ -393,15 +394,14 @@ class Backfill(Session):
         now_ms = self.exchange.now_ms()
         unwritable = contextlib.suppress(DatabaseBusy, duckdb.Error)
         with unwritable, opened(self.database, time.monotonic() + RELEASE_S) as connection:
-            before = read_gaps(connection, self.market.name, self.interval.name, list(left))
-            connection.begin()
-            write_gaps(
-                connection,
-                self.market.name,
-                self.interval.name,
-                {symbol: release(before[symbol], windows, now_ms) for symbol, windows in left.items()},
-            )
-            connection.commit()
+            before = read_gaps(connection, self.market, self.interval, list(left))
+            with transaction(connection):
+                write_gaps(
+                    connection,
+                    self.market,
+                    self.interval,
+                    {symbol: release(before[symbol], windows, now_ms) for symbol, windows in left.items()},
+                )
 
 
 def backward(start: datetime, end: datetime) -> BadParameter:

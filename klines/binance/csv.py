@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from klines.columns import SUMS
 from klines.errors import BadArchive
 from klines.interval import Interval
 from klines.rows import SCHEMA, Reject, frame, sift
@@ -16,7 +17,7 @@ from klines.window import Window
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {**SCHEMA, "ignore": pl.String}
 _TIMES = ("open_time", "close_time")
 _VALUES = [name for name, dtype in SCHEMA.items() if dtype == pl.Float64()]
-_NEVER_NEGATIVE = ("low", "volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+_NEVER_NEGATIVE = ("low", *SUMS)
 _IN_MICROSECONDS = 10**14
 """No time in ms is as large before the year 5138; spot's archive has microseconds from 2025-01-01 on."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from klines.interval import FRESH_MS, Interval
-from klines.outcome import names
+from klines.outcome import counted, names
 
 FRESH, LATE, STALE, SILENT, UNKNOWN = "fresh", "late", "stale", "not trading", "unknown"
 """Its newest closed kline is stored; is not; has not been for 5 minutes while it trades; the exchange has none; the
@@ -44,7 +44,8 @@ class Freshness:
     def said(self) -> str:
         """`spot 1m: 597 of 600 symbols are fresh; 2 late: …; 1 stale: …`."""
         whole = len(self.standings) - len(self.of(SILENT, UNKNOWN))
-        parts = [f"{self.market} {self.interval}: {len(self.of(FRESH))} of {whole} symbols are fresh"]
+        are = "is" if whole == 1 else "are"
+        parts = [f"{self.market} {self.interval}: {len(self.of(FRESH))} of {counted(whole, 'symbol')} {are} fresh"]
         for state in (STALE, LATE, UNKNOWN, SILENT):
             listed = [standing.symbol for standing in self.of(state)]
             parts += [f"{len(listed)} {state}: {names(listed)}"] if listed else []

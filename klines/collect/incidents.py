@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from klines.collect.freshness import STALE
-from klines.outcome import names
+from klines.outcome import counted, names
 from klines.tables.incidents import Incident
 
 TOLD_AFTER = {"ExchangeDown": 1, "Blocked": 1, "Degraded": 3, STALE: 1}
@@ -98,4 +98,4 @@ def _said(kind: str, interval: str, seen: Seen) -> str:
     if kind != STALE:
         return f"{interval} is {seen.state}: {seen.message}"
     listed = list(seen.stale or ())
-    return f"{len(listed)} symbols trade but have had no {interval} kline for 5 minutes: {names(listed)}"
+    return f"{counted(len(listed), 'symbol')} trading without a {interval} kline for 5 minutes: {names(listed)}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from klines.errors import Stop, UnknownSymbol, Unreachable
-from klines.outcome import Outcome, Stored, add, fail, names, reason
+from klines.outcome import Outcome, Stored, add, counted, fail, names, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,24 @@ class CollectFacts:
 
 def collect_outcome(facts: CollectFacts) -> Outcome:
     """The final state of a run that came to its end."""
+    return replace(_judged(facts), numbers=_numbers(facts))
+
+
+def _numbers(facts: CollectFacts) -> dict[str, float]:
+    return {
+        "symbols": facts.symbols,
+        "stored": facts.stored.inserted,
+        "restated": facts.stored.restated,
+        "rejected": facts.stored.rejected,
+        "due": facts.klines_left,
+        "failed": len(facts.errors),
+        "late": len(facts.late),
+        "stale": len(facts.stale),
+        "seconds": round(facts.seconds, 3),
+    }
+
+
+def _judged(facts: CollectFacts) -> Outcome:
     unknown = sorted({*facts.quarantined, *(s for s, e in facts.errors.items() if isinstance(e, UnknownSymbol))})
     failed = {s: e for s, e in facts.errors.items() if s not in unknown and not isinstance(e, Stop)}
     said = _said(facts, failed, unknown)
@@ -48,13 +66,15 @@ def collect_outcome(facts: CollectFacts) -> Outcome:
 def _said(facts: CollectFacts, failed: Mapping[str, Exception], unknown: Sequence[str]) -> str:
     """`stored 597 klines of 600 symbols in 1.4 s; 3 late: …`: past-tense facts with their numbers."""
     stored = facts.stored
-    parts = [f"stored {stored.inserted:,} klines of {facts.symbols} symbols in {facts.seconds:.1f} s"]
+    parts = [
+        f"stored {counted(stored.inserted, 'kline')} of {counted(facts.symbols, 'symbol')} in {facts.seconds:.1f} s"
+    ]
     parts += [f"{stored.restated} restated"] if stored.restated else []
     parts += [f"{stored.rejected} rejected"] if stored.rejected else []
-    parts += [f"{facts.klines_left:,} older ones still due"] if facts.klines_left else []
+    parts += [f"{counted(facts.klines_left, 'older one')} still due"] if facts.klines_left else []
     parts += [f"{len(failed)} failed: {names(failed)} ({_first(failed)})"] if failed else []
     for what, listed in (
-        ("trade but have no kline for 5 minutes", facts.stale),
+        ("trading without a kline for 5 minutes", facts.stale),
         ("not asked for, as weight or time ran out", facts.unasked),
         ("published late", facts.late),
         ("not trading", facts.not_trading),

@@ -12,6 +12,7 @@ from klines.market import Market
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, last_stored, stored_windows
 from klines.tables.symbols import listings
+from klines.tables.transaction import transaction
 from klines.want import Want, newest_page
 from klines.window import Window, intersect, merge, missing, subtract
 
@@ -41,7 +42,7 @@ def wants(
     stored = stored_windows(connection, market, interval, symbols, from_ms)
     last_ms = last_stored(connection, market, interval, symbols, stored)
     listed_ms = listings(connection, market, symbols)
-    ledger = read_gaps(connection, market.name, interval.name, symbols)
+    ledger = read_gaps(connection, market, interval, symbols)
     found = []
     for symbol in symbols:
         oldest_ms = min(from_ms, interval.step(end_ms, -1), interval.floor((joined_ms or {}).get(symbol, from_ms)))
@@ -87,6 +88,5 @@ def _remember(
             changed[want.symbol] = sorted(
                 [*ledger[want.symbol], *(due(window, now_ms) for window in older)], key=lambda gap: gap.window
             )
-    connection.begin()
-    write_gaps(connection, market.name, interval.name, changed)
-    connection.commit()
+    with transaction(connection):
+        write_gaps(connection, market, interval, changed)

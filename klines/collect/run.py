@@ -98,7 +98,7 @@ class Collect(Session):
             return []
         now_ms = self.exchange.now_ms()
         with self._opened() as connection:
-            self._incidents = going_on(connection, self.job.market.name)
+            self._incidents = going_on(connection, self.job.market)
             self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
             found, self._last_ms = wants(
                 connection,
@@ -228,7 +228,7 @@ class Collect(Session):
             return Followed()
         try:
             with self._opened_afterwards() as connection:
-                before = going_on(connection, self.market.name)
+                before = going_on(connection, self.market)
                 followed = follow(before, self.market.name, self.interval.name, seen, self.exchange.now_ms())
                 write_incidents(connection, followed.changed)
                 return followed
@@ -238,4 +238,4 @@ class Collect(Session):
     def timeliness(self) -> Timeliness:
         """How soon klines were stored in the last hour; raises DatabaseBusy."""
         with self._opened_afterwards() as connection:
-            return timeliness(connection, self.market.name, self.interval.name, self.exchange.now_ms())
+            return timeliness(connection, self.market, self.interval, self.exchange.now_ms())

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import duckdb
 
-from klines.interval import MINUTE
+from klines.interval import MINUTE, Interval
+from klines.market import Market
 
 LIVE_MS = 10 * MINUTE
 """A kline that is stored later after its close was caught up, not collected live."""
@@ -27,9 +28,9 @@ class Timeliness:
     rejected: int
 
 
-def timeliness(connection: duckdb.DuckDBPyConnection, market: str, interval: str, now_ms: int) -> Timeliness:
+def timeliness(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, now_ms: int) -> Timeliness:
     """The last hour up to `now_ms`, of the exchange's clock, of one market's interval."""
-    series = {"market": market, "interval": interval, "now": now_ms, "live": LIVE_MS}
+    series = {"market": market.name, "interval": interval.name, "now": now_ms, "live": LIVE_MS}
     [row] = connection.execute(
         """
         WITH waits AS (

@@ -13,12 +13,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from klines.clock import time_ms
-from klines.door import Door
 from klines.errors import BadParameter, DatabaseBusy, KlinesError
+from klines.explorer.door import Door
 from klines.explorer.pictures import Series, charted, covered, fresh_now, listed
 from klines.explorer.queue import Question, Queue, Queued
 from klines.explorer.source import Snapshot, Source
 from klines.interval import DAY
+from klines.market import MARKETS
 from klines.window import Window, window
 
 
@@ -62,7 +63,7 @@ def answer_coverage(request: Request, question: Question) -> JSONResponse:
     asked = _window(request, 0, snapshot.until_ms)
     wanted = Window(asked.start_ms // DAY * DAY, asked.end_ms)
     with question.reading(snapshot.connection.cursor()) as connection:
-        return JSONResponse(covered(connection, first.market, first.interval, wanted))
+        return JSONResponse(covered(connection, MARKETS[first.market], first.interval, wanted))
 
 
 def answer_klines(request: Request, question: Question) -> JSONResponse:

@@ -2,8 +2,8 @@
 WITH asked AS (
     SELECT epoch_ms($start::BIGINT) AS begin, epoch_ms($end::BIGINT) AS finish
 ), steps AS (
-    SELECT time, time + $width::INTERVAL AS until,
-           slots_between($interval, greatest(time, begin), least(until, finish)) AS expected
+    SELECT $market AS market, $symbol AS symbol, $interval AS interval, time, greatest(time, begin) AS since,
+           least(time + $width::INTERVAL, finish) AS until, slots_between($interval, since, until) AS expected
     FROM asked, range(epoch_ms($first::BIGINT), epoch_ms($end::BIGINT), $width::INTERVAL) AS steps(time)
 ), stored AS (
     SELECT time_bucket($width::INTERVAL, open_time, epoch_ms($origin::BIGINT)) AS time, count(*) AS stored,
@@ -13,16 +13,10 @@ WITH asked AS (
     WHERE market = $market AND symbol = $symbol AND interval = $interval
       AND open_time >= epoch_ms($start::BIGINT) AND open_time < epoch_ms($end::BIGINT)
     GROUP BY ALL
-), gap AS (
-    SELECT reason, greatest(start_time, begin) AS start_time, least(end_time, finish) AS end_time
-    FROM gaps, asked
-    WHERE market = $market AND symbol = $symbol AND interval = $interval AND start_time < finish AND end_time > begin
 ), named AS (
-    SELECT time, reason, sum(slots_between($interval, greatest(start_time, time), least(end_time, until))) AS slots
-    FROM steps JOIN gap ON start_time < until AND end_time > time
-    GROUP BY ALL
+    SELECT time, reason, sum(slots) AS slots FROM slots_within('steps', 'gaps') GROUP BY ALL
 ), missing AS (
-    SELECT time, sum(slots)::BIGINT AS named, sum(slots) FILTER (reason NOT IN ('due', 'unresolved'))::BIGINT AS explained,
+    SELECT time, sum(slots)::BIGINT AS named, sum(slots) FILTER (is_explained(reason))::BIGINT AS explained,
            string_agg(slots || ' ' || reason, ', ' ORDER BY reason) AS reasons
     FROM named GROUP BY time
 )

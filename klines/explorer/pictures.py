@@ -18,6 +18,7 @@ from klines.collect.freshness import Standing, freshness, state
 from klines.errors import BadParameter
 from klines.explorer.queries import Query
 from klines.interval import DAY, INTERVALS, SECOND, Interval
+from klines.market import Market
 from klines.window import Window
 
 HERE = Path(__file__).parent
@@ -100,14 +101,16 @@ def _newest(series: Series, recent: dict[str, Any] | None) -> tuple[int | None, 
     return (series.last_ms if recent["newest_ms"] is None else recent["newest_ms"]), recent["is_trading"]
 
 
-def covered(connection: duckdb.DuckDBPyConnection, market: str, interval: Interval, window: Window) -> dict[str, Any]:
+def covered(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, window: Window
+) -> dict[str, Any]:
     """Of each symbol the counts of its days within the window, from day `since` (of the epoch) on; those that lack most
     first. Raises BadParameter for an interval over a day.
     """
     if not 0 < interval.length_ms <= DAY:
         raise BadParameter(f"days are counted in klines of up to 1d, not of {interval.name}")
     times = {"start": window.start_ms, "end": window.end_ms}
-    query = Query(COVERAGE, {"market": market, "interval": interval.name, "symbols": "", **times})
+    query = Query(COVERAGE, {"market": market.name, "interval": interval.name, "symbols": "", **times})
     found = query.rows(connection)
     counts = ("expected", "stored", "explained", "unexplained")
     by_symbol = (

@@ -1,7 +1,7 @@
 """Klines from the database in use, `live`, into the new one, `beside`: month by month in order, then what came since.
 
-Months that are in order already are sorted too: without that, what each thread of DuckDB writes leaves row groups half
-full, which it merges later, when nobody wants to wait for it.
+Months that are in order already are sorted, too. Without that, each of DuckDB's threads leaves half-full row groups,
+which it merges later, when somebody waits for the file.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from klines.columns import KEY, VALUES, in_sql
 from klines.errors import BadDatabase
 from klines.maintain.survey import PART_ROWS, Month, RowRange, ranges
 from klines.rows import OFF_GRID_ERA
 from klines.storage.beside import Beside
 from klines.storage.live import Live
-from klines.tables.klines import VALUES
 
 SORTED_AT_ONCE = 2_000_000
-"""Klines that are sorted in memory; of one symbol all of a month are, however many."""
+"""Klines that are sorted in memory together; a symbol's month always is, however many klines it has."""
 NOTED_AT_ONCE = 20_000
 """Restatements whose klines are looked up together."""
 LITTLE = 50_000
 """Klines that may be new in the last turn."""
-_KEY = "market, symbol, interval, open_time"
+_KEY = in_sql(KEY)
 _GROWING = [("main", "klines"), ("main", "restatements"), ("main", "clustered")]
 _UNTOUCHED = "the database is as it was; run maintain again"
 
@@ -45,7 +45,7 @@ class Copy:
     _hash: int = 0
 
     def begin(self) -> None:
-        """What is to be copied are the klines and restatements that there are now; the database is held."""
+        """Note what there is to copy: all klines and restatements of now. The database is held."""
         self.klines, self.notes = self._end("live.klines"), self._end("live.restatements")
         self._last = self._last_rows()
 
@@ -94,7 +94,7 @@ class Copy:
             raise BadDatabase(f"{month.name} was not copied as it is; {_UNTOUCHED}")
 
     def catch_up(self) -> bool:
-        """Copy what was stored or changed since, as far as a turn lasts; whether it was all, and little.
+        """Copy what was stored or changed since, for one turn; whether that was all, and was little.
 
         The database is held. Raises BadDatabase where rows have gone, so that others have other places now.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from klines.outcome import Outcome
+from klines.outcome import Outcome, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,15 @@ def maintain_outcome(facts: MaintainFacts) -> Outcome:
     more = facts.doubles - len(facts.examples)
     named = ", ".join(facts.examples) + (f" and {more:,} more" if more else "")
     advice = "None was deleted: compare them in the table klines, and delete the wrong ones"
-    return Outcome("Degraded", f"{facts.doubles:,} slots have more than one kline: {named}. {advice}. {_said(facts)}.")
+    return Outcome(
+        "Degraded", f"{counted(facts.doubles, 'slot')} with more than one kline: {named}. {advice}. {_said(facts)}."
+    )
 
 
 def _said(facts: MaintainFacts) -> str:
     """`re-clustered 5 months of 2026-06 to 2026-10; 100,254,500 klines in 4,174.9 → 1,764.8 MB, …`."""
     parts = [_reclustered(facts), _size(facts)]
-    parts += [f"{facts.proved:,} slots proved unique, {facts.pruned:,} rejects pruned"]
+    parts += [f"{counted(facts.proved, 'slot')} proved unique, {counted(facts.pruned, 'reject')} pruned"]
     parts += [f"took {facts.seconds:.0f} s, the file was held for {facts.held_s:.1f} s at most"]
     return "; ".join(parts)
 
@@ -57,4 +59,4 @@ def _reclustered(facts: MaintainFacts) -> str:
 def _size(facts: MaintainFacts) -> str:
     before = f"{facts.bytes_before / 1e6:,.1f} → " if facts.is_replaced else ""
     a_kline = f", {facts.bytes_after / facts.klines:.1f} bytes a kline" if facts.klines else ""
-    return f"{facts.klines:,} klines in {before}{facts.bytes_after / 1e6:,.1f} MB{a_kline}"
+    return f"{counted(facts.klines, 'kline')} in {before}{facts.bytes_after / 1e6:,.1f} MB{a_kline}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -51,7 +51,7 @@ class Coverage:
 def last_days(connection: duckdb.DuckDBPyConnection, now_ms: int) -> list[Coverage]:
     """Every series up to a day long, those that lack most first; what closed in the last 5 minutes is left out."""
     until_ms = (now_ms - FRESH_MS) // FRESH_MS * FRESH_MS
-    bounds = {"from": _time(until_ms // DAY * DAY - (DAYS - 1) * DAY), "until": _time(until_ms)}
+    bounds = {"start": until_ms // DAY * DAY - (DAYS - 1) * DAY, "end": until_ms}
     rows = connection.execute(_LAST_DAYS, bounds).fetchall()
     found = [_coverage(*row) for row in rows]
     return sorted(found, key=lambda one: (-one.unexplained, -one.explained, one.market, one.interval, one.symbol))
@@ -61,7 +61,9 @@ def _coverage(
     market: str, interval: str, symbol: str, next_check: datetime | None, days: Sequence[Mapping[str, int]]
 ) -> Coverage:
     sums = {name: sum(int(day[name]) for day in days) for name in ("expected", "stored", "explained")}
-    return Coverage(market, interval, symbol, [_kind(day) for day in days], **sums, next_check=next_check)
+    kinds = [_kind(day) for day in days]
+    before = [NOTHING] * (DAYS - len(kinds))
+    return Coverage(market, interval, symbol, before + kinds, **sums, next_check=next_check)
 
 
 def _kind(day: Mapping[str, int]) -> str:
@@ -82,10 +84,6 @@ def said(series: Sequence[Coverage]) -> str:
         f"{complete} of {len(series)} series are complete in the last {DAYS} days: {stored:,} klines stored, "
         f"{explained:,} explained, {unexplained:,} unexplained"
     )
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)
 
 
 _COVERAGE = (Path(__file__).parent / "coverage.sql").read_text()
@@ -111,11 +109,10 @@ def coverage(
     names = None if symbols is None else symbols_named(symbols)
     if not 0 < wanted.length_ms <= DAY:
         raise BadParameter(f"interval: days are counted in klines of up to 1d, not of {interval}")
-    market_named(market)
+    where = market_named(market)
     with reading(database) as connection:
-        days = answer(
-            connection, _COVERAGE, market, interval, names, wanted.floor(asked.start_ms), min(asked.end_ms, now_ms)
-        )
+        bounds = wanted.floor(asked.start_ms), min(asked.end_ms, now_ms)
+        days = answer(connection, _COVERAGE, where, wanted, names, *bounds)
         if names and days["symbol"].n_unique() < len(names):
-            check_known(connection, market, names)
+            check_known(connection, where, names)
     return days

@@ -13,28 +13,16 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
+from klines.columns import OF_PARTS
 from klines.interval import Interval
-from klines.ledger import DELISTED, HOLE, NOT_LISTED, OUTAGE
+from klines.market import Market
 from klines.storage.access import fetch_frame
 from klines.window import Window
 
 _MANY = 100
 """Symbols from which on it is worth a look at what is between them."""
-_PARTS = {
-    "open": "arg_min(open, open_time)",
-    "high": "max(high)",
-    "low": "min(low)",
-    "close": "arg_max(close, open_time)",
-    "volume": "sum(volume)",
-    "quote_volume": "sum(quote_volume)",
-    "trades": "sum(trades)::BIGINT",
-    "taker_buy_volume": "sum(taker_buy_volume)",
-    "taker_buy_quote_volume": "sum(taker_buy_quote_volume)",
-    "fetched_at": "max(fetched_at)",
-}
-"""What a derived kline has of its parts."""
 _SLOT = {"open_time": "BEGIN", "close_time": "FINISH - INTERVAL 1 MILLISECOND", "source": "$part"}
-"""And what it has of its slot."""
+"""What a derived kline has of its slot."""
 _STORED = """
     FROM klines
     WHERE market = $market AND interval = $part AND AMONG
@@ -42,26 +30,17 @@ _STORED = """
 """
 # Off-grid klines of 2017 and 2018 belong to the slot in which they open.
 _DERIVED = f"""
-    WITH parts AS (
+    WITH slot AS (
         SELECT symbol, SLOT AS slot, count(*) AS parts, MADE {_STORED} GROUP BY ALL
     ), short AS (
-        SELECT symbol, slot, BEGIN AS since, FINISH AS until FROM parts
+        SELECT $market AS market, symbol, $part AS interval, slot, BEGIN AS since, FINISH AS until FROM slot
         WHERE parts < (epoch_ms(FINISH) - epoch_ms(BEGIN)) // LENGTH
     ), never AS (
-        SELECT symbol, start_time, end_time FROM gaps
-        WHERE market = $market AND interval = $part AND reason IN ('{OUTAGE}', '{HOLE}', '{DELISTED}')
-        UNION ALL
-        SELECT symbol, TIMESTAMP '1970-01-01', max(listed_at) FROM (
-            SELECT symbol, listed_at FROM symbols WHERE market = $market AND listed_at IS NOT NULL
-            UNION ALL SELECT symbol, end_time FROM gaps
-            WHERE market = $market AND interval = $part AND reason = '{NOT_LISTED}')
-        GROUP BY symbol
+        FROM never_there([$part])
     ), explained AS (
-        SELECT symbol, slot, sum((epoch_ms(least(end_time, until)) - epoch_ms(greatest(start_time, since))) // LENGTH)
-                             AS explained
-        FROM short JOIN never USING (symbol) WHERE start_time < until AND end_time > since GROUP BY ALL
+        SELECT symbol, slot, sum(slots) AS explained FROM slots_within('short', 'never') GROUP BY ALL
     )
-    SELECT NAMED FROM parts LEFT JOIN explained USING (symbol, slot)
+    SELECT NAMED FROM slot LEFT JOIN explained USING (symbol, slot)
     WHERE parts + coalesce(explained, 0) = (epoch_ms(FINISH) - epoch_ms(BEGIN)) // LENGTH
       AND epoch_ms(FINISH) <= $now
 """
@@ -71,7 +50,7 @@ _DERIVED = f"""
 class Asked:
     """Whose klines, those that open in `window`, and which columns of the table, without market and interval."""
 
-    market: str
+    market: Market
     symbols: Sequence[str]
     window: Window
     columns: Sequence[str]
@@ -81,7 +60,7 @@ def stored(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interv
     """The stored klines, in no order."""
     bounds = {"start": asked.window.start_ms, "end": asked.window.end_ms}
     sql = f"SELECT {', '.join(asked.columns)} {_STORED}".replace("AMONG", _in(asked.symbols))
-    return fetch_frame(connection, sql, {"market": asked.market, "part": interval.name, **bounds})
+    return fetch_frame(connection, sql, {"market": asked.market.name, "part": interval.name, **bounds})
 
 
 def derived(
@@ -92,14 +71,14 @@ def derived(
     In no order, in the shape of `stored`; `source` is the name of `part`, `close_time` the last ms of the slot,
     `fetched_at` that of the part that was stored last.
     """
-    made = ", ".join(f"{_PARTS[name]} AS {name}" for name in asked.columns if name in _PARTS)
+    made = ", ".join(f"{OF_PARTS[name]} AS {name}" for name in asked.columns if name in OF_PARTS)
     named = ", ".join(f"{_SLOT.get(name, name)} AS {name}" for name in asked.columns)
     sql = _DERIVED.replace("MADE", made).replace("NAMED", named).replace("AMONG", _among(connection, asked))
     sql = sql.replace("SLOT", interval.sql_index("open_time")).replace("LENGTH", str(part.length_ms))
     sql = sql.replace("BEGIN", interval.sql_start("slot")).replace("FINISH", interval.sql_start("slot + 1"))
     start_ms, end_ms = interval.ceil(asked.window.start_ms), interval.ceil(asked.window.end_ms)
     bounds = {"start": start_ms, "end": end_ms, "now": now_ms}
-    found = fetch_frame(connection, sql, {"market": asked.market, "part": part.name, **bounds})
+    found = fetch_frame(connection, sql, {"market": asked.market.name, "part": part.name, **bounds})
     return found.filter(pl.col("symbol").is_in(asked.symbols))
 
 
@@ -111,7 +90,7 @@ def _among(connection: duckdb.DuckDBPyConnection, asked: Asked) -> str:
     if len(asked.symbols) < _MANY:
         return _in(asked.symbols)
     sql = f"SELECT count(DISTINCT symbol) FROM symbols WHERE market = ? AND {span}"
-    [(known,)] = connection.execute(sql, [asked.market]).fetchall()
+    [(known,)] = connection.execute(sql, [asked.market.name]).fetchall()
     return span if known < 2 * len(asked.symbols) else _in(asked.symbols)
 
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from klines.columns import PRICES, SUMS
 from klines.interval import Interval
 from klines.window import Window
 
 NULL, PREVIOUS = "null", "previous"
-_PRICES = ("open", "high", "low", "close")
-_SUMS = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
 
 
 def filled(
@@ -41,7 +40,7 @@ def filled(
 def _carried(whole: pl.DataFrame) -> pl.DataFrame:
     close = pl.col("close").forward_fill().over("symbol")
     is_known = pl.col("filled") & close.is_not_null()
-    prices, sums = ([name for name in names if name in whole.columns] for names in (_PRICES, _SUMS))
+    prices, sums = ([name for name in names if name in whole.columns] for names in (PRICES, SUMS))
     return whole.with_columns(
         *(pl.when(is_known).then(close).otherwise(pl.col(name)).alias(name) for name in prices),
         *(pl.when(is_known).then(0).otherwise(pl.col(name)).cast(whole[name].dtype).alias(name) for name in sums),

@@ -10,7 +10,9 @@ import polars as pl
 
 from klines.clock import Time, time_ms
 from klines.errors import BadParameter, NotStored
+from klines.interval import Interval
 from klines.ledger import FOREVER_MS
+from klines.market import Market
 from klines.reading.parameters import interval_named, market_named, symbols_named
 from klines.storage.access import Database, fetch_frame, reading
 from klines.tables.klines import FIRST_MS
@@ -19,7 +21,7 @@ from klines.window import Window
 _GAPS = """
     SELECT * FROM gaps
     WHERE market = $market AND interval = $interval
-      AND ($symbols = '' OR symbol IN (SELECT unnest(string_split($symbols, ' '))))
+      AND ($symbols = '' OR is_among(symbol, $symbols))
       AND start_time < epoch_ms($end::BIGINT) AND end_time > epoch_ms($start::BIGINT)
     ORDER BY ALL
 """
@@ -36,17 +38,17 @@ def asked_window(start: Time | None, end: Time | None, now_ms: int) -> Window:
     return Window(start_ms, end_ms)
 
 
-def check_known(connection: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str]) -> None:
+def check_known(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Sequence[str]) -> None:
     """Raises NotStored, with the names most like it, for a symbol that has neither klines nor gaps."""
     rows = connection.execute(
-        "SELECT symbol FROM klines WHERE market = $1 UNION SELECT symbol FROM gaps WHERE market = $1", [market]
+        "SELECT symbol FROM klines WHERE market = $1 UNION SELECT symbol FROM gaps WHERE market = $1", [market.name]
     ).fetchall()
     known = [symbol for (symbol,) in rows]
     unknown = [symbol for symbol in symbols if symbol not in known]
     if unknown:
         like = difflib.get_close_matches(unknown[0], known, _SHOWN) or sorted(known)[:_SHOWN]
-        did_you = f"; did you mean {', '.join(like)}?" if like else f": nothing is stored of {market}"
-        raise NotStored(f"{unknown[0]} is not stored ({market}){did_you}")
+        did_you = f"; did you mean {', '.join(like)}?" if like else f": nothing is stored of {market.name}"
+        raise NotStored(f"{unknown[0]} is not stored ({market.name}){did_you}")
 
 
 def symbols(*, market: str | None = None, database: Database = None) -> pl.DataFrame:
@@ -56,7 +58,7 @@ def symbols(*, market: str | None = None, database: Database = None) -> pl.DataF
     """
     with reading(database) as connection:
         found = series(connection)
-    return found if market is None else found.filter(market=market_named(market))
+    return found if market is None else found.filter(market=market_named(market).name)
 
 
 def series(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
@@ -84,24 +86,29 @@ def gaps(
     Raises as `read` does.
     """
     names = None if symbols is None else symbols_named(symbols)
-    interval_named(interval), market_named(market)
+    where, wanted = market_named(market), interval_named(interval)
     start_ms, end_ms = time_ms("start", start) or 0, time_ms("end", end) or FOREVER_MS
     with reading(database) as connection:
-        rows = answer(connection, _GAPS, market, interval, names, start_ms, end_ms)
+        rows = answer(connection, _GAPS, where, wanted, names, start_ms, end_ms)
         if names and rows.is_empty():
-            check_known(connection, market, names)
+            check_known(connection, where, names)
     return rows
 
 
 def answer(
     connection: duckdb.DuckDBPyConnection,
     sql: str,
-    market: str,
-    interval: str,
+    market: Market,
+    interval: Interval,
     symbols: Sequence[str] | None,
     start_ms: int,
     end_ms: int,
 ) -> pl.DataFrame:
     """The answer of a query about the series of some symbols, or of all."""
-    parameters: dict[str, str | int] = {"market": market, "interval": interval, "start": start_ms, "end": end_ms}
+    parameters: dict[str, str | int] = {
+        "market": market.name,
+        "interval": interval.name,
+        "start": start_ms,
+        "end": end_ms,
+    }
     return fetch_frame(connection, sql, parameters | {"symbols": " ".join(symbols or [])})

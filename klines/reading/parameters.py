@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from klines.columns import COLUMNS
 from klines.errors import BadParameter
 from klines.interval import DAY, HOUR, INTERVALS, MINUTE, MONDAY, SECOND, Interval
-from klines.market import MARKETS
+from klines.market import MARKETS, Market
 from klines.symbol import check_symbols
-from klines.tables.klines import COLUMNS
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 
-def market_named(name: str) -> str:
-    """The name itself; raises BadParameter."""
+def market_named(name: str) -> Market:
+    """The market of that name; raises BadParameter."""
     if name not in MARKETS:
         raise BadParameter(f"market: {name!r} is none of {', '.join(MARKETS)}")
-    return name
+    return MARKETS[name]
 
 
 def symbols_named(symbols: str | Sequence[str]) -> list[str]:

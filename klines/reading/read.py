@@ -16,7 +16,7 @@ import polars as pl
 from klines.clock import Time
 from klines.errors import BadParameter, NotStored
 from klines.interval import INTERVALS, Interval
-from klines.market import MARKETS
+from klines.market import Market
 from klines.reading.derived import Asked, derived, stored
 from klines.reading.filled import NULL, PREVIOUS, filled, slot
 from klines.reading.inventory import asked_window, check_known, series
@@ -54,16 +54,16 @@ def read(
     the file was in use for half a minute, by the program that the text names; BadDatabase.
     """
     wanted, names = interval_named(interval), symbols_named(symbols)
-    market_named(market)
+    where = market_named(market)
     if fill not in (None, NULL, PREVIOUS):
         raise BadParameter(f"fill: {fill!r} is neither None, 'null' nor 'previous'")
     now_ms = int(time.time() * 1000)
     columns = columns_named(columns)
-    asked = Asked(market, names, asked_window(start, end, now_ms), _needed(columns, fill))
+    asked = Asked(where, names, asked_window(start, end, now_ms), _needed(columns, fill))
     with reading(database) as connection:
-        wanted = _with_phase(connection, market, wanted)
+        wanted = _with_phase(connection, where, wanted)
         klines = _klines(connection, asked, wanted, now_ms)
-        _check_found(connection, market, names, interval, klines)
+        _check_found(connection, where, wanted, names, klines)
     klines = _in_order(klines, names)
     if fill is not None:
         first, last = klines.select(slot(wanted).min().alias("first"), slot(wanted).max().alias("last")).row(0)
@@ -80,11 +80,11 @@ def _needed(columns: Sequence[str], fill: str | None) -> list[str]:
     return [name for name in dict.fromkeys(needed) if name not in ("market", "interval")]
 
 
-def _with_phase(connection: duckdb.DuckDBPyConnection, market: str, interval: Interval) -> Interval:
+def _with_phase(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval) -> Interval:
     """The interval with the phase that its stored klines have; raises NotStored where it needs one and has none."""
     if interval.is_phase_known:
         return interval
-    stored_ms = a_stored_time(connection, MARKETS[market], interval)
+    stored_ms = a_stored_time(connection, market, interval)
     if stored_ms is None:
         raise NotStored(
             f"no {interval.name} kline is stored, and only one shows on which days they begin: backfill one"
@@ -138,16 +138,22 @@ def _in_order(klines: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
 
 
 def _check_found(
-    connection: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], interval: str, klines: pl.DataFrame
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    symbols: Sequence[str],
+    klines: pl.DataFrame,
 ) -> None:
     """Raises NotStored for a symbol that nothing is stored of, and where nothing was found: it says what there is."""
     absent = sorted(set(symbols) - set(klines["symbol"].unique()))
     if absent:
         check_known(connection, market, absent)
     if klines.is_empty():
-        stored = series(connection).filter(market=market, symbol=absent[0])
+        stored = series(connection).filter(market=market.name, symbol=absent[0])
         listed = ", ".join(
             f"{name} from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
             for name, first, last in stored.select("interval", "first", "last").iter_rows()
         )
-        raise NotStored(f"nothing is stored of {absent[0]} {interval} ({market}) in this range; there is {listed}")
+        raise NotStored(
+            f"nothing is stored of {absent[0]} {interval.name} ({market.name}) in this range; there is {listed}"
+        )

@@ -14,7 +14,9 @@ import duckdb
 import polars as pl
 
 from klines import settings
-from klines.storage.database import check_readable, opened_to_read
+from klines.storage.database import opened_to_read
+from klines.storage.duckdb_errors import named_errors
+from klines.storage.places import check_readable
 
 Database = str | PathLike[str] | None
 """A file; None: that of KLINES_DATABASE."""
@@ -28,18 +30,19 @@ def place(database: Database) -> Path:
     Raises NotStored, naming the path, where there is none, BadParameter where it can't be read.
     """
     path = settings.load().database if database is None else Path(database).expanduser()
-    path = path.resolve()
     check_readable(path)
-    return path
+    return path.resolve()
 
 
 @contextlib.contextmanager
 def reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
     """The database, for reading: whoever wants to write waits until this ends. Raises DatabaseBusy and as `place`."""
-    connection = opened_to_read(place(database), time.monotonic() + WAIT_S)
+    path = place(database)
+    connection = opened_to_read(path, time.monotonic() + WAIT_S)
     try:
-        connection.execute("SET enable_progress_bar = false")
-        yield connection
+        with named_errors(path):
+            connection.execute("SET enable_progress_bar = false")
+            yield connection
     finally:
         connection.close()
 

@@ -1,4 +1,4 @@
-"""The DuckDB file: its schema, its migrations, and opening it while others may hold it.
+"""The DuckDB file: opened while others may hold it.
 
 Lists of symbols go into SQL as one string, split there: DuckDB's client looks for numpy anew for every element of a
 Python list, which costs 0.1 s for 600 symbols.
@@ -7,8 +7,6 @@ Python list, which costs 0.1 s for 600 symbols.
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,130 +15,13 @@ from typing import TypeVar
 import duckdb
 
 from klines import settings
-from klines.errors import BadDatabase, BadParameter, DatabaseBusy, NotStored
+from klines.errors import DatabaseBusy
 from klines.settings import Settings
+from klines.storage.duckdb_errors import named_errors
 from klines.storage.journal import close, mend
+from klines.storage.migrations import lend_views, migrate
+from klines.storage.places import check_not_lost, check_place, note
 from klines.storage.turn import first, give_way
-
-MIGRATIONS = (
-    """
-    CREATE TABLE klines (
-        market                 VARCHAR NOT NULL,   -- spot, usdm, coinm
-        symbol                 VARCHAR NOT NULL,
-        interval               VARCHAR NOT NULL,   -- Binance's name: 1m, 1h, 1M …
-        open_time              TIMESTAMP NOT NULL, -- UTC; on the interval's grid but for days of 2017 and 2018
-        open                   DOUBLE NOT NULL,    -- quote asset per base asset, as high, low and close
-        high                   DOUBLE NOT NULL,
-        low                    DOUBLE NOT NULL,
-        close                  DOUBLE NOT NULL,
-        volume                 DOUBLE NOT NULL,    -- base asset; coinm: contracts
-        close_time             TIMESTAMP NOT NULL, -- UTC, the last millisecond; an outage can cut it short
-        quote_volume           DOUBLE NOT NULL,    -- quote asset; coinm: base asset
-        trades                 BIGINT NOT NULL,
-        taker_buy_volume       DOUBLE NOT NULL,    -- as volume
-        taker_buy_quote_volume DOUBLE NOT NULL,    -- as quote_volume
-        source                 VARCHAR NOT NULL,   -- rest, daily, monthly: where the values came from
-        fetched_at             TIMESTAMP NOT NULL  -- UTC, when the kline was first stored
-    );
-    CREATE TABLE gaps (                            -- the ledger and work list; disjoint within a series
-        market       VARCHAR NOT NULL,
-        symbol       VARCHAR NOT NULL,
-        interval     VARCHAR NOT NULL,
-        start_time   TIMESTAMP NOT NULL,           -- UTC, the first slot
-        end_time     TIMESTAMP NOT NULL,           -- UTC, after the last slot
-        reason       VARCHAR NOT NULL,             -- due, rejected, unresolved, not_listed, …
-        first_seen   TIMESTAMP NOT NULL,
-        last_checked TIMESTAMP,                    -- the last check that the exchange answered
-        attempts     INTEGER NOT NULL,             -- checks that the exchange answered
-        next_check   TIMESTAMP                     -- NULL: settled, never asked for again
-    );
-    CREATE TABLE rejects (                         -- rows that Binance sent and the checks refused
-        market     VARCHAR NOT NULL,
-        symbol     VARCHAR NOT NULL,
-        interval   VARCHAR NOT NULL,
-        open_time  TIMESTAMP,                      -- NULL where the row's own is unreadable
-        source     VARCHAR NOT NULL,
-        reason     VARCHAR NOT NULL,
-        row        VARCHAR NOT NULL,               -- JSON as received
-        first_seen TIMESTAMP NOT NULL,
-        last_seen  TIMESTAMP NOT NULL,
-        seen       BIGINT NOT NULL
-    );
-    CREATE TABLE restatements (                    -- stored values that the exchange later gave differently
-        market    VARCHAR NOT NULL,
-        symbol    VARCHAR NOT NULL,
-        interval  VARCHAR NOT NULL,
-        open_time TIMESTAMP NOT NULL,
-        old       VARCHAR NOT NULL,                -- JSON
-        new       VARCHAR NOT NULL,                -- JSON
-        source    VARCHAR NOT NULL,                -- where the new values came from
-        seen_at   TIMESTAMP NOT NULL
-    );
-    CREATE TABLE archive_files (
-        path        VARCHAR NOT NULL,
-        sha256      VARCHAR NOT NULL,
-        rows        BIGINT NOT NULL,
-        loaded_at   TIMESTAMP NOT NULL,
-        verified_at TIMESTAMP
-    );
-    CREATE TABLE bans (                            -- the exchange asked for silence
-        pool    VARCHAR NOT NULL,                  -- spot, futures
-        until   TIMESTAMP NOT NULL,
-        message VARCHAR NOT NULL,
-        state   VARCHAR NOT NULL,                  -- RateLimited, Blocked: the state of runs until then
-        since   TIMESTAMP NOT NULL
-    );
-    CREATE TABLE symbols (                         -- what is known of a symbol itself
-        market            VARCHAR NOT NULL,
-        symbol            VARCHAR NOT NULL,
-        listed_at         TIMESTAMP,               -- open time of its first kline, where it was asked for
-        quarantined_until TIMESTAMP                -- the exchange did not know it: not asked before
-    );
-    """,
-    """
-    CREATE TABLE audits (                          -- what an audit looked at, per series; see the view `certificate`
-        market     VARCHAR NOT NULL,
-        symbol     VARCHAR NOT NULL,
-        interval   VARCHAR NOT NULL,
-        since      TIMESTAMP NOT NULL,             -- the first slot that should be there
-        until      TIMESTAMP NOT NULL,             -- after the last one
-        audited_at TIMESTAMP NOT NULL
-    );
-    """
-    + (Path(__file__).parent / "certificate.sql").read_text(),
-    """
-    CREATE TABLE incidents (                       -- what was wrong for a while; see klines/incidents.py
-        market    VARCHAR NOT NULL,
-        kind      VARCHAR NOT NULL,                -- ExchangeDown, Blocked, Degraded, stale
-        intervals VARCHAR[] NOT NULL,              -- whose last run saw it
-        symbols   VARCHAR[] NOT NULL,              -- of stale: all that were, since it began
-        began_at  TIMESTAMP NOT NULL,
-        ended_at  TIMESTAMP,                       -- NULL: it goes on
-        runs      INTEGER NOT NULL,                -- how many runs saw it
-        loud      BOOLEAN NOT NULL,                -- whether it deserves an alarm
-        message   VARCHAR NOT NULL                 -- of the run that saw it first
-    );
-    """,
-    """
-    CREATE TABLE clustered (                       -- months whose klines lie by market, interval, symbol, open_time
-        month        TIMESTAMP NOT NULL,           -- UTC, its first moment
-        rows         BIGINT NOT NULL,              -- how many it had then: with more stored it is done again
-        clustered_at TIMESTAMP NOT NULL
-    );
-    """,
-    """
-    ALTER TABLE symbols ADD COLUMN base VARCHAR;               -- of exchangeInfo, as these
-    ALTER TABLE symbols ADD COLUMN quote VARCHAR;
-    ALTER TABLE symbols ADD COLUMN status VARCHAR;             -- TRADING, BREAK, …; GONE: not listed any more
-    ALTER TABLE symbols ADD COLUMN contract_type VARCHAR;      -- of futures: PERPETUAL, CURRENT_QUARTER, …
-    ALTER TABLE symbols ADD COLUMN first_seen TIMESTAMP;       -- UTC, when exchangeInfo first listed it
-    ALTER TABLE symbols ADD COLUMN unseen_at TIMESTAMP;        -- and when it last did not, before that
-    ALTER TABLE symbols ADD COLUMN delisted_at TIMESTAMP;      -- UTC, when it was first seen not to trade
-    ALTER TABLE symbols ADD COLUMN last_checked TIMESTAMP;     -- UTC, when exchangeInfo was last asked
-    """,
-    (Path(__file__).parent / "views.sql").read_text(),
-)
-"""The schema, as the steps that lead to it; a file holds the number of steps it has taken."""
 
 MEMORY = "1500MB"
 """What DuckDB may take, with its cache of the file: it would take most of the machine's."""
@@ -150,8 +31,6 @@ _TO_WRITE = f"""
     SET checkpoint_threshold = '1TB';           -- klines.storage.journal makes the checkpoint, at the end
     PRAGMA disable_checkpoint_on_shutdown;
 """
-_MAGIC = b"DUCK"
-_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
 _Opened = TypeVar("_Opened")
 
@@ -161,16 +40,19 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     """The database for writing, created and migrated if need be, closed at the end; times are UTC.
 
     While another process holds the file this waits, until `deadline_s` of time.monotonic().
-    Raises DatabaseBusy, BadDatabase, BadParameter.
+    Raises DatabaseBusy, BadDatabase, BadParameter, NoRoom; so does what is executed, where the file is the cause.
     """
     check_place(path)
+    check_not_lost(path)
     with first(path):
         connection = _when_free(lambda: duckdb.connect(str(path)), path, deadline_s)
     try:
-        connection.execute(_TO_WRITE)
-        _migrate(connection, path)
-        yield connection
-        close(connection, path)
+        with named_errors(path):
+            connection.execute(_TO_WRITE)
+            migrate(connection, path)
+            note(path)
+            yield connection
+            close(connection, path)
     finally:
         connection.close()
 
@@ -188,9 +70,9 @@ def read_only(path: Path, deadline_s: float) -> duckdb.DuckDBPyConnection:
     """A database that is not, or only now and then, written; times are UTC. Raises as `opened_to_read`."""
     connection = _when_free(lambda: duckdb.connect(str(path), read_only=True), path, deadline_s)
     try:
-        connection.execute("SET TimeZone = 'UTC'")
-        if not _version(connection, path):
-            raise BadDatabase(f"{path} has no klines")
+        with named_errors(path):
+            connection.execute("SET TimeZone = 'UTC'")
+            lend_views(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -207,7 +89,8 @@ def attached(connection: duckdb.DuckDBPyConnection, path: Path, deadline_s: floa
     give_way(path, deadline_s)
     _when_free(lambda: connection.execute(attach), path, deadline_s)
     try:
-        yield
+        with named_errors(path):
+            yield
     except BaseException:
         with contextlib.suppress(duckdb.Error):  # a full disk may have ended more than the transaction
             connection.execute(f"DETACH {name}")
@@ -225,7 +108,7 @@ def in_memory() -> Iterator[duckdb.DuckDBPyConnection]:
     """An empty database that is gone afterwards."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        _migrate(connection, Path(":memory:"))
+        migrate(connection, Path(":memory:"))
         yield connection
 
 
@@ -236,99 +119,16 @@ def settings_to_write() -> Settings:
     return found
 
 
-def check_place(path: Path) -> None:
-    """Raises BadParameter or BadDatabase where no database can be at `path`; makes and locks nothing."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise BadParameter(f"KLINES_DATABASE: the folder {folder} does not exist; create it, or name another file")
-    if path.is_dir():
-        raise BadParameter(f"KLINES_DATABASE: {path} is a folder; name a file")
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise BadParameter(f"KLINES_DATABASE: {path} is not writable for this user")
-    if path.exists() and path.stat().st_size and _MAGIC not in _head(path):
-        raise BadDatabase(f"KLINES_DATABASE: {path} is no DuckDB database; name one, or a file that does not exist yet")
-
-
-def check_readable(path: Path) -> None:
-    """Raises NotStored where there is no database at `path`, BadParameter where it can't be read.
-
-    The file itself is not opened: closing it again would give up the lock of a connection that this process has to it.
-    """
-    if not path.exists():
-        raise NotStored(f"there is no database at {path}; `make run` makes it, KLINES_DATABASE says where")
-    if path.is_dir() or not os.access(path, os.R_OK):
-        raise BadParameter(f"{path} is {'a folder' if path.is_dir() else 'not readable for this user'}")
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
-
-
 def _when_free(open_it: Callable[[], _Opened], path: Path, deadline_s: float) -> _Opened:
     """What `open_it` returns, as soon as nobody else has the file at `path` open, or before `deadline_s`."""
     wait_s = _FIRST_WAIT_S
     while True:
         try:
             mend(path)
-            return open_it()
-        except duckdb.Error as error:
-            busy = _busy(error, path)
-            if busy is None:
-                raise _unusable(error, path) from error
+            with named_errors(path):
+                return open_it()
+        except DatabaseBusy:
             if time.monotonic() + wait_s >= deadline_s:
-                raise busy from error
+                raise
         time.sleep(wait_s)
         wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
-
-
-def _busy(error: duckdb.Error, path: Path) -> DatabaseBusy | None:
-    """The error as DatabaseBusy where it says that somebody has the file open."""
-    text = str(error)
-    if isinstance(error, duckdb.ConnectionException):
-        return DatabaseBusy(f"{path} is open in this process ({os.getpid()}) in another mode; close that connection")
-    if "Could not set lock" not in text and "being used by another process" not in text:
-        return None
-    holder = _HOLDER.search(text)
-    who = f"{Path(holder['program']).name}, pid {holder['pid']}," if holder else "another process"
-    return DatabaseBusy(f"{who} has {path} open; nothing is lost: close it there, the next run catches up")
-
-
-def _unusable(error: duckdb.Error, path: Path) -> BadDatabase | BadParameter | duckdb.Error:
-    text = str(error)
-    if "version number" in text:
-        return BadDatabase(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade klines' packages")
-    if "in-memory database" in text:  # what DuckDB makes of the name of a CSV file
-        return BadDatabase(f"{path} is no DuckDB database")
-    if any(sign in text for sign in ("not a valid DuckDB database", "Serialization Error", "Corrupt database")):
-        return BadDatabase(f"KLINES_DATABASE: {path} is damaged: {text.splitlines()[0]}")
-    if isinstance(error, duckdb.IOException):
-        return BadParameter(f"KLINES_DATABASE: {path} can't be opened: {text.splitlines()[0]}")
-    return error
-
-
-def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Bring the schema to this version, in one transaction."""
-    version = _version(connection, path)
-    if version == len(MIGRATIONS):
-        return
-    connection.begin()
-    for step in MIGRATIONS[version:]:
-        connection.execute(step)
-    connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
-    connection.execute("DELETE FROM schema_version")
-    connection.execute("INSERT INTO schema_version VALUES (?)", [len(MIGRATIONS)])
-    connection.commit()
-
-
-def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    """The file's; 0 for an empty one. Raises BadDatabase for a newer one than is known here, and a foreign database."""
-    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if "schema_version" in tables:
-        [(version,)] = connection.execute("SELECT version FROM schema_version").fetchall()
-        if version > len(MIGRATIONS):
-            raise BadDatabase(f"{path} has schema {version}, this klines knows {len(MIGRATIONS)}: upgrade klines")
-        return int(version)
-    if tables & {"klines", "gaps"}:
-        raise BadDatabase(f"{path} has a table named klines that is not ours; KLINES_DATABASE must name another file")
-    return 0

@@ -1,8 +1,9 @@
-"""What a checkpoint of DuckDB writes over is kept beside the file until the checkpoint is done.
+"""A rollback journal for DuckDB's checkpoints: the blocks that one may write over, kept until it is done.
 
-DuckDB puts new metadata into free places of blocks that are in use, under one checksum a block: a process killed within
-such a write leaves a file that does not open any more (DuckDB 1.5.5; tests/test_journal.py shows it). With the blocks
-as they were before, it is the file of the checkpoint before, and its log has what was written since.
+A checkpoint puts new metadata into free places of blocks that are in use. A block has one checksum, so a process that
+is killed in the middle of such a write leaves a file that does not open (DuckDB 1.5.5; tests/storage/test_journal.py
+makes one). Whoever opens the file next puts the old blocks back. The file is then as it was before the checkpoint,
+and DuckDB's log has what was written since.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import duckdb
 
 _HEADER = 3 * 4096
-"""Of a database file: what it is, and two places for what is in it, of which each checkpoint writes the older one."""
+"""Bytes at the start of a database file: what it is, and two headers, of which each checkpoint writes the older."""
 _OFFSET, _DIGEST = 8, 32
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -30,7 +31,7 @@ def journal_of(database: Path) -> Path:
 
 
 def close(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
-    """Bring the log into the database, which `connection` has open for writing, so that a kill loses nothing; close it.
+    """Bring the log into the database, so that a kill loses nothing; then close `connection`, which writes it.
 
     Raises OSError or duckdb.Error, as on a full disk: the log then stays, and the next writer brings it in.
     """
@@ -47,7 +48,7 @@ def mend(database: Path) -> None:
     Does nothing while a living process has the file open, or where this one may not write it.
     """
     journal = journal_of(database)
-    if not journal.exists():
+    if not journal.is_file():
         return
     if not database.exists():  # it was moved away, and the journal says nothing of the next one
         journal.unlink()
@@ -68,7 +69,7 @@ def _checkpoint(connection: duckdb.DuckDBPyConnection, database: Path, file: int
 
 
 def _blocks(connection: duckdb.DuckDBPyConnection, file: int) -> bytes:
-    """The header, and each block that the next checkpoint may write over, after its offset."""
+    """The header; then, for each block that the next checkpoint may write over, its offset and its bytes."""
     [(size,)] = connection.execute("SELECT block_size FROM pragma_database_size()").fetchall()
     shared = connection.execute("SELECT block_id FROM pragma_metadata_info() WHERE free_blocks > 0").fetchall()
     kept = [os.pread(file, _HEADER, 0), size.to_bytes(_OFFSET, "little")]
@@ -79,7 +80,7 @@ def _blocks(connection: duckdb.DuckDBPyConnection, file: int) -> bytes:
 
 
 def _write(journal: Path, content: bytes) -> None:
-    """The journal, on disk whatever happens; with its digest, as one that is not whole says that nothing has begun."""
+    """Write the journal and its digest to disk. One that is not whole says that the checkpoint had not begun."""
     with journal.open("wb") as file:
         file.write(hashlib.sha256(content).digest() + content)
         file.flush()
@@ -106,7 +107,7 @@ def _locked(database: Path) -> Iterator[int | None]:
 
 
 def _restore(file: int, journal: bytes) -> None:
-    """Write the blocks back, unless the checkpoint was completed, which its header tells, or never begun."""
+    """Write the blocks back, unless the checkpoint was completed (the header has changed) or had not begun."""
     content = journal[_DIGEST:]
     whole = hashlib.sha256(content).digest() == journal[:_DIGEST]
     if not whole or os.pread(file, _HEADER, 0) != content[:_HEADER]:

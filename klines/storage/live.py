@@ -1,4 +1,4 @@
-"""The database in use, read by a long work: in short turns with those who write it every minute."""
+"""The database in use, read for long: in short turns, so that those who write every minute get theirs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import duckdb
 from klines.storage.database import attached
 
 HELD_S, OWED_S, FREE_S = 0.3, 0.1, 0.3
-"""For about HELD_S the file is kept at most; once it was held for OWED_S in all, it stays free for as long as that, and
-for FREE_S at least: whoever waits for it looks four times a second."""
+"""A turn keeps the file for about HELD_S. After OWED_S of turns the file stays free for as long, at least for FREE_S:
+whoever waits for it looks four times a second."""
 WAIT_S = 300.0
-"""How long others may keep the file."""
+"""For how long others may keep the file before a turn gives up."""
 T = TypeVar("T")
 
 
@@ -55,7 +55,7 @@ class Live:
                 self.some(left, read)
 
     def some(self, left: deque[T], read: Callable[[T], object]) -> None:
-        """Call `read` with the first of the parts, and take them away, as long as another one fits into the turn."""
+        """Take parts from the left and call `read` with each, as long as another one fits into the turn."""
         began_s = now_s = time.monotonic()
         last_s = 0.0
         while left and now_s - began_s + last_s < HELD_S:

@@ -1,8 +1,8 @@
 """Connections for SQL of one's own: to a snapshot, which keeps nobody out, or to the file in use.
 
-Snapshots lie in the folder `<database>.snapshots`, named by the time (UTC) of which they are, as 20261124T200500123: a
-name of its own each, as DuckDB takes a path that the process has open already for the same file. The newest is the one
-that is opened; those before are deleted when it is complete, and whoever has one open keeps it until he closes it.
+Snapshots lie in the folder `<database>.snapshots`. Each is named by the time (UTC) of its state, as 20261124T200500123:
+DuckDB takes a path that a process has open already for the same file, so each needs a name of its own. The newest is
+opened. Older ones are deleted when it is complete; whoever has one open keeps it until he closes it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 import duckdb
 
 from klines import errors
+from klines.checkout import CHECKOUT
 from klines.clock import duration_s
 from klines.errors import BadParameter, DatabaseBusy, KlinesError
-from klines.settings import CHECKOUT
 from klines.storage.access import WAIT_S, Database, place
 from klines.storage.database import opened_to_read, read_only
 
@@ -104,7 +104,8 @@ def _copy(database: Path, new: Path, lock: int, wait_s: float) -> None:
     """Copy in a process of its own: closing a file gives up all locks that a process has on it, so one that copies the
     database must have no connection to it. It keeps our lock for as long as it lives.
     """
-    command = [sys.executable, "-m", "klines.storage.duplicate", str(database), str(new), str(wait_s)]
+    is_safe = [] if CHECKOUT else ["-P"]  # without a checkout, whatever lies in the caller's folder is not imported
+    command = [sys.executable, *is_safe, "-m", "klines.storage.duplicate", str(database), str(new), str(wait_s)]
     done = subprocess.run(command, cwd=CHECKOUT, pass_fds=[lock], capture_output=True, text=True)
     if done.returncode == 0:
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -22,6 +21,7 @@ from klines.tables.klines import stored_windows
 from klines.tables.merge import Bulk, merge_rows, prepare, stage
 from klines.tables.rejects import note_rejects
 from klines.tables.symbols import note_symbol
+from klines.tables.transaction import transaction
 from klines.want import Want
 from klines.window import Window, merge, subtract
 
@@ -69,17 +69,11 @@ def store(
     `now_ms` is the exchange's clock. The newest slots of a symbol in `not_trading` are gaps; of any other symbol
     they are only late.
     """
-    connection.begin()
-    try:
+    with transaction(connection):
         stored = sum((_put_files(connection, market, interval, ready, now_ms) for ready in files), Stored())
         stored += _put_wants(connection, market, interval, wants, now_ms)
         _revise_ledger(connection, market, interval, wants, files, now_ms, set(not_trading))
         _note_symbols(connection, market, wants, now_ms)
-        connection.commit()
-    except BaseException:
-        with contextlib.suppress(duckdb.Error):  # a full disk has ended the transaction already
-            connection.rollback()
-        raise
     return stored
 
 
@@ -132,7 +126,7 @@ def _revise_ledger(
     symbols = list(
         dict.fromkeys([*(want.symbol for want in wants), *(symbol for ready in files for symbol in ready.windows)])
     )
-    before = read_gaps(connection, market.name, interval.name, symbols)
+    before = read_gaps(connection, market, interval, symbols)
     after = {symbol: before[symbol] for symbol in symbols}
     for symbol, there in [pair for ready in files for pair in ready.windows.items()]:
         after[symbol] = revise(after[symbol], there, [], now_ms)
@@ -142,7 +136,7 @@ def _revise_ledger(
         due = subtract(want.owed(interval), [*stored, *there]) if _exists(want) else []
         after[want.symbol] = owe(revise(after[want.symbol], stored, truly, now_ms), due, now_ms)
     changed = {symbol: gaps for symbol, gaps in after.items() if gaps != before[symbol]}
-    write_gaps(connection, market.name, interval.name, changed)
+    write_gaps(connection, market, interval, changed)
 
 
 def _exists(want: Want) -> bool:

@@ -1,6 +1,17 @@
--- Views for plain SQL and BI tools. All times are naive UTC, whatever the session's time zone.
+-- Views and macros for SQL, applied to a file whenever this text has changed. All times are naive UTC, whatever the
+-- session's time zone. Names between @ are lists of columns, from klines/columns.py.
 
 CREATE OR REPLACE MACRO utc_now() AS epoch_ms(epoch_ms(now())); -- naive, as all times here
+
+CREATE OR REPLACE MACRO is_among(name, names) AS -- names with blanks between
+    name IN (SELECT unnest(string_split(names, ' ')));
+
+CREATE OR REPLACE MACRO slot_length(name) AS -- in ms; a month has none
+    CASE right(name, 1) WHEN 's' THEN 1000 WHEN 'm' THEN 60000 WHEN 'h' THEN 3600000 WHEN 'd' THEN 86400000
+         WHEN 'w' THEN 604800000 END * left(name, -1)::BIGINT;
+
+CREATE OR REPLACE MACRO slot_phase(name, open_time) AS -- of the grid against the epoch, in ms
+    CASE name WHEN '1w' THEN 345600000 WHEN '3d' THEN epoch_ms(open_time) % 259200000 ELSE 0 END;
 
 CREATE OR REPLACE MACRO slot_start(name, open_time) AS -- where the slot of a kline begins
     CASE name WHEN '1M' THEN date_trunc('month', open_time)
@@ -10,44 +21,126 @@ CREATE OR REPLACE MACRO slot_start(name, open_time) AS -- where the slot of a kl
 CREATE OR REPLACE MACRO slot_after(name, slot_start) AS -- where the next one does
     CASE name WHEN '1M' THEN slot_start + INTERVAL 1 MONTH ELSE epoch_ms(epoch_ms(slot_start) + slot_length(name)) END;
 
+CREATE OR REPLACE MACRO slots_between(name, start_time, end_time) AS
+    CASE name WHEN '1M' THEN date_diff('month', start_time, end_time)
+         ELSE (epoch_ms(end_time) - epoch_ms(start_time)) // slot_length(name) END;
+
+CREATE OR REPLACE MACRO is_explained(reason) AS reason NOT IN ('due', 'unresolved');
+
+-- How many slots each row of `parts` (start_time, end_time), such as the ledger, takes of each row of `spans` (since,
+-- until) of its series. Both are names of tables; the columns of both are in the answer.
+CREATE OR REPLACE MACRO slots_within(spans, parts) AS TABLE
+SELECT *, slots_between(interval, greatest(start_time, since), least(end_time, until)) AS slots
+FROM query_table(spans) JOIN query_table(parts) USING (market, symbol, interval)
+WHERE start_time < until AND end_time > since;
+
+-- Of each series of an interval up to 1d, for each day from from_time to to_time: how many slots should be there, are
+-- stored, are explained by the ledger, and (part of these) could not be there, as the symbol was not listed. NULL
+-- stands for all markets, intervals, symbols; these are names with blanks between. A series begins with its first
+-- kline, its first gap, or where an audit looked.
+CREATE OR REPLACE MACRO daily_coverage(of_market, of_interval, of_symbols, from_time, to_time) AS TABLE
+WITH kline AS NOT MATERIALIZED (
+    SELECT market, symbol, interval, open_time FROM klines
+    WHERE (of_market IS NULL OR market = of_market) AND (of_interval IS NULL OR interval = of_interval)
+      AND (of_symbols IS NULL OR is_among(symbol, of_symbols))
+), begun AS (
+    SELECT market, symbol, interval, min(first) AS first FROM (
+        SELECT market, symbol, interval, min(open_time) AS first FROM kline GROUP BY ALL
+        UNION ALL SELECT market, symbol, interval, start_time FROM gaps
+        UNION ALL SELECT market, symbol, interval, since FROM audits)
+    WHERE (of_market IS NULL OR market = of_market) AND (of_interval IS NULL OR interval = of_interval)
+      AND (of_symbols IS NULL OR is_among(symbol, of_symbols)) AND slot_length(interval) <= 86400000
+    GROUP BY ALL
+), series AS (
+    SELECT *, epoch_ms(epoch_ms(to_time) // slot_length(interval) * slot_length(interval)) AS finish FROM begun
+), days AS (
+    SELECT market, symbol, interval, midnight, midnight::DATE AS day, greatest(first, midnight, from_time) AS since,
+           least(midnight + INTERVAL 1 DAY, finish) AS until
+    FROM (SELECT *, unnest(range(date_trunc('day', greatest(first, from_time)), finish, INTERVAL 1 DAY)) AS midnight
+          FROM series)
+), stored AS (
+    SELECT market, symbol, interval, open_time::DATE AS day, count(*) AS stored -- half the time of date_trunc
+    FROM kline WHERE open_time >= from_time AND open_time < to_time GROUP BY ALL
+), gap AS (
+    SELECT * FROM gaps WHERE is_explained(reason) AND start_time < to_time AND end_time > from_time
+), explained AS (
+    SELECT market, symbol, interval, day, sum(slots) AS explained,
+           sum(slots) FILTER (reason IN ('not_listed', 'delisted')) AS not_trading
+    FROM slots_within('days', 'gap') GROUP BY ALL
+)
+SELECT market, symbol, interval, day,
+       greatest(0, slots_between(interval, midnight, until) - slots_between(interval, midnight, since))::BIGINT AS expected,
+       coalesce(stored, 0) AS stored, coalesce(explained, 0)::BIGINT AS explained,
+       coalesce(not_trading, 0)::BIGINT AS not_trading,
+       greatest(0, expected - coalesce(stored, 0) - coalesce(explained, 0))::BIGINT AS unexplained
+FROM days LEFT JOIN stored USING (market, symbol, interval, day)
+          LEFT JOIN explained USING (market, symbol, interval, day);
+
+-- What every audited series should have, has, and lacks, and why.
+CREATE OR REPLACE VIEW certificate AS
+WITH stored AS (
+    SELECT market, symbol, interval, min(open_time) AS first, max(open_time) AS last, count(*) AS stored,
+           bit_xor(md5_number(concat_ws(',', @hashed@))) AS hash
+    FROM klines JOIN audits USING (market, symbol, interval)
+    WHERE open_time >= since AND open_time < until
+    GROUP BY ALL
+), explained AS (
+    SELECT market, symbol, interval, sum(slots) FILTER (reason = 'exchange_outage') AS exchange_outage,
+           sum(slots) FILTER (reason = 'exchange_hole') AS exchange_hole,
+           sum(slots) FILTER (reason = 'not_listed') AS not_listed, sum(slots) FILTER (reason = 'delisted') AS delisted,
+           sum(slots) FILTER (reason = 'rejected') AS rejected, sum(slots) FILTER (is_explained(reason)) AS explained
+    FROM slots_within('audits', 'gaps') GROUP BY ALL
+)
+SELECT market, symbol, interval, since, until, first, last,
+       slots_between(interval, since, until) AS expected,
+       coalesce(stored, 0) AS stored,
+       coalesce(exchange_outage, 0)::BIGINT AS exchange_outage,
+       coalesce(exchange_hole, 0)::BIGINT AS exchange_hole,
+       coalesce(not_listed, 0)::BIGINT AS not_listed,
+       coalesce(delisted, 0)::BIGINT AS delisted,
+       coalesce(rejected, 0)::BIGINT AS rejected,
+       (expected - coalesce(stored, 0) - coalesce(explained, 0))::BIGINT AS unexplained,
+       round(100 * (expected - unexplained) / greatest(expected, 1), 6) AS percent_complete,
+       audited_at,
+       lpad(format('{:x}', hash), 32, '0') AS hash
+FROM audits LEFT JOIN stored USING (market, symbol, interval) LEFT JOIN explained USING (market, symbol, interval);
+
+-- Slots that the exchange never had, per series of these intervals: in an outage, in a hole, before the listing, after
+-- the delisting.
+CREATE OR REPLACE MACRO never_there(intervals) AS TABLE
+SELECT market, symbol, interval, start_time, end_time FROM gaps
+WHERE list_contains(intervals, interval) AND reason IN ('exchange_outage', 'exchange_hole', 'delisted')
+UNION ALL
+SELECT market, symbol, interval, TIMESTAMP '1970-01-01', max(listed_at) FROM (
+    SELECT market, symbol, interval, end_time AS listed_at FROM gaps
+    WHERE list_contains(intervals, interval) AND reason = 'not_listed'
+    UNION ALL SELECT market, symbol, unnest(intervals), listed_at FROM symbols WHERE listed_at IS NOT NULL)
+GROUP BY ALL;
+
 -- The klines of an interval up to 1d: those that are stored, and, where none is, those derived from the longest of the
 -- `shorter` intervals that is whole. See klines/reading/derived.py, which has the same rule for any interval.
 CREATE OR REPLACE MACRO klines_in(own, length, shorter) AS TABLE
-WITH parts AS (
-    SELECT market, symbol, interval, epoch_ms(open_time) // length * length AS slot, count(*) AS parts,
-           min(open_time) AS opened, max(close_time) AS closed, arg_min(open, open_time) AS open, max(high) AS high,
-           min(low) AS low, arg_max(close, open_time) AS close, sum(volume) AS volume, sum(quote_volume) AS quote_volume,
-           sum(trades)::BIGINT AS trades, sum(taker_buy_volume) AS taker_buy_volume,
-           sum(taker_buy_quote_volume) AS taker_buy_quote_volume, any_value(source) AS source,
-           max(fetched_at) AS fetched_at
+WITH slot AS (
+    SELECT market, symbol, interval, epoch_ms(open_time) // length * length AS start_ms, count(*) AS parts,
+           min(open_time) AS opened, max(close_time) AS closed, @of_parts@, any_value(source) AS source
     FROM klines WHERE interval = own OR list_contains(shorter, interval)
     GROUP BY ALL
 ), short AS (
-    SELECT market, symbol, interval, slot FROM parts
-    WHERE interval != own AND parts < length // slot_length(interval)
+    SELECT market, symbol, interval, start_ms, epoch_ms(start_ms) AS since, epoch_ms(start_ms + length) AS until
+    FROM slot WHERE interval != own AND parts < length // slot_length(interval)
 ), never AS (
-    SELECT market, symbol, interval, start_time, end_time FROM gaps
-    WHERE reason IN ('exchange_outage', 'exchange_hole', 'delisted')
-    UNION ALL
-    SELECT market, symbol, interval, TIMESTAMP '1970-01-01', max(listed_at) FROM (
-        SELECT market, symbol, interval, end_time AS listed_at FROM gaps WHERE reason = 'not_listed'
-        UNION ALL SELECT market, symbol, unnest(shorter), listed_at FROM symbols WHERE listed_at IS NOT NULL)
-    GROUP BY ALL
+    FROM never_there(shorter)
 ), explained AS (
-    SELECT market, symbol, interval, slot,
-           sum((least(epoch_ms(end_time), slot + length) - greatest(epoch_ms(start_time), slot))
-               // slot_length(interval)) AS explained
-    FROM short JOIN never USING (market, symbol, interval)
-    WHERE epoch_ms(start_time) < slot + length AND epoch_ms(end_time) > slot
-    GROUP BY ALL
+    SELECT market, symbol, interval, start_ms, sum(slots) AS explained FROM slots_within('short', 'never') GROUP BY ALL
 )
-SELECT market, symbol, own AS interval, if(interval = own, opened, epoch_ms(slot)) AS open_time, open, high, low, close,
-       volume, if(interval = own, closed, epoch_ms(slot + length - 1)) AS close_time, quote_volume, trades,
-       taker_buy_volume, taker_buy_quote_volume, if(interval = own, source, interval) AS source, fetched_at
-FROM parts LEFT JOIN explained USING (market, symbol, interval, slot)
-WHERE interval = own
-   OR parts + coalesce(explained, 0) = length // slot_length(interval) AND slot + length <= epoch_ms(now())
-QUALIFY row_number() OVER (PARTITION BY market, symbol, slot ORDER BY slot_length(parts.interval) DESC) = 1;
+SELECT * REPLACE (own AS interval) FROM (SELECT @columns@ FROM (
+    SELECT * EXCLUDE (source), if(interval = own, opened, epoch_ms(start_ms)) AS open_time,
+           if(interval = own, closed, epoch_ms(start_ms + length - 1)) AS close_time,
+           if(interval = own, source, interval) AS source
+    FROM slot LEFT JOIN explained USING (market, symbol, interval, start_ms)
+    WHERE interval = own
+       OR parts + coalesce(explained, 0) = length // slot_length(interval) AND start_ms + length <= epoch_ms(now())
+    QUALIFY row_number() OVER (PARTITION BY market, symbol, start_ms ORDER BY slot_length(slot.interval) DESC) = 1));
 
 CREATE OR REPLACE VIEW klines_1h AS
 FROM klines_in('1h', 3600000, ['1s', '1m', '3m', '5m', '15m', '30m']);

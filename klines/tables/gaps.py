@@ -8,24 +8,26 @@ from collections.abc import Mapping, Sequence
 import duckdb
 import polars as pl
 
+from klines.interval import Interval
 from klines.ledger import Gap
+from klines.market import Market
 from klines.window import Window
 
 _TIMES = ("start_time", "end_time", "first_seen", "last_checked", "next_check")
 
 
 def read_gaps(
-    connection: duckdb.DuckDBPyConnection, market: str, interval: str, symbols: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbols: Sequence[str]
 ) -> dict[str, list[Gap]]:
     """The ledger of some series, ordered; a symbol without gaps has an empty list."""
     rows = connection.execute(
         """
         SELECT symbol, epoch_ms(start_time), epoch_ms(end_time), reason, epoch_ms(first_seen), epoch_ms(last_checked),
                attempts, epoch_ms(next_check)
-        FROM gaps WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))
+        FROM gaps WHERE market = ? AND interval = ? AND is_among(symbol, ?)
         ORDER BY symbol, start_time
         """,
-        [market, interval, " ".join(symbols)],
+        [market.name, interval.name, " ".join(symbols)],
     ).fetchall()
     ledger: dict[str, list[Gap]] = defaultdict(list)
     for symbol, start_ms, end_ms, *rest in rows:
@@ -34,14 +36,14 @@ def read_gaps(
 
 
 def write_gaps(
-    connection: duckdb.DuckDBPyConnection, market: str, interval: str, ledger: Mapping[str, Sequence[Gap]]
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, ledger: Mapping[str, Sequence[Gap]]
 ) -> None:
     """Replace the whole ledger of the series in `ledger`; part of the caller's transaction."""
     if not ledger:
         return
     connection.execute(
-        "DELETE FROM gaps WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))",
-        [market, interval, " ".join(ledger)],
+        "DELETE FROM gaps WHERE market = ? AND interval = ? AND is_among(symbol, ?)",
+        [market.name, interval.name, " ".join(ledger)],
     )
     staged = _frame(market, interval, ledger)
     if staged.is_empty():
@@ -52,7 +54,7 @@ def write_gaps(
     connection.unregister("staged_gaps")
 
 
-def _frame(market: str, interval: str, ledger: Mapping[str, Sequence[Gap]]) -> pl.DataFrame:
+def _frame(market: Market, interval: Interval, ledger: Mapping[str, Sequence[Gap]]) -> pl.DataFrame:
     columns = {
         "symbol": pl.String, "start_time": pl.Int64, "end_time": pl.Int64, "reason": pl.String, "first_seen": pl.Int64,
         "last_checked": pl.Int64, "attempts": pl.Int32, "next_check": pl.Int64,
@@ -62,5 +64,5 @@ def _frame(market: str, interval: str, ledger: Mapping[str, Sequence[Gap]]) -> p
          gap.attempts, gap.next_check_ms)
         for symbol, gaps in ledger.items() for gap in gaps
     ]  # fmt: skip
-    series = {"market": pl.lit(market), "interval": pl.lit(interval)}
+    series = {"market": pl.lit(market.name), "interval": pl.lit(interval.name)}
     return pl.DataFrame(rows, schema=columns, orient="row").with_columns(**series)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import duckdb
 
 from klines.clock import duration
+from klines.market import Market
 from klines.outcome import names
+from klines.tables.transaction import transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +41,29 @@ class Incident:
         return f"{self.market}: {self.kind} is over after {lasted}{about}"
 
 
-def going_on(connection: duckdb.DuckDBPyConnection, market: str) -> list[Incident]:
+def going_on(connection: duckdb.DuckDBPyConnection, market: Market) -> list[Incident]:
     """The incidents of a market that have not ended."""
     rows = connection.execute(
         """SELECT market, kind, intervals, symbols, epoch_ms(began_at), message, runs, loud FROM incidents
            WHERE market = ? AND ended_at IS NULL ORDER BY began_at""",
-        [market],
+        [market.name],
     ).fetchall()
     return [Incident(*row) for row in rows]
 
 
 def write_incidents(connection: duckdb.DuckDBPyConnection, changed: Iterable[Incident]) -> None:
     """Enter the incidents, each in the place of itself as it was."""
-    connection.begin()
-    for incident in changed:
-        connection.execute(
-            "DELETE FROM incidents WHERE market = ? AND kind = ? AND ended_at IS NULL", [incident.market, incident.kind]
-        )
-        connection.execute(
-            """INSERT INTO incidents
-               VALUES (?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), ?, ?, ?)""",
-            [
-                *(incident.market, incident.kind, list(incident.intervals), list(incident.symbols)),
-                *(incident.began_ms, incident.ended_ms, incident.runs, incident.loud, incident.message),
-            ],
-        )
-    connection.commit()
+    with transaction(connection):
+        for incident in changed:
+            connection.execute(
+                "DELETE FROM incidents WHERE market = ? AND kind = ? AND ended_at IS NULL",
+                [incident.market, incident.kind],
+            )
+            connection.execute(
+                """INSERT INTO incidents
+                   VALUES (?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), ?, ?, ?)""",
+                [
+                    *(incident.market, incident.kind, list(incident.intervals), list(incident.symbols)),
+                    *(incident.began_ms, incident.ended_ms, incident.runs, incident.loud, incident.message),
+                ],
+            )

@@ -13,16 +13,6 @@ from klines.interval import DAY, Interval
 from klines.market import Market
 from klines.window import Window, merge
 
-COLUMNS = (
-    *("market", "symbol", "interval", "open_time", "open", "high", "low", "close", "volume", "close_time"),
-    *("quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume", "source", "fetched_at"),
-)
-"""Those of the table klines."""
-
-VALUES = ("open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades", "taker_buy_volume",
-          "taker_buy_quote_volume")  # fmt: skip
-KEY = ("market", "symbol", "interval", "open_time")
-
 FIRST_MS, NO_END_MS = 1_483_228_800_000, 2**52
 """2017-01-01, before which Binance has no klines (REST docs: earlier times are adjusted); and never."""
 StoredWindows = dict[str, list[Window]]
@@ -95,7 +85,7 @@ def _by_day(
 
 _FROM = """
     FROM klines
-    WHERE market = ? AND interval = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))
+    WHERE market = ? AND interval = ? AND is_among(symbol, ?)
       AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT)
 """
 

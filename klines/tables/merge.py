@@ -1,7 +1,7 @@
 """Klines into the table `klines`: never more than one a slot, equal ones untouched, changed ones noted.
 
-Rows that come in bulk to where nothing is stored are inserted, in Arrow batches of a row group each, which DuckDB
-compresses on all cores; all others are merged.
+Many rows of a symbol where nothing is stored yet are inserted, in Arrow batches of one row group, which DuckDB
+compresses on all cores. All others are merged.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from klines.columns import KEY, VALUES, in_sql
 from klines.interval import Interval
 from klines.market import Market
 from klines.rows import OFF_GRID_ERA, Row, frame
-from klines.tables.klines import KEY, VALUES
 
 _ROW_GROUP = 122_880
 _BULK = 5_000
-"""From so many rows of a symbol on it is worth asking whether their place is free."""
+"""From so many rows on, it pays to ask whether their place is free."""
 
 
 def stage(symbols: Sequence[tuple[str, Sequence[Row]]]) -> list[pl.DataFrame]:
-    """Rows in frames as `rows.frame` makes them, with the symbol: one for each of many rows, one for all the others."""
+    """Rows as frames in the shape of `rows.frame`, with the symbol: one for each long list, one for all short ones."""
     long = [frame(rows).with_columns(symbol=pl.lit(symbol)) for symbol, rows in symbols if len(rows) > 100]
     short = [(symbol, row) for symbol, rows in symbols if len(rows) <= 100 for row in rows]
     names = pl.Series([symbol for symbol, _ in short], dtype=pl.String)
@@ -34,7 +34,7 @@ def stage(symbols: Sequence[tuple[str, Sequence[Row]]]) -> list[pl.DataFrame]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
-    """A frame such as `stage` makes, and its range; `is_plain` when it is one symbol's, one row a slot, on the grid."""
+    """A frame of `stage`, and its range. A plain one has one symbol, one row a slot, and all rows on the grid."""
 
     rows: pl.DataFrame
     symbol: str
@@ -45,7 +45,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """Frames made ready before the file is opened; `table` holds all that may be inserted, if their place is free."""
+    """Frames made ready before the file is opened; `table` holds the rows of all plain ones."""
 
     plain: Sequence[Stretch]
     table: pa.Table | None
@@ -53,7 +53,7 @@ class Bulk:
 
 
 def prepare(staged: Sequence[pl.DataFrame], interval: Interval) -> Bulk:
-    """Frames such as `stage` makes: those that may be inserted as they are, apart from each other, and the others."""
+    """Frames of `stage`, sorted into those that may be inserted as they are, and do not overlap, and the others."""
     plain: list[Stretch] = []
     others = [rows for rows in staged if rows.height < _BULK]
     runs = [_stretch(rows, interval) for rows in staged if rows.height >= _BULK]
@@ -79,8 +79,7 @@ def _stretch(rows: pl.DataFrame, interval: Interval) -> Stretch:
 
 
 def _in_one(runs: Sequence[Stretch]) -> tuple[list[Stretch], pa.Table | None]:
-    """All rows of the runs, each by time, in batches of a row group, and the runs as parts of these same rows: what
-    they were made of is free then."""
+    """The rows of the runs in one table, in batches of a row group; and the runs anew, as slices of the same memory."""
     if not runs:
         return [], None
     by_time = [run.rows if run.rows["open_time"].is_sorted() else run.rows.sort("open_time") for run in runs]
@@ -168,11 +167,11 @@ def _merge(
     first_ms, last_ms = staged.select(pl.col("open_time").min(), pl.col("open_time").max().alias("last")).row(0)
     within = f"k.open_time BETWEEN epoch_ms({first_ms}::BIGINT) AND epoch_ms({last_ms}::BIGINT)"
     same_key = " AND ".join([*(f"k.{name} = s.{name}" for name in KEY), within])
-    differs = f"({_listed('k')}) IS DISTINCT FROM ({_listed('s')})"
+    differs = f"({in_sql(VALUES, 'k')}) IS DISTINCT FROM ({in_sql(VALUES, 's')})"
     [(restated,)] = connection.execute(
         f"""
         INSERT INTO restatements
-        SELECT {_listed("k", KEY)}, to_json({_struct("k")}), to_json({_struct("s")}), s.source, epoch_ms(?::BIGINT)
+        SELECT {in_sql(KEY, "k")}, to_json({_struct("k")}), to_json({_struct("s")}), s.source, epoch_ms(?::BIGINT)
         FROM klines k JOIN staged s ON {same_key} WHERE {differs}
         """,
         [now_ms],
@@ -183,7 +182,7 @@ def _merge(
         MERGE INTO klines k USING staged s ON {same_key}
         WHEN MATCHED AND {differs} THEN UPDATE SET {", ".join(f"{name} = s.{name}" for name in (*VALUES, "source"))}
         WHEN NOT MATCHED THEN INSERT ({", ".join((*columns, "fetched_at"))})
-                              VALUES ({_listed("s", columns)}, epoch_ms({now_ms}::BIGINT))
+                              VALUES ({in_sql(columns, "s")}, epoch_ms({now_ms}::BIGINT))
         """
     ).fetchall()
     connection.execute("DROP TABLE staged")
@@ -205,8 +204,8 @@ def _one_a_slot(rows: pl.DataFrame, interval: Interval) -> pl.DataFrame:
 
 
 def _settle_slots(connection: duckdb.DuckDBPyConnection, interval: Interval, staged: pl.DataFrame) -> None:
-    """In the days of off-grid klines: a stored off-grid row moves to the open time that its slot has now, a staged one
-    goes where an on-grid row is stored."""
+    """Of the days with off-grid klines: a stored off-grid row moves to the open time that was answered for its slot; a
+    staged one is dropped where an on-grid row is stored."""
     eras = [pl.col("open_time").is_between(era.start_ms, era.end_ms, closed="left") for era in OFF_GRID_ERA]
     if not interval.length_ms or not staged.select(pl.any_horizontal(eras).any()).item():
         return
@@ -216,10 +215,6 @@ def _settle_slots(connection: duckdb.DuckDBPyConnection, interval: Interval, sta
     is_on_grid = f"epoch_ms(k.open_time) % {interval.length_ms} = {interval.phase_ms}"
     connection.execute(f"DELETE FROM staged s USING klines k WHERE {same_slot} AND {is_on_grid}")
     connection.execute(f"UPDATE klines k SET open_time = s.open_time FROM staged s WHERE {same_slot}")
-
-
-def _listed(table: str, names: Sequence[str] = VALUES) -> str:
-    return ", ".join(f"{table}.{name}" for name in names)
 
 
 def _struct(table: str) -> str:

@@ -11,6 +11,7 @@ import polars as pl
 from klines.binance.listing import SymbolInfo
 from klines.interval import HOUR, MINUTE
 from klines.market import Market
+from klines.tables.transaction import transaction
 
 EVERY_MS, SOONEST_MS = HOUR, MINUTE
 """How long what is known of a market's symbols is good, and after how long it is asked for again where it won't do."""
@@ -50,27 +51,27 @@ def note_listing(
     rows = [(symbol, info.status, info.base, info.quote, info.contract_type) for symbol, info in entries.items()]
     schema = {"symbol": str, "status": str, "base": str, "quote": str, "contract_type": str}
     connection.register("listed", pl.DataFrame(rows, schema=schema, orient="row"))
-    connection.begin()
-    connection.execute(
-        f"""
-        MERGE INTO symbols USING (
-            SELECT ? AS market, * REPLACE (coalesce(l.status, '{GONE}') AS status), epoch_ms(?::BIGINT) AS now,
-                   epoch_ms(?::BIGINT) AS before
-            FROM listed l FULL JOIN (SELECT symbol FROM symbols WHERE market = ? AND status IS NOT NULL) USING (symbol)
-        ) s USING (market, symbol)
-        WHEN MATCHED THEN UPDATE SET
-            status = s.status, base = coalesce(s.base, symbols.base), quote = coalesce(s.quote, symbols.quote),
-            contract_type = coalesce(s.contract_type, symbols.contract_type),
-            first_seen = coalesce(symbols.first_seen, s.now), last_checked = s.now,
-            delisted_at = CASE WHEN s.status NOT IN {ALIVE} THEN coalesce(symbols.delisted_at, s.now) END
-        WHEN NOT MATCHED THEN INSERT (market, symbol, status, base, quote, contract_type, first_seen, last_checked,
-                                      unseen_at, delisted_at)
-            VALUES (s.market, s.symbol, s.status, s.base, s.quote, s.contract_type, s.now, s.now, s.before,
-                    CASE WHEN s.status NOT IN {ALIVE} THEN s.now END)
-        """,
-        [market.name, now_ms, known(connection, market, now_ms).checked_ms or None, market.name],
-    )
-    connection.commit()
+    with transaction(connection):
+        connection.execute(
+            f"""
+            MERGE INTO symbols USING (
+                SELECT ? AS market, * REPLACE (coalesce(l.status, '{GONE}') AS status), epoch_ms(?::BIGINT) AS now,
+                       epoch_ms(?::BIGINT) AS before
+                FROM listed l
+                FULL JOIN (SELECT symbol FROM symbols WHERE market = ? AND status IS NOT NULL) USING (symbol)
+            ) s USING (market, symbol)
+            WHEN MATCHED THEN UPDATE SET
+                status = s.status, base = coalesce(s.base, symbols.base), quote = coalesce(s.quote, symbols.quote),
+                contract_type = coalesce(s.contract_type, symbols.contract_type),
+                first_seen = coalesce(symbols.first_seen, s.now), last_checked = s.now,
+                delisted_at = CASE WHEN s.status NOT IN {ALIVE} THEN coalesce(symbols.delisted_at, s.now) END
+            WHEN NOT MATCHED THEN INSERT (market, symbol, status, base, quote, contract_type, first_seen, last_checked,
+                                          unseen_at, delisted_at)
+                VALUES (s.market, s.symbol, s.status, s.base, s.quote, s.contract_type, s.now, s.now, s.before,
+                        CASE WHEN s.status NOT IN {ALIVE} THEN s.now END)
+            """,
+            [market.name, now_ms, known(connection, market, now_ms).checked_ms or None, market.name],
+        )
     connection.unregister("listed")
 
 
@@ -78,7 +79,7 @@ def joined(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Seque
     """Of symbols that exchangeInfo did not list at first: the time, in ms, when it last did not."""
     rows = connection.execute(
         """SELECT symbol, epoch_ms(unseen_at) FROM symbols
-           WHERE market = ? AND unseen_at IS NOT NULL AND symbol IN (SELECT unnest(string_split(?, ' ')))""",
+           WHERE market = ? AND unseen_at IS NOT NULL AND is_among(symbol, ?)""",
         [market.name, " ".join(symbols)],
     ).fetchall()
     return dict(rows)
@@ -111,7 +112,7 @@ def quarantined(
     """Those of `symbols` that the exchange did not know within the last hour."""
     rows = connection.execute(
         """SELECT symbol FROM symbols
-           WHERE market = ? AND symbol IN (SELECT unnest(string_split(?, ' ')))
+           WHERE market = ? AND is_among(symbol, ?)
              AND quarantined_until > epoch_ms(?::BIGINT)""",
         [market.name, " ".join(symbols), now_ms],
     ).fetchall()
@@ -123,7 +124,7 @@ def listings(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Seq
     rows = connection.execute(
         """
         SELECT symbol, epoch_ms(listed_at) FROM symbols
-        WHERE market = ? AND listed_at IS NOT NULL AND symbol IN (SELECT unnest(string_split(?, ' ')))
+        WHERE market = ? AND listed_at IS NOT NULL AND is_among(symbol, ?)
         """,
         [market.name, " ".join(symbols)],
     ).fetchall()

@@ -250,7 +250,7 @@ def test_live_rows_that_agree_with_the_archive(exchange: StandIn, database: Path
     backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-02T12:00", source="rest")
     before = query(database, "FROM klines ORDER BY open_time")
     outcome = audit_once(exchange, database)
-    assert "1 daily files agree with what was collected live" in outcome.message
+    assert "1 daily file agrees with what was collected live" in outcome.message
     assert before == query(database, "FROM klines ORDER BY open_time")
     assert [(1440, True)] == query(database, "SELECT rows, verified_at IS NOT NULL FROM archive_files")
     exchange.forget()
@@ -262,7 +262,7 @@ def test_a_restated_row(exchange: StandIn, database: Path) -> None:
     """Archive and REST agree on another value than the stored one: they win, and the old value is kept."""
     change(exchange, database, 100, close="12.5", low="12.5")
     outcome = audit_once(exchange, database)
-    assert "1 klines corrected" in outcome.message
+    assert "1 kline corrected" in outcome.message
     assert is_complete(exchange, database)
     assert [(12.5,)] == query(database, "SELECT (old->>'close')::DOUBLE FROM restatements")
 
@@ -293,7 +293,7 @@ def test_a_file_that_was_uploaded_again(exchange: StandIn, database: Path) -> No
     audit_once(exchange, database)
     exchange.restate("BTCUSDT", START, volume="77.00000000")
     outcome = audit_once(exchange, database)
-    assert "1 klines corrected" in outcome.message
+    assert "1 kline corrected" in outcome.message
     assert is_complete(exchange, database)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import duckdb
@@ -18,29 +18,19 @@ import pytest
 from klines.backfill.run import Backfill, BackfillJob
 from klines.errors import DatabaseBusy, Interrupted
 from klines.outcome import Outcome
-from klines.settings import CHECKOUT, Settings
-from tests.drive import NOON, backfill_once, collect_once, ms, published, query, stored
+from klines.settings import Settings
+from tests.children import child, killed_after
+from tests.drive import NOON, Fixed, backfill_once, collect_once, ms, published, query, stored
 from tests.exchange import StandIn
 from tests.storage.test_database import held
 
 SYMBOLS = [f"S{n}USDT" for n in range(5)]
 RANGE = ("2025-09-01", "2025-12-01")
-CHILD = """
-import sys
-from pathlib import Path
-from tests.drive import Fixed, backfill_once
-print("ready", flush=True)
-print(backfill_once(Fixed(sys.argv[1]), Path(sys.argv[2]), sys.argv[5:], *sys.argv[3:5], request_timeout_s=10))
-"""
 
 
-def child(exchange: StandIn, database: Path, symbols: list[str], start: str, end: str) -> subprocess.Popen[str]:
-    """A backfill in a process of its own, past its imports."""
-    command = [sys.executable, "-c", CHILD, exchange.url, str(database), start, end, *symbols]
-    process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert "ready\n" == process.stdout.readline()
-    return process
+def filling(pipe: Connection, exchange: Fixed, database: Path) -> None:
+    """In a child: one backfill; it says its state."""
+    pipe.send(backfill_once(exchange, database, SYMBOLS, *RANGE).state)
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +50,7 @@ def test_killed_ten_times(exchange: StandIn, database: Path) -> None:
     moments = random.Random(10)
     slots = 5 * 91 * 1440
     for _ in range(10):
-        with child(exchange, database, SYMBOLS, *RANGE) as process:
-            time.sleep(moments.uniform(0.1, 1.2))
-            process.kill()
+        killed_after(moments.uniform(0.1, 1.2), filling, Fixed(exchange.url), database)
         [(rows, keys)] = query(database, "SELECT count(*), count(DISTINCT (symbol, open_time)) FROM klines")
         [(due,)] = query(database, "SELECT coalesce(sum(epoch(end_time - start_time)) / 60, 0)::BIGINT FROM gaps")
         assert (rows, slots if due or rows else 0) == (keys, rows + due)
@@ -83,13 +71,12 @@ def test_beside_collect(exchange: StandIn, database: Path) -> None:
     collect_once(exchange, database, SYMBOLS)
     exchange.forget()
     states, seconds = [], []
-    with child(exchange, database, SYMBOLS, *RANGE) as process:
-        while process.poll() is None:
+    with child(filling, Fixed(exchange.url), database) as process:
+        while process.is_alive:
             began_s = time.monotonic()
             states.append(collect_once(exchange, database, SYMBOLS).state)
             seconds.append(time.monotonic() - began_s)
-        assert process.stdout is not None
-        assert "Completed" in process.stdout.read()
+        assert ["Completed"] == process.rest()
     assert len(states) >= 5
     assert {"Completed"} == set(states)
     assert max(seconds) < 5

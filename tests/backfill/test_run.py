@@ -107,7 +107,7 @@ def test_a_file_that_is_not_as_it_should_be(exchange: StandIn, database: Path, k
     outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
     assert "Completed" == outcome.state
     assert (
-        f"1 files that could not be used, their days came from elsewhere: BTCUSDT-1m-{DAY}.zip (daily)"
+        f"1 file that could not be used, whose days came from elsewhere: BTCUSDT-1m-{DAY}.zip (daily)"
         in outcome.message
     )
     assert 3 == files(exchange).count(f"BTCUSDT-1m-{DAY}")
@@ -189,7 +189,7 @@ def test_a_day_on_which_the_exchange_disagrees_with_itself_is_reported(exchange:
     exchange.restate("BTCUSDT", ms(DAY), interval="1d", volume="1.0")
     outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
     assert "Completed" == outcome.state
-    assert f"1 days that differ from Binance's own 1d kline: BTCUSDT {DAY}" in outcome.message
+    assert f"1 day differing from Binance's own 1d kline: BTCUSDT {DAY}" in outcome.message
     assert is_complete(exchange, database, "2025-12-29", "2026-01-01")
 
 

@@ -129,7 +129,7 @@ def test_answers_without_the_wanted_klines(exchange: StandIn, database: Path, ma
     outcome = collect_once(exchange, database, [good, bad], market=market)
     if kind == "empty":
         assert "Degraded" == outcome.state
-        assert f"1 trade but have no kline for 5 minutes: {bad}" in outcome.message
+        assert f"1 trading without a kline for 5 minutes: {bad}" in outcome.message
         assert [] == ledger(database, bad)
     assert not [row for row in stored(database, bad) if not at(-30) <= row[0] < at(8)]
 

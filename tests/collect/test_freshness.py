@@ -9,6 +9,8 @@ from pathlib import Path
 from klines.collect.freshness import Freshness
 from klines.collect.run import Collect, CollectJob
 from klines.collect.timeliness import timeliness
+from klines.interval import INTERVALS
+from klines.market import MARKETS
 from klines.reading.coverage import COMPLETE, EXPLAINED, MISSING, NOTHING, last_days, said
 from klines.settings import Settings
 from klines.storage.database import opened
@@ -58,7 +60,7 @@ def test_a_symbol_that_does_not_trade_is_not_stale(exchange: StandIn, database: 
     for minutes in (20, 21, 40):
         exchange.freeze(NOON + 5_000 + minutes * MINUTE)
         _, found = fresh(exchange, database, ["BTCUSDT", "ETHUSDT"])
-        assert "spot 1m: 1 of 1 symbols are fresh; 1 not trading: ETHUSDT" == found.said
+        assert "spot 1m: 1 of 1 symbol is fresh; 1 not trading: ETHUSDT" == found.said
 
 
 def test_a_run_that_did_not_come_so_far_knows_nothing(exchange: StandIn, database: Path) -> None:
@@ -86,7 +88,7 @@ def test_timeliness_is_of_what_was_collected_live(exchange: StandIn, database: P
     assert found.max_s is not None
     assert 5 <= found.p50_s <= found.max_s < 600
     with opened(database, time.monotonic() + 5) as connection:
-        empty = timeliness(connection, "usdm", "1m", NOON)
+        empty = timeliness(connection, MARKETS["usdm"], INTERVALS["1m"], NOON)
     assert (0, None) == (empty.klines, empty.p50_s)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from klines.collect.incidents import Followed, Seen, follow
+from klines.market import MARKETS
 from klines.storage.database import opened
 from klines.tables.incidents import Incident, going_on, write_incidents
 
@@ -114,15 +115,14 @@ def test_the_file_remembers(database: Path, symbols: list[str]) -> None:
     incident = Incident("spot", "stale", ["1m", "1h"], symbols, 5 * MINUTE, "it says why", 7, True)
     with opened(database, time.monotonic() + 5) as connection:
         write_incidents(connection, [incident])
-        assert [incident] == going_on(connection, "spot")
-        assert [] == going_on(connection, "usdm")
+        assert [incident] == going_on(connection, MARKETS["spot"])
+        assert [] == going_on(connection, MARKETS["usdm"])
         followed = follow([incident], "spot", "1m", Seen("Completed", "", []), 9 * MINUTE)
         write_incidents(connection, followed.changed)
-        assert [["1h"]] == [list(left.intervals) for left in going_on(connection, "spot")]
-        write_incidents(
-            connection, follow(going_on(connection, "spot"), "spot", "1h", Seen("Completed", "", []), 10).changed
-        )
-        assert [] == going_on(connection, "spot")
+        assert [["1h"]] == [list(left.intervals) for left in going_on(connection, MARKETS["spot"])]
+        ended = follow(going_on(connection, MARKETS["spot"]), "spot", "1h", Seen("Completed", "", []), 10)
+        write_incidents(connection, ended.changed)
+        assert [] == going_on(connection, MARKETS["spot"])
         assert [(1, 7)] == connection.execute("SELECT count(ended_at), max(runs) FROM incidents").fetchall()
 
 

@@ -54,7 +54,7 @@ def test_second_run_asks_nothing_and_changes_nothing(exchange: StandIn, database
     exchange.forget()
     outcome = collect_once(exchange, database, ["BTCUSDT"])
 
-    assert outcome.message.startswith("stored 0 klines of 1 symbols in ")
+    assert outcome.message.startswith("stored 0 klines of 1 symbol in ")
     assert [] == exchange.kline_requests()
     assert before == query(database, "FROM klines ORDER BY ALL")
 
@@ -279,7 +279,7 @@ def test_symbol_that_trades_without_klines_for_five_minutes_degrades(exchange: S
     outcome = collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
 
     assert outcome.state == "Degraded"
-    assert "1 trade but have no kline for 5 minutes: ETHUSDT" in outcome.message
+    assert "1 trading without a kline for 5 minutes: ETHUSDT" in outcome.message
     assert [] == ledger(database, "ETHUSDT")
 
 

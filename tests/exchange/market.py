@@ -15,6 +15,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import polars as pl
+
+from tests.exchange import bulk
+from tests.exchange.bulk import UNIT
+
 Row = list[Any]
 """The 12 fields of REST, see FIELDS."""
 
@@ -30,7 +35,8 @@ FIELDS = (
     *("taker_buy_volume", "taker_buy_quote_volume", "ignore"),
 )
 
-UNIT = 10**8
+MANY = 500
+"""So many klines and more are made by columns."""
 AMOUNT = "%d.%08d"
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 LENGTH_MS = {"1s": SECOND_MS} | {f"{n}m": n * MINUTE_MS for n in (1, 3, 5, 15, 30)}
@@ -105,7 +111,7 @@ def _trend(seed: int, mean: int, block: int) -> int:
 def _make(market: str, symbol: str, step_ms: int, first: int, stop: int) -> Klines:
     """The klines number `first` up to `stop`, each opening where the one before closed; one in 50 has no trade."""
     seed, mean = _origin(market, symbol, step_ms)
-    contract_usd = (100 if symbol.startswith("BTC") else 10) if market == "coinm" else 0
+    contract_usd = _contract_usd(market, symbol)
     made: Klines = []
     bits, price, block, here, there = 0, 0, -1, 0, 0
     for number in range(first, stop + 1):
@@ -136,6 +142,25 @@ def _make(market: str, symbol: str, step_ms: int, first: int, stop: int) -> Klin
                 made.append((open_ms, price, high, low, close, volume, quote, trades, taker, quote * share // 100))
         bits, price = x, close
     return made
+
+
+def _make_many(market: str, symbol: str, step_ms: int, first: int, stop: int) -> pl.DataFrame:
+    """What `_make` makes, by columns."""
+    seed, mean = _origin(market, symbol, step_ms)
+    trend = [_trend(seed, mean, block) for block in range(first >> 6, (stop >> 6) + 2)]
+    return bulk.made(seed, trend, _contract_usd(market, symbol), step_ms, first, stop)
+
+
+def _contract_usd(market: str, symbol: str) -> int:
+    """What a coin-margined contract is worth; 0 for what has no contracts."""
+    return (100 if symbol.startswith("BTC") else 10) if market == "coinm" else 0
+
+
+@lru_cache(maxsize=65_536)
+def _whole_day(market: str, symbol: str, start_ms: int) -> Units:
+    """A day of minutes in one kline."""
+    first = start_ms // MINUTE_MS
+    return _merge(_make(market, symbol, MINUTE_MS, first, first + DAY_MS // MINUTE_MS), start_ms)
 
 
 def _so_far(whole: Units, elapsed_ms: int, step_ms: int) -> Units:
@@ -272,13 +297,17 @@ class Market:
 
     def rows(self, page: Page) -> Rows:
         """The rows of a page, ascending; the last may be the open kline at `now_ms`."""
+        page = self._cut(page)
+        return self._with_restated(page, self._short(page) if page.interval in ("1s", "1m") else self._long(page))
+
+    def _cut(self, page: Page) -> Page:
+        """The page's time in which its symbol was listed, until now, in the market that the symbol is of."""
         listing = self.listing(page.market, page.symbol)
         if listing is None:
             raise KeyError(page.symbol)
         market = page.market if page.market == "spot" else "coinm" if is_coinm(page.symbol) else "usdm"
         start_ms = max(page.start_ms, floor(listing.since_ms, page.interval))
-        page = page._replace(market=market, start_ms=start_ms, end_ms=min(page.end_ms, page.now_ms))
-        return self._with_restated(page, self._short(page) if page.interval in ("1s", "1m") else self._long(page))
+        return page._replace(market=market, start_ms=start_ms, end_ms=min(page.end_ms, page.now_ms))
 
     def _with_restated(self, page: Page, rows: Rows) -> Rows:
         restated = self._restated.get((page.symbol, page.interval))
@@ -288,6 +317,8 @@ class Market:
 
     def _short(self, page: Page) -> Rows:
         """Rows of 1s or 1m, span by span until there are `limit`."""
+        if (many := self._many(page)) is not None:
+            return [list(row) for row in many.rows()]
         rows: Rows = []
         spans, step_ms = list(self._spans(page)), LENGTH_MS[page.interval]
         for span in reversed(spans) if page.newest else spans:
@@ -302,10 +333,35 @@ class Market:
             rows = found + rows if page.newest else rows + found
         return rows
 
+    def many(self, page: Page) -> pl.DataFrame | None:
+        """The rows of a page of many closed klines of 1s or 1m, as they are made, without a hole; None for others."""
+        return self._many(self._cut(page))
+
+    def _many(self, page: Page) -> pl.DataFrame | None:
+        if page.interval not in ("1s", "1m") or (page.symbol, page.interval) in self._restated:
+            return None
+        step_ms = LENGTH_MS[page.interval]
+        first, stop = self._numbers(page, page.start_ms, page.end_ms + 1, page.limit)
+        if stop - first < MANY or not self._is_plain(page, first * step_ms, stop * step_ms):
+            return None
+        return bulk.shown(_make_many(page.market, page.symbol, step_ms, first, stop), step_ms, page.market)
+
+    def _is_plain(self, page: Page, start_ms: int, end_ms: int) -> bool:
+        """Whether all of this time is made, without holes, and closed."""
+        listing = self.listings.get(page.symbol)
+        if end_ms > page.now_ms or (listing and listing.phantom):
+            return False
+        return [Span(start_ms, end_ms)] == list(self._spans(page._replace(start_ms=start_ms, end_ms=end_ms - 1)))
+
+    def _numbers(self, page: Page, start_ms: int, end_ms: int, limit: int) -> tuple[int, int]:
+        """The numbers of the klines that open in a stretch of time, at most `limit`."""
+        step_ms = LENGTH_MS[page.interval]
+        first, stop = -(-start_ms // step_ms), -(-end_ms // step_ms)
+        return (max(first, stop - limit), stop) if page.newest else (first, min(stop, first + limit))
+
     def _made(self, page: Page, span: Span, limit: int) -> Klines:
         step_ms = LENGTH_MS[page.interval]
-        first, stop = -(-span.start_ms // step_ms), -(-span.end_ms // step_ms)
-        first, stop = (max(first, stop - limit), stop) if page.newest else (first, min(stop, first + limit))
+        first, stop = self._numbers(page, span.start_ms, span.end_ms, limit)
         made = _make(page.market, page.symbol, step_ms, first, stop) if stop > first else []
         if made and made[-1][0] + step_ms > page.now_ms:
             made[-1] = _so_far(made[-1], page.now_ms - made[-1][0], step_ms)
@@ -359,6 +415,8 @@ class Market:
         kept, key, over = self._days, (page.market, page.symbol, start_ms), start_ms + DAY_MS <= page.now_ms
         if over and key in kept:
             return kept[key]
+        if (page.symbol, "1m") not in self._restated and self._is_plain(page, start_ms, start_ms + DAY_MS):
+            return _whole_day(page.market, page.symbol, start_ms)
         minutes = self._minutes(page, start_ms, end_ms)
         day = _merge(minutes, start_ms) if minutes else None
         if over:

@@ -24,7 +24,7 @@ import pytest
 from tests.exchange import KINDS, Row, StandIn, floor
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("KLINES_SHARED_DATA", ROOT.parent / "shared" / "data"))
+DATA = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
 NOW = 1_763_881_230_000  # 2025-11-23 07:00:30 UTC: the kline of 07:00 is open
 OPEN = NOW - 30_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

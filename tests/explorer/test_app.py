@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,12 +25,12 @@ import pytest
 import klines
 from klines.explorer.pictures import MOST, step_of
 from klines.interval import DAY, HOUR, INTERVALS
-from klines.settings import CHECKOUT
+from klines.settings import TEN_SYMBOLS
 from klines.storage.database import opened
 from klines.window import Window
-from tests import chromium
+from tests import CHECKOUT, chromium
 from tests.chromium import SCREENSHOTS
-from tests.drive import audit_once, collect_once
+from tests.drive import audit_once, backfill_once, collect_once
 from tests.exchange import StandIn
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
@@ -145,6 +146,38 @@ def test_the_page(explorer: Explorer, browser: Any, scheme: str, width: int) -> 
     assert "BTCUSDT: " in page.inner_text("#klines .said")
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert [] == explorer.trouble
+
+
+@chromium.needed
+def test_the_picture_of_the_readme(
+    browser: Any, tmp_path: Path, pictures: Path, request: pytest.FixtureRequest
+) -> None:
+    """Two weeks of ten symbols, of which one was listed late and one lacks a day, around three hours without the
+    exchange: the picture has all that its legend names, and says why at the pointer."""
+    if not request.config.getoption("--pictures"):
+        pytest.skip("makes the picture only with --pictures: the stand-in takes ten seconds for its klines")
+    path, today_ms = tmp_path / "klines.duckdb", time.time_ns() // 1_000_000 // DAY * DAY
+    out = Window(today_ms - 2 * DAY - 12 * HOUR, today_ms - 2 * DAY - 9 * HOUR)
+    start, lost, found = (datetime.fromtimestamp(today_ms / 1000 - day * 86_400, UTC) for day in (14, 6, 5))
+    with StandIn(TEN_SYMBOLS) as exchange:
+        exchange.hole(out.start_ms, out.end_ms)
+        exchange.list("AVAXUSDT", since_ms=today_ms - 9 * DAY + 7 * HOUR)
+        backfill_once(exchange, path, TEN_SYMBOLS, f"{start:%Y-%m-%d}", f"{datetime.now(UTC):%Y-%m-%dT%H:%M}")
+        audit_once(exchange, path)
+    with opened(path, time.monotonic() + 5) as connection:
+        times = [day.replace(tzinfo=None) for day in (lost, found)]
+        connection.execute("DELETE FROM klines WHERE symbol = 'SOLUSDT' AND open_time >= ? AND open_time < ?", times)
+    with exploring(path) as explorer:
+        page = explorer.open(browser, choice("BTCUSDT", out.start_ms - 12 * HOUR, out.end_ms + 24 * HOUR), width=1100)
+        page.set_viewport_size({"width": 1100, "height": 1400})
+        top, bottom = page.locator("#coverage").bounding_box(), page.locator("#klines .picture").bounding_box()
+        page.mouse.move(bottom["x"] + (bottom["width"] - 80) * 13.5 / 39, bottom["y"] + 60)
+        page.locator("#tip").wait_for()
+        height = bottom["y"] + bottom["height"] - top["y"]
+        page.screenshot(path=pictures / "explorer.png", clip={**top, "x": 0, "width": 1100, "height": height})
+        assert re.search(r"10 symbols .* explained, 1,440 unexplained", page.inner_text("#coverage .said"))
+        assert "exchange_outage" in page.inner_text("#tip")
+        assert [] == explorer.trouble
 
 
 @chromium.needed

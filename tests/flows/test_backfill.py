@@ -53,7 +53,7 @@ def test_a_backfill_in_the_ui(database: Path) -> None:
 def test_a_dry_run_in_the_ui(exchange: StandIn, database: Path) -> None:
     """A dry run publishes the plan, and does nothing else."""
     state = run(["BTCUSDT"], "2025-12-01", "2026-01-01", dry_run=True)
-    assert "planned 44,640 klines of 1 symbols: 1 monthly and 0 daily files" in str(state.message)
+    assert "planned 44,640 klines of 1 symbol: 1 monthly and 0 daily files" in str(state.message)
     assert str(state.message).endswith("nothing was done")
     assert {"plan"} == set(artifacts(state))
     assert [] == exchange.archive_requests()

@@ -11,46 +11,43 @@ from pathlib import Path
 
 import pytest
 
-from flows.audit import audit
 from flows.backfill import backfill
 from flows.collect import collect
-from flows.shell import parse
+from flows.shell import validated
 from klines.errors import BadParameter
-from klines.settings import CHECKOUT
+from tests import CHECKOUT
 from tests.drive import collect_once
 from tests.exchange import StandIn
 
 
 def test_parameters_of_the_command_line() -> None:
-    """Options are the flow's parameters, converted; those not given keep the flow's defaults."""
-    given = parse(collect, ["--symbols", "BTCUSDT", "ETHUSDT", "BTCUSDT", "--lookback", "PT3H", "--interval", "1h"])
-
-    assert {"symbols": ["BTCUSDT", "ETHUSDT"], "lookback": timedelta(hours=3), "interval": "1h"} == given
-    assert {} == parse(collect, [])
+    """What the shell gives as text is converted as the flow's annotations say."""
+    given = {"symbols": ["BTCUSDT", "ETHUSDT", "BTCUSDT"], "lookback": "PT3H", "interval": "1h"}
+    wanted = {"symbols": ["BTCUSDT", "ETHUSDT"], "lookback": timedelta(hours=3), "interval": "1h"}
+    assert wanted == validated(collect, given)
+    assert {"symbols": None} == validated(collect, {"symbols": None})
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named", "allowed"),
+    ("parameter", "value", "allowed"),
     [
-        (["--symbols"], "--symbols", "at least one"),
-        (["--symbols", ""], "symbols", "upper-case letters and digits"),
-        (["--symbols", "btcusdt"], "symbols", "upper-case letters and digits"),
-        (["--symbols", "BTC/USDT"], "symbols", "upper-case letters and digits"),
-        (["--symbols", "BTC USDT"], "symbols", "upper-case letters and digits"),
-        (["--symbols", "BTCUSDT';--"], "symbols", "upper-case letters and digits"),
-        (["--market", "forex"], "market", "'spot'"),
-        (["--interval", "7m"], "interval", "'1m'"),
-        (["--lookback=-P1D"], "lookback", "greater than or equal to 0"),
-        (["--lookback", "yesterday"], "lookback", "duration"),
-        (["--symbol", "BTCUSDT"], "--symbol", "--help"),
+        ("symbols", [], "at least one"),
+        ("symbols", [""], "upper-case letters and digits"),
+        ("symbols", ["btcusdt"], "upper-case letters and digits"),
+        ("symbols", ["BTC/USDT"], "upper-case letters and digits"),
+        ("symbols", ["BTC USDT"], "upper-case letters and digits"),
+        ("symbols", ["BTCUSDT';--"], "upper-case letters and digits"),
+        ("market", "forex", "'spot'"),
+        ("interval", "7m", "'1m'"),
+        ("lookback", "-P1D", "greater than or equal to 0"),
+        ("lookback", "yesterday", "duration"),
     ],
 )
-def test_bad_parameter_is_named_with_what_is_allowed(arguments: list[str], named: str, allowed: str) -> None:
+def test_bad_parameter_is_named_with_what_is_allowed(parameter: str, value: object, allowed: str) -> None:
     """Each kind of bad input is refused in one line that names the parameter and says what is allowed."""
-    with pytest.raises(BadParameter) as error:
-        parse(collect, arguments)
+    with pytest.raises(BadParameter, match=f"^{parameter}: ") as error:
+        validated(collect, {parameter: value})
 
-    assert named in str(error.value)
     assert allowed in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -76,17 +73,6 @@ def test_bad_setting_is_one_line_and_status_2(variable: str, value: str) -> None
     assert "" == done.stdout
 
 
-def test_help_explains_every_parameter(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--help` names every parameter with the words of the docstring."""
-    with pytest.raises(SystemExit) as done:
-        parse(collect, ["--help"])
-
-    assert 0 == done.value.code
-    shown = " ".join(capsys.readouterr().out.split())
-    for words in ("--symbols", "--market", "--interval", "--lookback", "Symbols to collect", "ISO 8601 duration"):
-        assert words in shown
-
-
 def test_database_that_can_not_be_used_fails_before_any_request(tmp_path: Path) -> None:
     """A database path whose folder is missing is refused with the setting's name; status 2, no server started."""
     done = subprocess.run(
@@ -103,26 +89,28 @@ def test_database_that_can_not_be_used_fails_before_any_request(tmp_path: Path) 
     assert 1 == done.stderr.count("\n")
 
 
-def test_switches_are_flags() -> None:
-    """Boolean parameters are `--name` and `--no-name`; dates without a zone are UTC."""
-    given = parse(backfill, ["--symbols", "BTCUSDT", "--start", "2024-01-01", "--end", "2024-02-01T12:00", "--dry-run"])
-    assert {
-        "symbols": ["BTCUSDT"],
-        "start": datetime(2024, 1, 1, tzinfo=UTC),
-        "end": datetime(2024, 2, 1, 12, tzinfo=UTC),
-        "dry_run": True,
-    } == given
-    assert {"repair": False, "force": True} == parse(audit, ["--no-repair", "--force"])
+def test_times_are_utc() -> None:
+    """Dates without a zone are UTC."""
+    given = validated(backfill, {"start": "2024-01-01", "end": "2024-02-01T12:00"})
+    assert {"start": datetime(2024, 1, 1, tzinfo=UTC), "end": datetime(2024, 2, 1, 12, tzinfo=UTC)} == given
 
 
 def test_json(exchange: StandIn, database: Path, tmp_path: Path) -> None:
-    """With --json an audit prints one JSON object: state, message, and the certificate with its hashes."""
+    """With --json an audit prints one JSON object: state, message, and the certificate with its hashes. Its temporary
+    server has a home of ours, and neither a profile of the user's nor a proxy that refuses everything keeps it."""
     collect_once(exchange, database, ["BTCUSDT"])
+    (tmp_path / ".prefect").mkdir()
+    profiles = tmp_path / ".prefect" / "profiles.toml"
+    profiles.write_text('active = "work"\n[profiles.work]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n')
+    proxies = dict.fromkeys(("HTTP_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
     environment = os.environ | {
         "KLINES_SPOT_URL": exchange.url,
         "KLINES_ARCHIVE_URL": exchange.url,
         "KLINES_DATABASE": str(database),
         "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_PROFILES_PATH": str(profiles),
+        "HOME": str(tmp_path),
+        **proxies,
     }
     done = subprocess.run(
         [sys.executable, "-m", "flows.audit", "--json"], cwd=CHECKOUT, env=environment, capture_output=True, text=True
@@ -132,6 +120,30 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path) -> None:
     [row] = told["certificate"]
     assert ("BTCUSDT", 30, 30, 100.0) == tuple(row[k] for k in ("symbol", "expected", "stored", "percent_complete"))
     assert 32 == len(row["hash"])
+    assert (tmp_path / "prefect" / "prefect.db").exists()
+    assert [profiles] == list((tmp_path / ".prefect").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "no Prefect server answers at http://127.0.0.1:9/api, which"),
+        ({"PREFECT_API_URL": "nonsense"}, "no Prefect server answers at nonsense, which PREFECT_API_URL names"),
+        ({"PREFECT_HOME": "/proc/nowhere"}, "/proc/nowhere, for Prefect's things, can't be used"),
+        ({"PREFECT_HOME": "{damaged}"}, "can't be used (prefect.db: file is not a database); set PREFECT_HOME"),
+    ],
+)
+def test_a_server_that_can_not_be_had(variables: dict[str, str], said: str, database: Path, tmp_path: Path) -> None:
+    """Where the server that is named does not answer, and where a temporary one can't keep its things, there is one
+    line, and status 1."""
+    (tmp_path / "prefect.db").write_text("no database at all" * 100)
+    given = {name: value.format(damaged=tmp_path) for name, value in variables.items()}
+    environment = os.environ | {"KLINES_DATABASE": str(database), "PREFECT_API_URL": "", **given}
+    command = [sys.executable, "-m", "klines.cli", "collect"]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60)
+    assert (1, "") == (done.returncode, done.stdout)
+    assert said in done.stderr
+    assert 1 == done.stderr.count("\n")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +152,7 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path) -> None:
         (["--start", "2024-01-01", "--end", "2024-02-01"], "symbols"),
         (["--symbols", "BTCUSDT", "--start", "soon", "--end", "2024-02-01"], "start: Input should be a valid datetime"),
         (["--symbols", "BTCUSDT", "--start", "2024-02-01", "--end", "2024-01-01"], "is not before the end"),
-        (["--symbols", "BTCUSDT", "--start", "2024-01-01", "--end", "2024-02-01", "--source", "ftp"], "'auto'"),
+        (["--symbols", "BTCUSDT", "--start", "2024-01-01", "--end", "2024-02-01", "--source", "ftp"], '"auto"'),
     ],
 )
 def test_a_backfill_that_can_not_be_is_one_line_and_status_2(arguments: list[str], said: str) -> None:

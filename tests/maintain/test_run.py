@@ -7,28 +7,28 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import pairwise
+from itertools import count, pairwise
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import duckdb
 import pytest
-from prefect.client.schemas.objects import State
 
-from flows.maintain import maintain
 from klines.errors import BadDatabase
 from klines.interval import DAY, INTERVALS
 from klines.maintain.run import Maintenance
 from klines.maintain.survey import CHUNK, months, slot_windows
-from klines.settings import CHECKOUT
+from klines.market import MARKETS
+from klines.rows import Row
 from klines.storage.database import opened
-from tests.drive import NOON, collect_once, maintain_once, ms, query
-from tests.exchange import StandIn
-from tests.flows.test_collect import task_runs
+from klines.storage.store import store
+from klines.want import Want
+from klines.window import Window
+from tests.children import Child, child, killed_after, lasts_s
+from tests.drive import MINUTE, NOON, maintain_once, ms, query
+from tests.storage.test_snapshot import writing_and_dying
 
 START = ms("2025-11-29")
 """What is stored begins two days before the end of a month, and ends with the open one's first day and a half."""
@@ -70,7 +70,7 @@ def filled(template: Path, database: Path) -> Path:
 
 def fill(path: Path, symbols: int, end_ms: int) -> None:
     """Klines of four series and so many symbols, up to a time, and something in the other tables."""
-    with opened(path, time.monotonic() + 10) as connection:
+    with opened(path, time.monotonic() + 60) as connection:
         connection.execute(FILLING.format(symbols=symbols, start=START, end=end_ms))
 
 
@@ -161,7 +161,7 @@ def test_two_klines_in_a_slot_are_named_and_kept(template: Path, filled: Path) -
     outcome = maintain_once(filled)
     assert "Degraded" == outcome.state
     assert outcome.message.startswith(
-        "3 slots have more than one kline: spot S1USDT 1m 2025-12-31 23:59, spot S1USDT 1m 2026-01-02 11:00, "
+        "3 slots with more than one kline: spot S1USDT 1m 2025-12-31 23:59, spot S1USDT 1m 2026-01-02 11:00, "
         "spot S1USDT 1w 2025-12-29 00:00. None was deleted"
     )
     assert {"klines": 4, "clustered": 2} == differing(template, filled)
@@ -210,58 +210,40 @@ def test_an_empty_database(database: Path) -> None:
     assert "nothing to do" in maintain_once(database).message
 
 
-WRITER = """
-import itertools, sys, time
-from pathlib import Path
-from klines.database import opened
-from klines.interval import INTERVALS
-from klines.market import MARKETS
-from klines.plan import Want
-from klines.rows import Row
-from klines.store import store
-from klines.window import Window
-path, now_ms, old_ms = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-print("ready", flush=True)
-for n in itertools.count():
-    wants = []
-    for open_ms in (now_ms + n * 60000, old_ms + n * 60000):
-        wants.append(Want("S1USDT", [Window(open_ms, open_ms + 60000)]))
-        wants[-1].rows = [Row(open_ms, 2.0, 3.0, 0.5, 1.0, float(n), open_ms + 59999, 1.0, 1, 1.0, 1.0)]
-    began_s = time.monotonic()
-    with opened(path, began_s + 30) as connection:
-        waited_s = time.monotonic() - began_s
-        store(connection, MARKETS["spot"], INTERVALS["1m"], wants, now_ms=now_ms)
-    print(waited_s, flush=True)
-    time.sleep(0.2)
-"""
+def storing(pipe: Connection, path: Path) -> None:
+    """In a child: store a new minute and change one of a closed month, again and again; it says how many there are."""
+    for n in count():
+        wants = []
+        for open_ms in (NOON + n * MINUTE, ms("2025-12-30") + n * MINUTE):
+            wants.append(Want("S1USDT", [Window(open_ms, open_ms + MINUTE)]))
+            wants[-1].rows = [Row(open_ms, 2.0, 3.0, 0.5, 1.0, float(n), open_ms + 59999, 1.0, 1, 1.0, 1.0)]
+        with opened(path, time.monotonic() + 60) as connection:
+            store(connection, MARKETS["spot"], INTERVALS["1m"], wants, now_ms=NOON)
+        pipe.send(n + 1)
+        time.sleep(0.2)
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that stores a new minute and changes one of a closed month, five times a second."""
-    command = [sys.executable, "-c", WRITER, str(path), str(NOON), str(ms("2025-12-30"))]
-    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert "ready\n" == child.stdout.readline()
-        yield child
-        child.kill()
+def stores_more(writer: Child) -> int:
+    """Wait until it has stored twice more, the second time from its beginning; how many there are."""
+    writer.skip()
+    writer.hear()
+    return int(writer.hear())
 
 
 def test_who_writes_meanwhile_loses_nothing(filled: Path) -> None:
     """Each minute that is stored while the copy is made is in the new file, and each value that changes. How long who
     writes waits is measured by benchmarks/maintain.py."""
     before = query(filled, "SELECT count(*) FROM klines")[0][0]
-    with writing(filled) as child, Maintenance(filled, NOON) as run:
+    with child(storing, filled) as writer, Maintenance(filled, NOON) as run:
         plan(run)
         for month in run.plan():
-            time.sleep(0.5)
+            stores_more(writer)
             run.cluster(month)
-        time.sleep(0.5)
+        stores_more(writer)
         run.swap()
-        time.sleep(0.5)
-        child.kill()
-        waits_s = [float(line) for line in child.stdout or ()]
-    assert 5 < len(waits_s)
+        told = stores_more(writer)
+        writer.kill()
+        told = [told, *writer.rest()][-1]
     new = query(
         filled, f"SELECT volume FROM klines WHERE symbol = 'S1USDT' AND epoch_ms(open_time) >= {NOON} ORDER BY 1"
     )
@@ -269,7 +251,7 @@ def test_who_writes_meanwhile_loses_nothing(filled: Path) -> None:
                             f" AND epoch_ms(open_time) < {NOON} ORDER BY 1")  # fmt: skip
     assert new == changed
     assert [(float(n),) for n in range(len(new))] == new
-    assert len(new) in (len(waits_s), len(waits_s) + 1)  # the kill may come between the commit and the line
+    assert len(new) in (told, told + 1)  # the kill may come between the commit and the word
     assert [(before + len(new), 7 + len(new))] == query(
         filled, "SELECT count(*), (SELECT count(*) FROM restatements) FROM klines"
     )
@@ -281,8 +263,8 @@ def test_what_a_killed_writer_left_is_taken_along(filled: Path) -> None:
         plan(run)
         for month in run.plan():
             run.cluster(month)
-        code = "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); c.execute('INSERT INTO theirs VALUES (43)');"
-        subprocess.run([sys.executable, "-c", f"{code} os.kill(os.getpid(), 9)", str(filled)], check=False)
+        with child(writing_and_dying, filled, "INSERT INTO theirs VALUES (43)") as writer:
+            assert 1 == writer.exit_code()
         assert "klines.duckdb.wal" in left_beside(filled)
         run.swap()
     assert [] == left_beside(filled)
@@ -344,41 +326,24 @@ def test_one_at_a_time(filled: Path) -> None:
     assert [] == left_beside(filled)
 
 
-CHILD = """
-import signal, sys
-from pathlib import Path
-from klines.maintain import Maintenance
-signal.signal(signal.SIGINT, signal.default_int_handler)  # who is started in the background ignores it
-print("ready", flush=True)
-with Maintenance(Path(sys.argv[1]), int(sys.argv[2])) as run:
-    run.prune()
-    run.survey()
-    run.prove()
-    for month in run.plan():
-        run.cluster(month)
-    run.swap()
-print("done", flush=True)
-"""
-
-
-def killed_after(path: Path, seconds: float) -> bool:
-    """Maintenance in a process of its own, killed so long after it has begun; whether it had ended before."""
-    command = [sys.executable, "-c", CHILD, str(path), str(NOON)]
-    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert "ready\n" == child.stdout.readline()
-        time.sleep(seconds)
-        child.kill()
-        return "done\n" == child.stdout.read()
+def maintaining(pipe: Connection, path: Path) -> None:
+    """In a child: one maintenance, which says when it begins to copy."""
+    with Maintenance(path, NOON) as run:
+        plan(run)
+        for month in run.plan():
+            pipe.send(str(month))
+            run.cluster(month)
+        run.swap()
 
 
 def test_killed_ten_times(template: Path, filled: Path) -> None:
     """After a kill -9 at any moment the file opens and has everything; the next run removes what was half done, and
     completes."""
     moments, ended = random.Random(10), 0
+    whole_s = lasts_s(maintaining, filled)
     for _ in range(10):
         shutil.copy(template, filled)
-        ended += killed_after(filled, moments.uniform(0, 1.2))
+        ended += killed_after(moments.uniform(0, whole_s), maintaining, filled)
         assert {} == {table: rows for table, rows in differing(template, filled).items() if table != "clustered"}
     assert ended < 8
     shutil.copy(template, filled)
@@ -388,12 +353,10 @@ def test_killed_ten_times(template: Path, filled: Path) -> None:
 
 def test_ctrl_c_leaves_the_file_as_it_is(template: Path, filled: Path) -> None:
     """Interrupted while the new file is built, it ends at once; the file is as it was, nothing is left beside it."""
-    command = [sys.executable, "-c", CHILD, str(filled), str(NOON)]
-    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        while not filled.with_name("klines.duckdb.maintain").joinpath("staging.duckdb").exists():
-            time.sleep(0.005)
-        child.send_signal(signal.SIGINT)
-        said = child.communicate(timeout=20)[1]
+    with child(maintaining, filled) as run:
+        run.hear()
+        os.kill(run.pid, signal.SIGINT)
+        *_, said = run.rest()
         assert "KeyboardInterrupt" in said or "Query interrupted" in said  # the latter is DuckDB's own word for it
     assert {} == differing(template, filled)
     assert [] == left_beside(filled)
@@ -442,18 +405,3 @@ def test_no_slot_is_in_two_windows() -> None:
         assert windows[0].start_ms <= first_ms < last_ms < windows[-1].end_ms == month.window.end_ms
         assert all(before.end_ms == after.start_ms for before, after in pairwise(windows))
         assert all(window.start_ms == interval.floor(window.start_ms) for window in windows)
-
-
-@pytest.mark.usefixtures("prefect_server", "in_settings")
-def test_maintenance_in_the_ui(exchange: StandIn, filled: Path) -> None:
-    """The flow ends Completed with its counts; the UI shows what was pruned, proved, clustered and swapped."""
-    collect_once(exchange, filled, ["S1USDT"])
-    query(filled, "INSERT INTO klines SELECT * REPLACE (TIMESTAMP '2100-01-01' AS open_time) FROM klines LIMIT 1")
-    state = cast("State[Any]", cast(Any, maintain)(return_state=True))
-    assert ("COMPLETED", "Completed") == (state.type.value, state.name)
-    assert "re-clustered 3 months of 2025-11 to 2026-01; " in str(state.message)
-    names = {"prune rejects", "survey klines.duckdb", "prove slots unique", "cluster 2100-01", "swap klines.duckdb"}
-    names |= {f"cluster {month}" for month in ("2025-11", "2025-12", "2026-01")}
-    assert names == set(task_runs(state))
-    again = cast("State[Any]", cast(Any, maintain)(return_state=True))
-    assert "nothing to do" in str(again.message)

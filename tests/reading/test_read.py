@@ -14,8 +14,8 @@ import pytest
 
 import klines
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy, NotStored
-from klines.settings import CHECKOUT
 from klines.storage.database import opened_to_read
+from tests import CHECKOUT
 from tests.drive import NOON, collect_once, ms, published, query
 from tests.exchange import StandIn
 
@@ -205,7 +205,7 @@ def test_the_file_is_let_go(exchange: StandIn, minutes: Path) -> None:
         klines.read("NONE", database=minutes)
     klines.read("BTCUSDT", database=minutes)
     exchange.freeze(NOON + 65_000)
-    assert "Completed" == collect_once(exchange, minutes, ["BTCUSDT", "ETHUSDT"], deadline_s=1).state
+    assert "Completed" == collect_once(exchange, minutes, ["BTCUSDT", "ETHUSDT"], deadline_s=20).state
 
 
 def test_symbols(exchange: StandIn, minutes: Path) -> None:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from klines.settings import CHECKOUT
-from tests import stacks
+from tests import CHECKOUT, stacks
 from tests.exchange import StandIn
 from tests.stacks import LINE, ask, read_until, stack
 
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.timeout(300)
 TEXTS = [
     "spot: 1m is ExchangeDown: ",
     "spot: ExchangeDown is over after ",
-    "spot: 1 symbols trade but have had no 1m kline for 5 minutes: ETHUSDT",
+    "spot: 1 symbol trading without a 1m kline for 5 minutes: ETHUSDT",
     "spot: stale is over after ",
 ]
 """How the messages begin, in this order."""

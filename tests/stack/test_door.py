@@ -17,8 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from klines.settings import CHECKOUT
-from tests import chromium, stacks
+from tests import CHECKOUT, chromium, stacks
 from tests.chromium import SCREENSHOTS
 from tests.stacks import ask
 

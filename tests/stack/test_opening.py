@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from klines.door import LOOPBACK
 from klines.errors import BadParameter
-from klines.settings import CHECKOUT
+from klines.explorer.door import LOOPBACK
 from stack.home import close_env, make_private
 from stack.opening import binding, check_password, is_loopback, names, reached_at, weak
+from tests import CHECKOUT
 
 GOOD = "klines:correct horse battery"
 WEAK = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,12 +14,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
-from klines.settings import CHECKOUT
 from stack.__main__ import AGAIN_S
-from tests import stacks
+from tests import CHECKOUT, stacks
 from tests.drive import query
 from tests.exchange import StandIn
 from tests.stacks import LINE, ask, read_until, stack
@@ -89,7 +90,7 @@ def test_scheduled_stored_stopped_and_started_again(
 
     with stack(environment, stacks.prefect_file(tmp_path, "every-minute")) as process:
         lines = read_until(process, LINE.fullmatch)
-        assert "of 1 symbols" in lines[-1]
+        assert "of 1 symbol in" in lines[-1]
         after = deployment(environment)
         assert ["every-minute"] == [found["name"] for found in ask(environment, "POST", "/deployments/filter", {})]
         states = [run["state_type"] for run in ask(environment, "POST", "/flow_runs/filter", {"limit": 200})]
@@ -107,11 +108,34 @@ def new_file_mode(folder: Path) -> int:
     return (folder / "new").stat().st_mode
 
 
-def test_a_killed_worker_is_started_again(environment: dict[str, str], prefect_file: Path) -> None:
-    """A worker that lived for long and is killed is started again, which is a line, and runs go on."""
+def shell(environment: dict[str, str], *arguments: str) -> Any:
+    """What `klines … --json` prints in a shell with these settings."""
+    command = [sys.executable, "-m", "klines.cli", *arguments, "--json"]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120)
+    assert 0 == done.returncode, done.stderr
+    assert "temporary server" not in done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(
+    environment: dict[str, str], prefect_file: Path
+) -> None:
+    """A flow from the shell runs on the server of the stack that runs here, and status shows it; the API refuses a
+    parameter that the flow does not have. A worker that lived for long and is killed is started again, which is a line,
+    and runs go on."""
     with stack(environment, prefect_file) as process:
-        read_until(process, LINE.fullmatch)
+        lines = read_until(process, LINE.fullmatch)
+        assert any(line.startswith("next           ") for line in lines)
         lives_long_s = time.monotonic() + AGAIN_S
+        collected = shell(environment, "collect", "BTCUSDT", "--lookback", "PT3H")
+        assert ("Completed", 1) == (collected["state"], collected["symbols"])
+        names = [run["message"] for run in shell(environment, "status")["runs"]]
+        assert collected["message"] in names
+        path = f"/deployments/{deployment(environment)['id']}/create_flow_run"
+        with pytest.raises(HTTPError) as refused:
+            ask(environment, "POST", path, {"parameters": {"symbol": "BTCUSDT"}})
+        assert 409 == refused.value.code
+        assert "'symbol' was unexpected" in refused.value.read().decode()
         read_until(process, lambda _: time.monotonic() > lives_long_s)
         worker = int((Path(environment["PREFECT_HOME"]) / "stack.pids").read_text().split()[-1])
         os.kill(worker, signal.SIGKILL)

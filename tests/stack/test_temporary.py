@@ -12,10 +12,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from klines.errors import Unusable
-from klines.settings import CHECKOUT
+from klines.errors import NoServer
 from stack.temporary import temporary_server
-from tests import stacks
+from tests import CHECKOUT, stacks
 from tests.exchange import StandIn
 
 pytestmark = pytest.mark.timeout(300)
@@ -71,9 +70,9 @@ def test_a_home_that_can_not_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Where its home can't be made, or is no home, one sentence says so and what to set."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "file" / "home"))
-    with pytest.raises(Unusable, match="set PREFECT_HOME"), temporary_server():
+    with pytest.raises(NoServer, match="set PREFECT_HOME"), temporary_server():
         pass
     (tmp_path / "prefect.db").write_text("no database, but long enough that SQLite would look into it" * 100)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    with pytest.raises(Unusable, match=r"temporary.log, or set PREFECT_HOME"), temporary_server():
+    with pytest.raises(NoServer, match=r"temporary.log, or set PREFECT_HOME"), temporary_server():
         pass

@@ -6,6 +6,7 @@ Screenshots are kept in `screenshots/`; look at them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,11 +75,12 @@ def test_runs_and_their_states(browser: Browser) -> None:
     assert "Degraded" in shown
 
 
-def test_a_run_tells_what_happened(browser: Browser) -> None:
+def test_a_run_tells_what_happened(browser: Browser, pictures: Path) -> None:
     """A run's page shows a task run for each symbol and a log of one line of facts, without a traceback for a failure
-    that we expect."""
+    that we expect. Its upper part, the timeline, is a picture of README."""
     [run] = browser.ask("/flow_runs/filter", {"limit": 1, "flow_runs": {"state": {"name": {"any_": ["Degraded"]}}}})
     page = browser.open(f"/runs/flow-run/{run['id']}", "Finished in state", "run")
+    page.screenshot(path=pictures / "run.png", clip={"x": 256, "y": 0, "width": 1024, "height": 504})
     shown = page.inner_text("body")
     assert "1 failed: AVAXUSDT (HTTP 500" in shown
     assert "Traceback" not in shown

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy
-from klines.storage.database import MIGRATIONS, opened
+from klines.storage.database import opened
+from tests.children import child
 
-HOLDER = """
-import duckdb, sys, threading
-connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "read")
-print("held", flush=True)
-threading.Timer(float(sys.argv[3]), connection.close).start()
-sys.stdin.read()
-"""
+
+def holding(pipe: Connection, path: Path, mode: str, seconds: float | None) -> None:
+    """In a child: have the file open for so long, None: for ever."""
+    with contextlib.closing(duckdb.connect(str(path), read_only=mode == "read")):
+        pipe.send("held")
+        pipe.poll(seconds)
+    pipe.poll(None)
 
 
 @contextmanager
-def held(path: Path, mode: str, seconds: float = 60) -> Iterator[int]:
-    """Another process that has the file open for so long, for reading or writing; its pid."""
-    arguments = [sys.executable, "-c", HOLDER, str(path), mode, str(seconds)]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+def held(path: Path, mode: str, seconds: float | None = None) -> Iterator[int]:
+    """Another process that has the file open for so long, None: to the end of the block; its pid."""
+    with child(holding, path, mode, seconds) as holder:
+        assert holder.hear() == "held"
         yield holder.pid
-        holder.kill()
 
 
 def soon(seconds: float = 0.4) -> float:
@@ -139,15 +136,3 @@ def test_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     """A path that is a folder is refused with the setting's name."""
     with pytest.raises(BadParameter, match="is a folder"), opened(tmp_path, soon()):
         pass
-
-
-def test_migration_that_fails_leaves_the_old_schema(database: Path) -> None:
-    """Migrations run in one transaction: when a step fails, nothing of it is in the file; the next try starts anew."""
-    with duckdb.connect(str(database)) as connection:
-        connection.execute("CREATE TABLE bans (a INTEGER)")
-    with pytest.raises(duckdb.CatalogException), opened(database, soon()):
-        pass
-    with duckdb.connect(str(database)) as connection:
-        connection.execute("DROP TABLE bans")
-    with opened(database, soon()) as connection:
-        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(len(MIGRATIONS),)]

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import contextlib
+import threading
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 import klines
-from klines.settings import CHECKOUT
+from tests.children import child
 from tests.drive import at, collect_once, query
 from tests.exchange import StandIn
 
 SYMBOLS = [f"S{n}USDT" for n in range(10)]
-READER = """
-import json, sys, threading, time
-import klines
-counts = []
-def read():
-    while not ended.is_set():
-        found = klines.read(["S1USDT", "S2USDT"], database=sys.argv[1])
-        counts.append(found.height)
-        time.sleep(0.1)
-ended = threading.Event()
-threads = [threading.Thread(target=read) for _ in range(2)]
-for thread in threads:
-    thread.start()
-print("ready", flush=True)
-sys.stdin.read()
-ended.set()
-for thread in threads:
-    thread.join()
-print(json.dumps([len(counts), counts[-1]]))
-"""
+
+
+def reading(pipe: Connection, database: Path) -> None:
+    """In a child: two threads that read all the time, until the test speaks; how many klines each saw at last."""
+    ended = threading.Event()
+    seen: list[int] = []
+
+    def read() -> None:
+        while not ended.wait(0.3):
+            klines.read(["S1USDT", "S2USDT"], database=database)
+        seen.append(klines.read(["S1USDT", "S2USDT"], database=database).height)
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    pipe.recv()
+    ended.set()
+    for thread in threads:
+        thread.join()
+    pipe.send(seen)
 
 
 @pytest.mark.timeout(300)
@@ -42,24 +42,14 @@ def test_an_hour_with_a_snapshot_open_and_ten_that_read(exchange: StandIn, datab
     """Sixty minutes one after the other, while one reader has a snapshot open and ten in five processes call `read` all
     the time: every run is Completed, no reader fails, and at the end all see the last minute."""
     collect_once(exchange, database, SYMBOLS)
-    command = [sys.executable, "-c", READER, str(database)]
-    readers = [
-        subprocess.Popen(
-            command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(5)
-    ]
-    with klines.connect(database=database) as snapshot:
-        for reader in readers:
-            assert reader.stdout is not None
-            assert "ready\n" == reader.stdout.readline()
-        states = []
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(child(reading, database)) for _ in range(5)]
+        snapshot = stack.enter_context(klines.connect(database=database))
         for minute in range(1, 61):
             exchange.freeze(at(minute) + 5_000)
-            states.append(collect_once(exchange, database, SYMBOLS).state)
+            assert "Completed" == collect_once(exchange, database, SYMBOLS).state
         assert [(300,)] == snapshot.sql("SELECT count(*) FROM klines").fetchall()
-    said = [reader.communicate(timeout=60) for reader in readers]
-    assert ["Completed"] * 60 == states
-    assert [""] * 5 == [errors for _, errors in said]
-    assert [180] * 5 == [json.loads(printed)[1] for printed, _ in said]
+        for reader in readers:
+            reader.tell()
+        assert [[180, 180]] * 5 == [reader.hear() for reader in readers]
     assert [(900,)] == query(database, "SELECT count(*) FROM klines")

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, cast
 
 import duckdb
 import pytest
-from prefect.client.schemas.objects import State
 
 import klines
-from flows.publish import publish
 from klines.errors import DatabaseBusy, NoRoom
-from klines.settings import CHECKOUT
 from klines.storage.database import opened
 from klines.storage.snapshot import take
-from tests.drive import NOON, collect_once, query
+from tests.children import Child, child
+from tests.drive import collect_once, query
 from tests.exchange import StandIn
 
 COUNT = "SELECT count(*) FROM klines"
@@ -45,7 +43,7 @@ def snapshots(database: Path) -> list[Path]:
 def later(exchange: StandIn, database: Path) -> None:
     """Another minute is collected."""
     exchange.freeze(exchange.now_ms() + 60_000)
-    assert "Completed" == collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"], deadline_s=5).state
+    assert "Completed" == collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"]).state
 
 
 def test_a_snapshot_keeps_nobody_out_and_stays_as_it_is(exchange: StandIn, minutes: Path) -> None:
@@ -82,15 +80,20 @@ def test_it_can_only_be_read_and_is_in_utc(minutes: Path, monkeypatch: pytest.Mo
                 connection.execute("DELETE FROM klines")
 
 
+def opening(_: Connection, database: Path) -> None:
+    """In a child: open the file, now or not at all."""
+    with opened(database, 0):
+        pass
+
+
 def test_live_holds_the_file_until_it_is_closed(exchange: StandIn, minutes: Path) -> None:
     """While the live file is open a run has to wait, and is DatabaseBusy at its deadline; afterwards it catches up. To
     read meanwhile, and to make a snapshot, does not let go of it: closing a file gives up a process's locks on it."""
     with klines.connect(live=True, database=minutes) as live:
         klines.read("BTCUSDT", database=minutes)
         klines.connect(max_age=NOW, database=minutes).close()
-        code = f"import time, klines.database as d, pathlib; d.opened(pathlib.Path({str(minutes)!r}), 0).__enter__()"
-        done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
-        assert "DatabaseBusy" in done.stderr
+        with child(opening, minutes) as other:
+            assert other.hear().startswith("DatabaseBusy: ")
         assert [(60,)] == live.sql(COUNT).fetchall()
     later(exchange, minutes)
 
@@ -103,34 +106,25 @@ def test_two_at_once_make_one(minutes: Path) -> None:
     assert 1 == len(set(taken))
 
 
-WRITER = """
-import sys, time
-from pathlib import Path
-from klines.database import opened
-rows = 0
-while True:
-    with opened(Path(sys.argv[1]), time.monotonic() + 60) as connection:
-        connection.begin()
-        connection.execute("INSERT INTO one SELECT random() FROM range(20000)")
-        connection.execute("DELETE FROM two; INSERT INTO two FROM one")
-        connection.commit()
-    print("written", flush=True)
-    time.sleep(float(sys.argv[2]))
-"""
+def rewriting(pipe: Connection, database: Path, pause_s: float) -> None:
+    """In a child: write all the time, in each transaction to a table, and another that is to be the same."""
+    while True:
+        with opened(database, time.monotonic() + 60) as connection:
+            connection.begin()
+            connection.execute("INSERT INTO one SELECT random() FROM range(20000)")
+            connection.execute("DELETE FROM two; INSERT INTO two FROM one")
+            connection.commit()
+        pipe.send("written")
+        time.sleep(pause_s)
 
 
 @contextmanager
-def writing(database: Path, pause_s: float) -> Iterator[subprocess.Popen[str]]:
-    """A process that writes all the time: in each transaction to a table, and another that is to be the same."""
+def writing(database: Path, pause_s: float) -> Iterator[Child]:
+    """A process that writes all the time, and has written once."""
     query(database, "CREATE TABLE one AS SELECT random() AS value; CREATE TABLE two AS FROM one")
-    command = [sys.executable, "-c", WRITER, str(database), str(pause_s)]
-    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        try:
-            yield writer
-        finally:
-            writer.kill()
+    with child(rewriting, database, pause_s) as writer:
+        assert "written" == writer.hear()
+        yield writer
 
 
 @pytest.mark.parametrize("pause_s", [0.1, 0.4])
@@ -146,15 +140,18 @@ def test_it_is_consistent_whoever_writes(minutes: Path, pause_s: float) -> None:
                 assert one == two
 
 
+def writing_and_dying(_: Connection, database: Path, sql: str) -> None:
+    """In a child: write, and be gone without closing the file."""
+    connection = duckdb.connect(str(database))
+    connection.execute("SET checkpoint_threshold = '1GB'")
+    connection.execute(sql)
+    os._exit(1)
+
+
 def test_what_a_killed_writer_left_is_in_it(minutes: Path) -> None:
     """What was committed before a kill -9 lies in a log beside the file; the snapshot has it, and needs no log."""
-    code = f"""
-import os, duckdb
-connection = duckdb.connect({str(minutes)!r})
-connection.execute("SET checkpoint_threshold = '1GB'; DELETE FROM klines WHERE symbol = 'ETHUSDT'")
-os._exit(1)
-"""
-    subprocess.run([sys.executable, "-c", code], check=False)
+    with child(writing_and_dying, minutes, "DELETE FROM klines WHERE symbol = 'ETHUSDT'") as writer:
+        assert 1 == writer.exit_code()
     assert Path(f"{minutes}.wal").exists()
     with klines.connect(max_age=NOW, database=minutes) as snapshot:
         assert [(30,)] == snapshot.sql(COUNT).fetchall()
@@ -200,27 +197,6 @@ def test_a_new_file_in_its_place_is_another_state(exchange: StandIn, minutes: Pa
 
 def test_a_snapshot_waits_for_who_writes(minutes: Path) -> None:
     """A file that is written until the deadline is DatabaseBusy, with the writer's name, and leaves nothing behind."""
-    with opened(minutes, time.monotonic() + 5), pytest.raises(DatabaseBusy, match="pid"):
+    with opened(minutes, time.monotonic() + 60), pytest.raises(DatabaseBusy, match="pid"):
         take(minutes, datetime.now(UTC), wait_s=0.5)
     assert [] == snapshots(minutes)
-
-
-@pytest.mark.usefixtures("prefect_server", "in_settings")
-def test_publish(exchange: StandIn, minutes: Path) -> None:
-    """The flow makes the snapshot that connect() then opens, and says how large it is; each run makes a new one."""
-    for _ in range(2):
-        state = cast("State[Any]", cast(Any, publish)(return_state=True))
-        assert ("COMPLETED", "Completed") == (state.type.value, state.name)
-        assert str(state.message).startswith("published klines.duckdb as of ")
-        [made] = snapshots(minutes)
-    exchange.freeze(NOON + 65_000)
-    with klines.connect(database=minutes):
-        assert [made] == snapshots(minutes)
-
-
-@pytest.mark.usefixtures("prefect_server", "in_settings")
-def test_nothing_to_publish(database: Path) -> None:
-    """Without a database the run fails with the path that was looked for."""
-    state = cast("State[Any]", cast(Any, publish)(return_state=True))
-    assert ("FAILED", "Failed") == (state.type.value, state.name)
-    assert f"there is no database at {database}" in str(state.message)

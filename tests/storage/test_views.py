@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import duckdb
 import pytest
 
 import klines
-from klines.storage.database import MIGRATIONS, opened
 from tests.drive import audit_once, backfill_once, collect_once, ms, query
 from tests.exchange import StandIn
 
@@ -110,13 +108,3 @@ def test_the_certificate_is_the_same_in_every_zone(exchange: StandIn, database: 
     answers = [asked(database, zone, "FROM certificate") for zone in ZONES]
     assert 1 == len(answers[0])
     assert [answers[0]] * 3 == answers
-
-
-def test_a_database_of_the_version_before_gets_them(database: Path) -> None:
-    """The next run of this version adds the views to a file that has none."""
-    before = next(number for number, step in enumerate(MIGRATIONS) if "VIEW freshness" in step)
-    for step in (*MIGRATIONS[:before], f"CREATE TABLE schema_version AS SELECT {before} AS version"):
-        query(database, step)
-    with opened(database, time.monotonic() + 5) as connection:
-        assert [] == connection.execute("FROM latest").fetchall()
-        assert [] == connection.execute("FROM klines_1h").fetchall()

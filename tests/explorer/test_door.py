@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from klines.door import Door, Names, authority, origin
+from klines.explorer.door import Door, Names, authority, origin
 
 PORT = 0
 """In the headers below: the port that the server has."""

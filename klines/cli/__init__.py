@@ -1,0 +1,61 @@
+"""The command `klines`: its sub-commands, their options and help. What they do is elsewhere.
+
+Nothing heavy (Prefect, polars, duckdb, pydantic) is imported before a command that needs it runs, so that help comes at
+once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import NoReturn
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command that the arguments name, else those of the shell, and exit: 0 when all is well, 1 when not, 2 for
+    a bad parameter or setting, 130 after Ctrl-C. What went wrong is one line."""
+    sys.exit(exit_status(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def exit_status(arguments: list[str]) -> int:
+    """Run the command, and return its exit status."""
+    from cyclopts import CycloptsError
+
+    from klines.cli.app import app
+    from klines.errors import BadParameter, KlinesError
+
+    try:
+        return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+    except CycloptsError as error:
+        command = " ".join(["klines", *(error.command_chain or ())])
+        text = " ".join(str(error).split())
+        return refuse(f"{text.rstrip('.')}; see {command} --help", 2)
+    except KlinesError as error:
+        return refuse(str(error), 2 if isinstance(error, BadParameter) else 1)
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("klines"):
+            raise
+        return refuse(f"this needs the package {error.name}: {_advice(arguments)}", 1)
+    except KeyboardInterrupt:
+        return refuse("stopped", 130)
+    except BrokenPipeError:  # who reads us has gone; nor is there anybody for what Python would flush at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def refuse(text: str, number: int) -> int:
+    """Say in one line what is wrong; the exit status `number`."""
+    print(f"klines: {text}", file=sys.stderr)
+    return number
+
+
+def distribution() -> str:
+    """The name under which klines is installed."""
+    return next(iter(metadata.packages_distributions().get("klines", [])), "klines")
+
+
+def _advice(arguments: Sequence[str]) -> str:
+    extra = "explore" if "explore" in arguments[:1] else "collect"
+    return f"pip install '{distribution()}[{extra}]'"

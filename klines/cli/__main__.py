@@ -1,0 +1,5 @@
+"""`python -m klines.cli` is `klines`."""
+
+from klines.cli import main
+
+main()

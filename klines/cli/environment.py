@@ -1,0 +1,88 @@
+"""The environment of our processes: whose Prefect server they ask, where its things are, and no proxy on loopback.
+
+Prefect reads its settings while it is imported, so all of this is done before. What the user's environment says stays;
+then comes the `.env` of the checkout. A profile of Prefect's, which another project may have made, never counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from klines.checkout import CHECKOUT, env_file
+from klines.errors import BadParameter
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PIDS, URL = "stack.pids", "stack.url"
+"""In a home: the processes of the stack that runs there, which holds a lock on this file, and its server's address."""
+
+
+def complete() -> None:
+    """Complete this process's environment, and so that of its children; raises BadParameter for a bad `.env`."""
+    given = {name: value for name, value in env_file().items() if name.upper().startswith("PREFECT_")}
+    os.environ.update({name: value for name, value in given.items() if name not in os.environ})
+    os.environ["PREFECT_HOME"] = str(home())
+    os.environ["PREFECT_PROFILES_PATH"] = str(
+        home() / "no-profiles.toml"
+    )  # where there is none: Prefect's own defaults
+    os.environ.pop("PREFECT_PROFILE", None)
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    spare_loopback()
+
+
+def home() -> Path:
+    """Where Prefect's things are: PREFECT_HOME, else in the checkout, else (only to look) in the user's home."""
+    named = os.environ.get("PREFECT_HOME")
+    return Path(named).expanduser().absolute() if named else (CHECKOUT or Path.home()) / ".prefect"
+
+
+def spare_loopback() -> None:
+    """Let no proxy have what our processes say to each other; Binance is still asked through it."""
+    for name, other in (("no_proxy", "NO_PROXY"), ("NO_PROXY", "no_proxy")):
+        kept = [host.strip() for host in (os.environ.get(name) or os.environ.get(other) or "").split(",")]
+        if "*" not in kept:
+            os.environ[name] = ",".join(dict.fromkeys([*filter(None, kept), *LOOPBACK]))
+
+
+def check_socks() -> None:
+    """Raises BadParameter for a SOCKS proxy that Prefect's client, which reads these even for loopback, can't have."""
+    for name in ("all_proxy", "https_proxy", "http_proxy"):
+        value = os.environ.get(name) or os.environ.get(name.upper()) or ""
+        if value.lower().startswith("socks") and not find_spec("socksio"):
+            raise BadParameter(f"{name.upper()}: a SOCKS proxy needs one more package: pip install 'httpx[socks]'")
+
+
+def running(folder: Path) -> str | None:
+    """The API of the Prefect server of the stack that runs with this home: empty while it starts, None if none does."""
+    try:
+        with (folder / PIDS).open() as pids:
+            if _is_free(pids.fileno()):
+                return None
+        return (folder / URL).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return "" if (folder / PIDS).exists() else None
+    except OSError:
+        return None
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def noted(folder: Path, api_url: str) -> Iterator[None]:
+    """While this lasts, `running` finds the server; for who holds the lock."""
+    path = folder / URL
+    path.write_text(api_url, encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,156 @@
+"""The commands that read: they work wherever klines is installed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+from cyclopts import Group, Parameter, validators
+
+from klines.cli.environment import complete
+from klines.cli.work import Commands, Json, Several
+from klines.errors import BadParameter
+from klines.market import MarketName
+from klines.outcome import counted
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SHOWN = 20
+"""Rows of a table on the terminal."""
+SHORT = ("symbol", "open_time", "open", "high", "low", "close", "volume")
+"""Its columns, where none are named."""
+RUNS = 10
+_FORM = Group("Form", validator=validators.LimitedChoice())
+
+
+def status_command(*, json: Json = False) -> int:
+    """What is fresh, what is behind and why, what the ledger explains, troubles that go on, and the last runs.
+
+    Args:
+        json: Print all of it as JSON.
+    """
+    from klines.cli.screen import as_json, draw
+    from klines.cli.server import news
+    from klines.reading.status import status
+
+    complete()
+    found, runs = status(), news(RUNS)
+    print(as_json(found, runs)) if json else draw(found, runs)
+    return 0
+
+
+def read_command(
+    symbols: Several,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    market: MarketName = "spot",
+    interval: str = "1m",
+    columns: Several | None = None,
+    fill: Literal["null", "previous"] | None = None,
+    csv: Annotated[Path | None, Parameter(group=_FORM, allow_leading_hyphen=True)] = None,
+    parquet: Annotated[Path | None, Parameter(group=_FORM, allow_leading_hyphen=True)] = None,
+    json: Annotated[Json, Parameter(group=_FORM)] = False,
+) -> int:
+    """Klines that are stored, or made of shorter ones that are: a table of the last rows, or all of them into a file.
+
+    Args:
+        symbols: Symbols, as in BTCUSDT.
+        start: The first open time, as in 2024-01-01 or 2024-01-01T12:00, UTC where no zone is given; none: the first.
+        end: The open time before which it ends, in the same forms; none: now.
+        market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        interval: Binance's name of an interval, or a multiple such as 10m, 36h or 2w.
+        columns: Which columns of the table klines; none: all of them, and on the terminal the prices and the volume.
+        fill: Slots without a kline as rows, too, flagged by the column `filled`: `null` without values, `previous` with
+            the close before.
+        csv: Write all rows into this file as CSV; - is the standard output.
+        parquet: Write all rows into this file as Parquet; - is the standard output.
+        json: Print all rows as JSON, a list of objects.
+    """
+    from klines.reading.read import read
+
+    is_table = csv is None and parquet is None and not json
+    chosen = columns or (SHORT if is_table else None)
+    klines = read(symbols, start, end, market=market, interval=interval, fill=fill, columns=chosen)
+    if is_table:
+        _print_table(klines, f"{market} {interval}")
+    elif json:
+        print(_as_json(klines))
+    else:
+        _write(klines, csv, parquet)
+    return 0
+
+
+def explore_command(*, port: int = 4220, browser: bool = True) -> None:
+    """A page that shows what is in the database, on this machine alone, until Ctrl-C.
+
+    Args:
+        port: Where the page is on 127.0.0.1; 0 takes a free one.
+        browser: Open a browser, where there is one.
+    """
+    from klines.explorer.serve import explore
+
+    complete()
+    explore(port, opens_browser=browser)
+    sys.stdout.flush()
+    os._exit(0)  # an orderly end would wait for the threads, and they for DuckDB, or for a file that somebody holds
+
+
+LOOK: Commands = {
+    "status": (status_command, "klines status"),
+    "read": (read_command, "klines read BTCUSDT ETHUSDT --start 2024-01-01 --interval 4h --csv klines.csv"),
+    "explore": (explore_command, "klines explore --port 0 --no-browser"),
+}
+
+
+def _print_table(klines: pl.DataFrame, about: str) -> None:
+    import polars as pl
+
+    shown = klines.tail(SHOWN)
+    last = f"; the last {shown.height}:" if shown.height < klines.height else ":"
+    print(f"{counted(klines.height, 'kline')} of {counted(klines['symbol'].n_unique(), 'symbol')}, {about}{last}")
+    with pl.Config(
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_width_chars=-1,
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        tbl_cell_numeric_alignment="RIGHT",
+        fmt_float="full",
+    ):
+        print(shown)
+
+
+def _as_json(klines: pl.DataFrame) -> str:
+    import polars as pl
+
+    return klines.with_columns(pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.3f")).write_json()
+
+
+def _write(klines: pl.DataFrame, csv: Path | None, parquet: Path | None) -> None:
+    """All rows, into a file that is there whole or not at all."""
+    from polars.exceptions import ComputeError
+
+    write, path = (klines.write_csv, csv) if csv else (klines.write_parquet, cast(Path, parquet))
+    if str(path) == "-":
+        whole = BytesIO()  # what polars says when a pipe is closed is no BrokenPipeError
+        write(whole)
+        sys.stdout.buffer.write(whole.getbuffer())
+        return
+    is_new = path.is_file() or not path.exists()
+    target = path.with_name(f"{path.name}.part") if is_new else path
+    try:
+        with target.open("wb") as file:
+            write(file)
+        if is_new:
+            target.replace(path)
+    except (OSError, ComputeError) as error:  # the latter is what polars says of a full disk
+        if is_new:
+            target.unlink(missing_ok=True)
+        why = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
+        raise BadParameter(f"{path} can't be written: {why}") from None
+    print(f"{counted(klines.height, 'kline')} in {path}")

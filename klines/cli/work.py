@@ -1,0 +1,193 @@
+"""The commands that collect: they need the checkout, where Prefect, flows and deployments are."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from klines.checkout import CHECKOUT
+from klines.cli.environment import check_socks, complete
+from klines.errors import BadParameter
+from klines.interval import IntervalName
+from klines.market import MarketName, SourceName
+
+Several = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+def run_command(*, prefect_file: Path | None = None) -> int:
+    """Collect every minute, until Ctrl-C: a Prefect server with its UI, the deployments, a worker.
+
+    What it missed while it did not run is fetched at the next start. A line is printed for each run that ends.
+
+    Args:
+        prefect_file: The deployments, another file than `prefect.yaml` of the checkout.
+    """
+    return _stack("run", prefect_file)
+
+
+def demo_command(*, prefect_file: Path | None = None) -> int:
+    """The same against a stand-in of the exchange, into `.demo/`: no internet, made-up prices.
+
+    Args:
+        prefect_file: The deployments, another file than `prefect.yaml` of the checkout.
+    """
+    return _stack("demo", prefect_file)
+
+
+def alarms_command(url: str = "", /) -> int:
+    """Alarms that call a webhook when a trouble begins and when it is over, on the server that runs here.
+
+    Args:
+        url: The address of the webhook: of Slack, Mattermost, Teams, Discord, or your own, which is posted JSON.
+    """
+    return int(_module("alarms", "stack.alarms").main(url))
+
+
+def collect_command(
+    symbols: Several | None = None,
+    *,
+    market: MarketName = "spot",
+    interval: IntervalName = "1m",
+    lookback: str = "P1D",
+    json: Json = False,
+) -> int:
+    """Store every kline that closed and is not stored yet: the last minute's, and whatever was missed before.
+
+    Args:
+        symbols: Symbols to collect, as in BTCUSDT, or patterns: `*USDT` takes all that trade, `!USDC*` takes
+            some away; none: those of the setting KLINES_SYMBOLS.
+        market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        interval: The klines' interval, in Binance's names; 1M is a calendar month.
+        lookback: How far back holes are looked for, as an ISO 8601 duration (P1D, PT3H); a longer
+            time without a run is caught up whatever this is.
+        json: Print the result as JSON.
+    """
+    return _flow("collect", json, symbols=symbols, market=market, interval=interval, lookback=lookback)
+
+
+def backfill_command(
+    symbols: Several,
+    *,
+    start: str,
+    end: str,
+    market: MarketName = "spot",
+    interval: IntervalName = "1m",
+    source: SourceName = "auto",
+    refresh: bool = False,
+    dry_run: bool = False,
+    json: Json = False,
+) -> int:
+    """Store the klines of a date range that are missing: from Binance's archive, checked, and from REST what it lacks.
+
+    What is stored is not fetched again, so a run that was stopped goes on when it is run again.
+
+    Args:
+        symbols: Symbols to load, as in BTCUSDT, also delisted ones; or patterns: `*USDT` takes all that trade,
+            `!USDC*` takes some away.
+        start: The first open time, as in 2024-01-01 or 2024-01-01T12:00; UTC where no zone is given.
+        end: The open time before which it ends; in the future: now. The same forms as of start.
+        market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        interval: The klines' interval, in Binance's names; 1M is a calendar month.
+        source: auto takes whole days from the archive (data.binance.vision) and the rest by REST;
+            archive or rest takes all from one of them.
+        refresh: Fetch what is stored, too, and correct what Binance gives differently now.
+        dry_run: Only say what would be done, and what it would cost.
+        json: Print the result as JSON.
+    """
+    given = {"symbols": symbols, "start": start, "end": end, "market": market, "interval": interval, "source": source}
+    return _flow("backfill", json, **given, refresh=refresh, dry_run=dry_run)
+
+
+def audit_command(
+    symbols: Several | None = None,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    market: MarketName | None = None,
+    interval: IntervalName | None = None,
+    repair: bool = True,
+    force: bool = False,
+    json: Json = False,
+) -> int:
+    """Find every kline that is missing, fetch what can be had, and say of the rest truthfully why it is not there.
+
+    Args:
+        symbols: Symbols to audit, as in BTCUSDT; none: all of which anything is stored.
+        start: From this open time on; none: from KLINES_SINCE, the listing or the first stored kline on.
+        end: Up to this open time, which is not included; none: now.
+        market: spot, usdm or coinm; none: all.
+        interval: Binance's name of an interval; none: all that are stored.
+        repair: Fetch what is missing, and correct what two of three sources give differently.
+        force: Ask again for what is settled, too.
+        json: Print the result as JSON, with the certificate of every series.
+    """
+    given = {"symbols": symbols, "start": start, "end": end, "market": market, "interval": interval}
+    return _flow("audit", json, **given, repair=repair, force=force)
+
+
+def maintain_command(*, json: Json = False) -> int:
+    """Put closed months in order by symbol, compact the file, prove that no slot has two klines, forget old rejects.
+
+    Nothing is copied where there is nothing to do. A new file is built beside the one in use, which stays free for
+    others but for turns of about a third of a second, and takes its place at the end.
+
+    Args:
+        json: Print the result as JSON.
+    """
+    return _flow("maintain", json)
+
+
+def publish_command(*, json: Json = False) -> int:
+    """Make a snapshot of the database, which klines.connect() opens instead of making one itself.
+
+    Who writes the file meanwhile is kept out for moments only. The snapshots before are deleted; who has one open keeps
+    it.
+
+    Args:
+        json: Print the result as JSON.
+    """
+    return _flow("publish", json)
+
+
+Commands = dict[str, tuple[Callable[..., int | None], str]]
+"""Commands by name, each with an example."""
+STACK: Commands = {
+    "run": (run_command, "klines run"),
+    "demo": (demo_command, "klines demo"),
+    "alarms": (alarms_command, "klines alarms https://hooks.example.com/services/1"),
+}
+FLOWS: Commands = {
+    "collect": (collect_command, "klines collect BTCUSDT ETHUSDT --lookback PT3H"),
+    "backfill": (backfill_command, "klines backfill BTCUSDT ETHUSDT --start 2024-01-01 --end 2024-03-01"),
+    "audit": (audit_command, "klines audit --market spot --no-repair --json"),
+    "maintain": (maintain_command, "klines maintain"),
+    "publish": (publish_command, "klines publish"),
+}
+
+
+def _stack(command: str, prefect_file: Path | None) -> int:
+    deployments = prefect_file.resolve() if prefect_file else None
+    return int(_module(command, "stack.__main__").main(is_demo=command == "demo", deployments=deployments))
+
+
+def _flow(flow: str, as_json: bool, **parameters: object) -> int:
+    return int(_module(flow, "flows.shell").run(flow, parameters, as_json=as_json))
+
+
+def _module(command: str, name: str) -> Any:
+    """A module of the checkout, imported there with the environment that its processes have; raises BadParameter."""
+    if CHECKOUT is None:
+        raise BadParameter(f"`klines {command}` needs the checkout: git clone the repository and run it there")
+    complete()
+    check_socks()
+    os.chdir(CHECKOUT)
+    if str(CHECKOUT) not in sys.path:
+        sys.path.insert(0, str(CHECKOUT))
+    return import_module(name)

@@ -1,0 +1,26 @@
+"""The columns of a kline, listed once: whatever lists them takes them from here. Pure."""
+
+from __future__ import annotations
+
+KEY = ("market", "symbol", "interval", "open_time")
+PRICES = ("open", "high", "low", "close")
+SUMS = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+VALUES = (*PRICES, "volume", "close_time", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+"""What Binance publishes of a slot, in the order of the table klines."""
+COLUMNS = (*KEY, *VALUES, "source", "fetched_at")
+"""Those of the table klines, in its order."""
+OF_PARTS = {
+    "open": "arg_min(open, open_time)",
+    "high": "max(high)",
+    "low": "min(low)",
+    "close": "arg_max(close, open_time)",
+    **{name: f"sum({name})" for name in SUMS},
+    "trades": "sum(trades)::BIGINT",
+    "fetched_at": "max(fetched_at)",
+}
+"""What a longer kline has of the klines of its slot, in SQL; the others it has of the slot itself."""
+
+
+def in_sql(names: tuple[str, ...], of: str = "") -> str:
+    """The names for SQL, each as a column of the table `of` if it is given: `k.open, k.high`."""
+    return ", ".join(f"{of}.{name}" if of else name for name in names)

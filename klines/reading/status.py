@@ -1,0 +1,98 @@
+"""How everything is just now, in one look at the file: what is fresh, what is behind and why, what the ledger says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from klines.market import MARKETS
+from klines.storage.access import Database, place, reading
+from klines.tables.incidents import Incident, going_on
+
+NAMED = 20
+"""How many series that are behind are named."""
+_FRESH = "CREATE TEMP TABLE now AS FROM freshness"
+_SERIES = """
+    SELECT market, interval, count(*), count(*) FILTER (state = 'fresh'), count(*) FILTER (state = 'late'),
+           count(*) FILTER (state = 'stale'), max(last)
+    FROM now WHERE state != 'not trading' GROUP BY ALL ORDER BY market, any_value(slot_length(interval))
+"""
+_BEHIND = f"""
+    SELECT now.market, now.interval, now.symbol, state, lacking, last, reason, next_check
+    FROM now LEFT JOIN gaps ON gaps.market = now.market AND gaps.interval = now.interval AND gaps.symbol = now.symbol
+                           AND start_time <= lacks_from AND end_time > lacks_from
+    WHERE state IN ('late', 'stale') ORDER BY lacking DESC, now.market, now.interval, now.symbol LIMIT {NAMED}
+"""
+_LEDGER = """
+    SELECT reason, count(*), count(DISTINCT (market, interval, symbol)),
+           coalesce(sum(slots_between(interval, start_time, least(end_time, utc_now()))), 0)::BIGINT
+    FROM gaps WHERE start_time < utc_now() GROUP BY reason ORDER BY reason
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesNow:
+    """The symbols of a market and interval that trade, by how far they are; `newest` is the newest open time (UTC)."""
+
+    market: str
+    interval: str
+    symbols: int
+    fresh: int
+    late: int
+    stale: int
+    newest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A symbol that lacks klines after its last one, and what the ledger says of that: nothing, or a reason."""
+
+    market: str
+    interval: str
+    symbol: str
+    state: str
+    lacking: int
+    last: datetime
+    reason: str | None
+    next_check: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What of the ledger has one reason: rows, series that have such rows, slots up to now."""
+
+    reason: str
+    rows: int
+    series: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All of it, as of `time` (UTC); `bytes` is the size of the file, `behind` the series that lack most."""
+
+    database: Path
+    bytes: int
+    time: datetime
+    series: Sequence[SeriesNow]
+    behind: Sequence[Behind]
+    ledger: Sequence[Explained]
+    incidents: Sequence[Incident]
+
+
+def status(database: Database = None) -> Status:
+    """Look into the file, which nobody writes meanwhile; raises as `read` does."""
+    path = place(database)
+    with reading(path) as connection:
+        connection.execute(_FRESH)
+        return Status(
+            path,
+            path.stat().st_size,
+            datetime.now(UTC).replace(tzinfo=None, microsecond=0),
+            [SeriesNow(*row) for row in connection.execute(_SERIES).fetchall()],
+            [Behind(*row) for row in connection.execute(_BEHIND).fetchall()],
+            [Explained(*row) for row in connection.execute(_LEDGER).fetchall()],
+            [incident for market in MARKETS.values() for incident in going_on(connection, market)],
+        )

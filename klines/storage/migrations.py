@@ -1,0 +1,96 @@
+"""The schema of a file: numbered steps, which are frozen, and views and macros, which follow their text.
+
+A step is a file of `schema/`; the table `schema_version` says how many a file has taken, and which text of `views.sql`
+was applied to it last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+
+from klines.columns import COLUMNS, KEY, OF_PARTS, VALUES, in_sql
+from klines.errors import BadDatabase
+from klines.tables.transaction import transaction
+
+_HERE = files("klines.storage")
+STEPS = tuple(
+    path.read_text(encoding="utf-8")
+    for path in sorted((_HERE / "schema").iterdir(), key=lambda path: path.name)
+    if path.name.endswith(".sql")
+)
+"""The steps that lead to the schema of today."""
+READABLE = 6
+"""With so many steps a file can be read as it is."""
+
+
+def _views() -> str:
+    hashed = [f"epoch_ms({name})" if name.endswith("_time") else name for name in (KEY[-1], *VALUES)]
+    of_parts = ", ".join(f"{made} AS {name}" for name, made in OF_PARTS.items())
+    text = (_HERE / "views.sql").read_text(encoding="utf-8")
+    for name, value in (("hashed", ", ".join(hashed)), ("of_parts", of_parts), ("columns", in_sql(COLUMNS))):
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+VIEWS = _views()
+VIEWS_SHA256 = hashlib.sha256(VIEWS.encode()).hexdigest()
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Bring schema and views of an open file to this version, in one transaction.
+
+    Raises BadDatabase for the file of a newer version, and for somebody else's.
+    """
+    steps, views = schema_state(connection, path)
+    if (steps, views) == (len(STEPS), VIEWS_SHA256):
+        return
+    with transaction(connection):
+        if not steps:
+            connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
+            connection.execute("INSERT INTO schema_version VALUES (0)")
+        for step in STEPS[steps:]:
+            connection.execute(step)
+        connection.execute(VIEWS)
+        connection.execute("UPDATE schema_version SET version = ?, views = ?", [len(STEPS), VIEWS_SHA256])
+
+
+def lend_views(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Give a connection that only reads the views of this version, where the file has others; they end with it.
+
+    Raises BadDatabase for a file that this version can't read.
+    """
+    steps, views = schema_state(connection, path)
+    if not steps:
+        raise BadDatabase(f"{path} has no klines")
+    if steps < READABLE:
+        raise BadDatabase(
+            f"{path} has schema {steps}, and this klines reads {READABLE} and newer: any run that writes it, such as "
+            "a collect, brings it up"
+        )
+    if views != VIEWS_SHA256:
+        connection.execute(VIEWS.replace("CREATE OR REPLACE", "CREATE OR REPLACE TEMP"))
+
+
+def schema_state(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str | None]:
+    """How many steps the file has taken, 0 for an empty one, and the SHA-256 of its views.
+
+    Raises BadDatabase for a newer file than is known here, and for a foreign one.
+    """
+    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if "schema_version" not in tables:
+        if tables & {"klines", "gaps"}:
+            raise BadDatabase(
+                f"{path} has a table named klines that is not ours; KLINES_DATABASE must name another file"
+            )
+        return 0, None
+    rows = connection.execute("FROM schema_version").fetchall()
+    if len(rows) != 1 or not isinstance(rows[0][0], int):
+        raise BadDatabase(f"{path} is damaged: its table schema_version has {len(rows)} rows; restore a backup")
+    [(version, *views)] = rows
+    if version > len(STEPS):
+        raise BadDatabase(f"{path} has schema {version}, this klines knows {len(STEPS)}: upgrade klines")
+    return version, views[0] if views else None

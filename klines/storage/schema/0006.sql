@@ -1,0 +1,1 @@
+-- Views alone, until they were kept apart: see 0007.sql.

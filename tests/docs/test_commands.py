@@ -1,0 +1,147 @@
+"""The documentation's commands work word by word, after `make demo` as its last lines say, and in a checkout."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests import CHECKOUT, stacks
+from tests.docs.pages import README, blocks, commands
+from tests.stacks import LINE, free_port, read_until
+
+pytestmark = pytest.mark.timeout(300)
+COMMANDS = commands()
+TYPED = [line for line in COMMANDS if line.split()[0] in ("klines", "python")]
+ELSEWHERE = ("git clone ", "pip install ", ". .venv/bin/activate")
+"""Beginnings of lines that are not typed here: they need the network. tests/test_distribution.py installs."""
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "screenshots", "*.duckdb*")
+
+
+class Checkout(NamedTuple):
+    """A copy of the checkout, and the environment of a user's shell there, with `klines` and `python` on its path."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def type(self, line: str, folder: Path | None = None) -> str:
+        """What a line prints; it must end with status 0."""
+        done = subprocess.run(
+            ["sh", "-c", line], cwd=folder or self.folder, env=self.environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+def checkout(folder: Path, **settings: str) -> Checkout:
+    """A copy of this checkout in a folder, and a shell with no settings but these."""
+    shutil.copytree(CHECKOUT, folder / "klines", ignore=NOT_COPIED)
+    (folder / "bin").mkdir()
+    for name, program in (("klines", "-m klines.cli"), ("python", "")):
+        script = folder / "bin" / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {program} "$@"\n')
+        script.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KLINES_", "PREFECT_"))}
+    path = {"PATH": f"{folder / 'bin'}:{kept['PATH']}", "PYTHONPATH": str(folder / "klines")}
+    return Checkout(folder / "klines", kept | path | settings)
+
+
+class Demo(NamedTuple):
+    """A demo that runs: its checkout, and what it printed up to its first run."""
+
+    checkout: Checkout
+    said: list[str]
+
+    def type(self, line: str) -> str:
+        """What a line prints in a shell that was pointed at the demo as it says, with our `klines` on its path."""
+        [point] = [said.removeprefix("in a shell     ") for said in self.said if said.startswith("in a shell ")]
+        return self.checkout.type(f'PATH_BEFORE=$PATH; {point}; PATH="$PATH_BEFORE"; {line}')
+
+
+def _pause(copy: Checkout) -> None:
+    """No more runs on schedule, which would slow down the others."""
+    [deployment] = stacks.ask(copy.environment, "POST", "/deployments/filter", {})
+    stacks.ask(copy.environment, "PATCH", f"/deployments/{deployment['id']}", {"paused": True})
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """`klines demo` in a copy of the checkout, which has run once; audits begin a day ago, so that they are short."""
+    folder, port = tmp_path_factory.mktemp("demo"), free_port()
+    since = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+    copy = checkout(folder, KLINES_SINCE=since, PREFECT_SERVER_API_PORT=str(port))
+    command: list[str | Path] = [
+        folder / "bin" / "klines",
+        "demo",
+        "--prefect-file",
+        stacks.prefect_file(folder, "every-minute"),
+    ]
+    with subprocess.Popen(command, cwd=copy.folder, env=copy.environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said = read_until(process, LINE.fullmatch)
+            _pause(copy)
+            yield Demo(copy, said)
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def masked(text: str) -> set[str]:
+    """The clauses of a message, with # for each number."""
+    return set(re.sub(r"\d[\d,.]*\b", "#", " ".join(text.split())).split("; "))
+
+
+@pytest.mark.parametrize("line", TYPED)
+def test_every_command_works_in_the_demo(demo: Demo, line: str) -> None:
+    """Each `klines` and `python` line of the sh blocks ends with status 0 in a shell that was pointed at the demo, and
+    prints what the page says, but for the numbers."""
+    if "notebook" in line and not (importlib.util.find_spec("marimo") and importlib.util.find_spec("altair")):
+        pytest.skip("marimo or altair is not installed, which the notebook needs")
+    printed = demo.type(line)
+    said = COMMANDS[line].strip()
+    assert not said or masked(said) <= masked(printed.splitlines()[-1])
+
+
+def test_what_the_start_prints(demo: Demo) -> None:
+    """README shows the lines of the start: where UI, database and logs are, what is next, and a line per run."""
+    [shown] = [block.printed for block in blocks("sh") if "make run" in block.code and block.page == "README.md"]
+    first, *named = [line for line in shown.splitlines() if not LINE.fullmatch(line)]
+    assert first == demo.said[0]
+    assert {line[:15] for line in named} < {line[:15] for line in demo.said[1:]}
+    assert ". .demo/env" in README
+
+
+def test_a_checkout_has_its_own_settings(demo: Demo, tmp_path: Path) -> None:
+    """Without a setting in the shell, commands and `import klines` of any folder take those of the checkout's `.env`,
+    and the checkout's database, as after `make run`."""
+    values = dict(line.removeprefix("export ").split("=", 1) for line in demo.type("cat .demo/env").splitlines())
+    (tmp_path / "elsewhere").mkdir()
+    copy = checkout(tmp_path)
+    kept = [f"{name}={value}" for name, value in values.items() if name.endswith("_URL")]
+    (copy.folder / ".env").write_text("\n".join(kept))
+    copy.type("klines collect BTCUSDT --lookback PT3H")
+    assert (copy.folder / "klines.duckdb").exists()
+    elsewhere = tmp_path / "elsewhere"
+    copy.type("klines status", elsewhere)
+    copy.type("klines read BTCUSDT --interval 1h --csv BTCUSDT-1h.csv", elsewhere)
+    assert (elsewhere / "BTCUSDT-1h.csv").exists()
+    printed = copy.type("python -c 'import klines; print(klines.symbols().item(0, \"symbol\"))'", elsewhere)
+    assert "BTCUSDT\n" == printed
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line not in TYPED])
+def test_every_other_command_is_one(line: str) -> None:
+    """A line that is not typed here is a target of the Makefile, or begins as one that other tests look after."""
+    if line.startswith("make "):
+        subprocess.run(["make", "--dry-run", *line.split()[1:]], cwd=CHECKOUT, capture_output=True, check=True)
+    else:
+        assert line.startswith(ELSEWHERE)

@@ -1,0 +1,75 @@
+"""The documentation's Python runs in any folder, and its SQL answers what is printed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import klines
+from tests import CHECKOUT
+from tests.docs.pages import Block, blocks
+from tests.drive import audit_once, collect_once, ms, query
+from tests.exchange import StandIn
+
+SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+
+
+@pytest.fixture
+def filled(exchange: StandIn, database: Path) -> Path:
+    """A database of a day, thirteen hours of it collected and audited; one symbol was listed within the first."""
+    exchange.freeze(ms("2026-11-24T12:00:05"))
+    exchange.list("SOLUSDT", since_ms=exchange.now_ms() - 12 * 3_600_000)
+    collect_once(exchange, database, SYMBOLS, lookback=timedelta(hours=13))
+    audit_once(exchange, database)
+    return database
+
+
+def columns(printed: str) -> list[str]:
+    """The names of the columns in a table as DuckDB draws it."""
+    return [cell.strip() for cell in printed.splitlines()[1].strip("│").split("│")]
+
+
+def test_every_query_answers(filled: Path) -> None:
+    """Each sql block runs by `klines.connect()`; the answer has the printed columns, types and number of rows."""
+    with klines.connect(database=filled) as connection:
+        for block in blocks("sql"):
+            answer = connection.sql(block.code)
+            if block.printed:
+                assert answer.columns == columns(block.printed), block.code
+                assert str(answer).splitlines()[2].split() == block.printed.splitlines()[2].split()
+                assert len(answer.fetchall()) == len(block.printed.splitlines()) - 5, block.code
+            else:
+                answer.fetchall()
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.code.splitlines()[-1])
+def test_every_recipe_works(filled: Path, tmp_path: Path, block: Block) -> None:
+    """Each python block runs by itself from another folder, and what it writes can be read again."""
+    if "to_pandas" in block.code:
+        pytest.importorskip("pandas")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    environment = os.environ | {"KLINES_DATABASE": str(filled), "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(
+        [sys.executable, "-c", block.code], cwd=elsewhere, env=environment, capture_output=True, text=True
+    )
+    assert "" == done.stderr
+    expected = query(filled, "SELECT symbol, open_time, close FROM klines ORDER BY ALL")
+    if "parquet" in block.code:
+        sql = f"SELECT symbol, open_time, close FROM '{elsewhere}/parquet/*/*/*/*.parquet' ORDER BY ALL"
+        assert expected == query(filled, sql)
+        [(hours,)] = query(filled, "SELECT count(*) FROM klines_1h WHERE symbol = 'BTCUSDT'")
+        assert hours == pl.read_csv(elsewhere / "BTCUSDT-1h.csv").height
+        feather = pl.read_ipc(elsewhere / "BTC_USDT-5m.feather")
+        assert pl.Datetime("ms", "UTC") == feather.schema["date"]
+        assert hours * 12 == feather.height
+    if "shutil" in block.code:
+        assert expected == query(
+            elsewhere / "backup.duckdb", "SELECT symbol, open_time, close FROM klines ORDER BY ALL"
+        )

@@ -1,0 +1,120 @@
+"""Old files are brought up: every step once, in order, all or nothing, and views follow their text."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from klines.columns import COLUMNS
+from klines.errors import BadDatabase
+from klines.rows import Row
+from klines.storage.database import opened, read_only
+from klines.storage.migrations import READABLE, STEPS, VIEWS_SHA256
+from tests.drive import query
+
+FROZEN = (
+    "c20ec0ff33fd",
+    "edca40eeabc5",
+    "51373ee94b7a",
+    "ba170de2c415",
+    "ebd0a3031d12",
+    "547632095253",
+    "2363424f172d",
+)
+"""The first digits of each step's SHA-256: a step that files have taken is never edited; what changes is a new step."""
+A_KLINE = """INSERT INTO klines
+             VALUES ('spot', 'BTCUSDT', '1m', '2024-01-01', 1, 2, 1, 2, 3, '2024-01-01 00:00:59.999', 4, 5,
+             6, 7, 'rest', '2024-01-02')"""
+
+
+def make(database: Path, steps: int) -> None:
+    """A file as the version with so many steps left it, with a view of the time that is another today."""
+    with duckdb.connect(str(database)) as connection:
+        for step in STEPS[:steps]:
+            connection.execute(step)
+        connection.execute(f"CREATE TABLE schema_version AS SELECT {steps} AS version")
+        connection.execute("CREATE VIEW latest AS SELECT 'of old' AS symbol")
+        connection.execute("CREATE MACRO slot_length(name) AS 1")
+        connection.execute(A_KLINE)
+
+
+def brought_up(database: Path) -> None:
+    """Open it for writing."""
+    with opened(database, time.monotonic() + 5):
+        pass
+
+
+def test_steps_are_frozen() -> None:
+    """A step whose text is another than the one that files have taken is a fault; a new step is noted here."""
+    assert FROZEN == tuple(hashlib.sha256(step.encode()).hexdigest()[:12] for step in STEPS)
+
+
+@pytest.mark.parametrize("steps", range(1, len(STEPS)))
+def test_a_file_of_any_version_is_brought_up(database: Path, steps: int) -> None:
+    """Whatever step a file has come to, it takes the others, keeps its klines, and has the views of today."""
+    make(database, steps)
+    brought_up(database)
+
+    assert [(len(STEPS), VIEWS_SHA256)] == query(database, "FROM schema_version")
+    assert [("BTCUSDT", 60_000)] == query(database, "SELECT symbol, slot_length(interval) FROM latest")
+    assert [(0,)] == query(database, "SELECT count(*) FROM certificate")
+
+
+def test_views_are_applied_again_when_their_text_has_changed(database: Path) -> None:
+    """A file that has all steps and another text's views gets those of today, at its next opening."""
+    brought_up(database)
+    query(database, "CREATE OR REPLACE VIEW latest AS SELECT 'another' AS symbol")
+    query(database, "UPDATE schema_version SET views = 'of another text'")
+    brought_up(database)
+    assert [] == query(database, "FROM latest")
+    assert [(VIEWS_SHA256,)] == query(database, "SELECT views FROM schema_version")
+
+
+def test_who_only_reads_has_the_views_of_today(database: Path) -> None:
+    """A connection that reads a file with views of old has those of today, and the file keeps its own."""
+    make(database, READABLE)
+    with read_only(database, time.monotonic() + 5) as connection:
+        assert [("BTCUSDT", 60_000)] == connection.execute(
+            "SELECT symbol, slot_length(interval) FROM latest"
+        ).fetchall()
+    assert [("of old",)] == query(database, "FROM latest")
+
+
+def test_a_file_too_old_to_be_read_says_what_brings_it_up(database: Path) -> None:
+    """A reader changes nothing: he is told that a run which writes does."""
+    make(database, 3)
+    with pytest.raises(BadDatabase, match=r"schema 3, .* any run that writes it"):
+        read_only(database, time.monotonic() + 5)
+
+
+def test_a_version_that_is_none_is_damage(database: Path) -> None:
+    """A file whose schema_version has lost its row is named as damaged, by who writes and by who reads."""
+    brought_up(database)
+    query(database, "DELETE FROM schema_version")
+    with pytest.raises(BadDatabase, match="damaged: its table schema_version has 0 rows"):
+        brought_up(database)
+    with pytest.raises(BadDatabase, match="damaged"):
+        read_only(database, time.monotonic() + 5)
+
+
+def test_a_step_that_fails_leaves_the_old_schema(database: Path) -> None:
+    """Steps run in one transaction: when one fails, nothing of it is in the file; the next try starts anew."""
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE TABLE bans (a INTEGER)")
+    with pytest.raises(BadDatabase, match='"bans" already exists'):
+        brought_up(database)
+    assert [("bans",)] == query(database, "SELECT table_name FROM duckdb_tables()")
+    query(database, "DROP TABLE bans")
+    brought_up(database)
+    assert [(len(STEPS), VIEWS_SHA256)] == query(database, "FROM schema_version")
+
+
+def test_columns_are_listed_once(database: Path) -> None:
+    """The list of a kline's columns is the table's, and a row of Binance's has those it publishes."""
+    brought_up(database)
+    assert list(COLUMNS) == [name for (name,) in query(database, "SELECT column_name FROM (DESCRIBE klines)")]
+    assert {"open_time", *Row._fields} <= set(COLUMNS)

@@ -1,0 +1,248 @@
+"""The command `klines`: its help, what it prints and writes, and how it ends when something is wrong."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import docstring_parser
+import polars as pl
+import pytest
+
+import klines
+from klines.cli import exit_status
+from klines.cli.app import app
+from klines.cli.look import LOOK, SHORT, SHOWN
+from klines.cli.work import FLOWS, STACK
+from tests import CHECKOUT
+from tests.drive import collect_once, ms
+from tests.exchange import StandIn
+
+COMMANDS = {**STACK, **FLOWS, **LOOK}
+HEAVY = ["duckdb", "polars", "prefect", "pyarrow", "pydantic"]
+
+
+def run(*arguments: str, cwd: Path = CHECKOUT, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "klines.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, env=os.environ | variables, capture_output=True, text=True, timeout=100)
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """What is wrong, as the command says it: in one line, and nothing else."""
+    assert "" == done.stdout
+    assert done.stderr.startswith("klines: ")
+    assert 1 == done.stderr.count("\n"), done.stderr
+    return done.stderr
+
+
+def described(text: str | None) -> dict[str, str]:
+    """The parameters that a docstring explains."""
+    parsed = docstring_parser.parse(text or "")
+    return {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in parsed.params}
+
+
+@pytest.fixture
+def stored(exchange: StandIn, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three hours of two symbols, in the database that KLINES_DATABASE names."""
+    exchange.freeze(ms("2026-11-24T12:00:05"))
+    collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"], lookback=timedelta(hours=3))
+    monkeypatch.setenv("KLINES_DATABASE", str(database))
+    return database
+
+
+def test_help_comes_at_once() -> None:
+    """No help imports what is slow to import: Prefect, pydantic, or what reads and writes data."""
+    code = f"""import sys
+from klines.cli import exit_status
+for command in {[[], *[[name] for name in COMMANDS]]}:
+    assert exit_status([*command, "--help"]) == 0
+print(sorted(set({HEAVY}) & set(sys.modules)))"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert "[]" == done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The help of each command has an example, and explains every parameter."""
+    monkeypatch.setenv("COLUMNS", "300")
+    assert 0 == exit_status([name, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    function, example = COMMANDS[name]
+    assert example.startswith(f"klines {name}")
+    assert f"Example: {example}" in shown
+    explained = described(function.__doc__)
+    assert set(inspect.signature(function).parameters) == set(explained)
+    assert all(text.replace("`", "") in shown for text in explained.values())
+
+
+def test_examples_are_right() -> None:
+    """Each example is a command line that is accepted."""
+    for function, example in COMMANDS.values():
+        command, bound, _ = app.parse_args(example.split()[1:], exit_on_error=False, print_error=False)
+        assert command == function
+        bound.apply_defaults()
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_is_explained_once(name: str) -> None:
+    """Command and form say the same: the flow's first sentences, its parameters, their texts, defaults and choices."""
+    function, _ = FLOWS[name]
+    flow: Any = getattr(import_module(f"flows.{name}"), name)
+    first, _, _ = inspect.getdoc(flow.fn).partition("\n\nArgs:")  # type: ignore[union-attr]
+    said, _, _ = inspect.getdoc(function).partition("\n\nArgs:")  # type: ignore[union-attr]
+    assert first == said
+    properties: dict[str, Any] = flow.parameters.properties
+    explained = described(function.__doc__)
+    assert "" != explained.pop("json")
+    assert {key: " ".join(about["description"].split()) for key, about in properties.items()} == explained
+    parameters = inspect.signature(function).parameters
+    for key, about in properties.items():
+        is_required = key in (flow.parameters.required or ())
+        assert is_required == (parameters[key].default is inspect.Parameter.empty)
+        if not is_required:
+            assert about.get("default") == parameters[key].default
+    choices = {key: about["enum"] for key, about in properties.items() if "enum" in about}
+    hints = inspect.get_annotations(function, eval_str=True)
+    assert choices == {key: list(hints[key].__args__) for key in choices}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["colect"], 'Unknown command "colect". Did you mean "collect"'),
+        (["collect", "--symbol", "BTCUSDT"], "--symbol. Did you mean --symbols?; see klines collect --help"),
+        (["collect", "--market", "forex"], '"forex" for --market. Choose from: "spot", "usdm", "coinm"'),
+        (["backfill", "--start", "2024-01-01", "--end", "2024-02-01"], "--symbols"),
+        (["read"], "--symbols"),
+        (["read", "BTCUSDT", "--csv", "a", "--json"], "--csv, --json"),
+        (["explore", "--port", "many"], "--port"),
+    ],
+)
+def test_what_is_no_command_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake on the command line is one line that names it and what is allowed, and status 2."""
+    assert 2 == exit_status(arguments)
+    said = capsys.readouterr().err
+    assert told in said
+    assert 1 == said.count("\n")
+
+
+def test_outside_a_checkout(tmp_path: Path) -> None:
+    """Where only the package is, what collects says in one line that it needs the checkout; what reads asks for an
+    absolute path of the database, and has it then."""
+    shutil.copytree(CHECKOUT / "klines", tmp_path / "site" / "klines", ignore=shutil.ignore_patterns("__pycache__"))
+    outside = {"PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"}
+    for name in (*STACK, *FLOWS):
+        needed = ["BTCUSDT", "--start", "2024-01-01", "--end", "2024-01-02"] if name == "backfill" else []
+        done = run(name, *needed, cwd=tmp_path, **outside)
+        assert 2 == done.returncode
+        assert f"klines: `klines {name}` needs the checkout: " in one_line(done)
+    for variables, told in (
+        ({}, "KLINES_DATABASE: not set, and this klines is not in a checkout; set it to the path of a DuckDB file"),
+        ({"KLINES_DATABASE": "klines.duckdb"}, "KLINES_DATABASE: klines.duckdb is relative, and this klines is not in"),
+    ):
+        done = run("read", "BTCUSDT", cwd=tmp_path, **outside, **variables)
+        assert (2, True) == (done.returncode, told in one_line(done))
+    done = run("read", "BTCUSDT", cwd=tmp_path, **outside, KLINES_DATABASE=str(tmp_path / "klines.duckdb"))
+    assert (1, True) == (done.returncode, "there is no database at" in one_line(done))
+
+
+def test_a_snapshot_outside_a_checkout(stored: Path, tmp_path: Path) -> None:
+    """Where only the package is, connect() makes its snapshot, and imports nothing from the caller's folder for it."""
+    shutil.copytree(CHECKOUT / "klines", tmp_path / "site" / "klines", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "random.py").write_text("raise SystemExit('somebody else')\n")
+    code = "import klines; print(klines.connect().execute('SELECT count(*) FROM klines').fetchall())"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "KLINES_DATABASE": str(stored)}
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ("[(360,)]\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.usefixtures("stored")
+def test_read_shows_the_last_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    """On the terminal there are the prices of the last rows, in full, and how many there are in all."""
+    assert 0 == exit_status(["read", "BTCUSDT"])
+    head, *table = capsys.readouterr().out.splitlines()
+    assert f"180 klines of 1 symbol, spot 1m; the last {SHOWN}:" == head
+    assert SHORT == tuple(table[1].replace("│", "").replace("┆", "").split())
+    rows = table[3:-1]
+    assert SHOWN == len(rows)
+    last = klines.read("BTCUSDT").row(-1, named=True)
+    assert str(last["open_time"]) in rows[-1]
+    assert str(last["close"]) in rows[-1]
+    assert 0 == exit_status(["read", "ETHUSDT", "BTCUSDT", "--interval", "1h", "--columns", "symbol", "close"])
+    head, *table = capsys.readouterr().out.splitlines()
+    assert "6 klines of 2 symbols, spot 1h:" == head
+    assert ["symbol", "close"] == table[1].replace("│", "").replace("┆", "").split()
+
+
+@pytest.mark.usefixtures("stored")
+def test_read_writes_files_whole(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Files have all columns and rows; one that was there is replaced, and nothing half done is left."""
+    wanted = klines.read(["BTCUSDT", "ETHUSDT"], "2026-11-24T10:00", "2026-11-24T11:00")
+    asked = ["read", "BTCUSDT", "ETHUSDT", "--start", "2026-11-24T10:00", "--end", "2026-11-24T11:00"]
+    (tmp_path / "of.csv").write_text("what was there before")
+    assert 0 == exit_status([*asked, "--csv", str(tmp_path / "of.csv")])
+    assert wanted.equals(pl.read_csv(tmp_path / "of.csv", try_parse_dates=True))
+    assert 0 == exit_status([*asked, "--parquet", str(tmp_path / "of.parquet")])
+    assert wanted.equals(pl.read_parquet(tmp_path / "of.parquet"))
+    assert [
+        f"120 klines in {tmp_path / name}" for name in ("of.csv", "of.parquet")
+    ] == capfd.readouterr().out.splitlines()
+    assert 0 == exit_status([*asked, "--json"])
+    rows = json.loads(capfd.readouterr().out)
+    assert wanted["close"].to_list() == [row["close"] for row in rows]
+    assert wanted["open_time"].to_list() == [datetime.fromisoformat(row["open_time"]) for row in rows]
+    assert {"of.csv", "of.parquet"} == {path.name for path in tmp_path.iterdir() if path.name.startswith("of.")}
+
+
+@pytest.mark.usefixtures("stored")
+def test_read_into_a_pipe() -> None:
+    """The file - is the standard output; a reader that goes away is no error that anybody sees."""
+    done = run("read", "BTCUSDT", "--csv", "-")
+    assert 181 == len(done.stdout.splitlines())
+    piped = f"{sys.executable} -m klines.cli read BTCUSDT ETHUSDT --csv - | head -n 1"
+    done = subprocess.run(piped, shell=True, cwd=CHECKOUT, capture_output=True, text=True)
+    assert ("market,symbol,interval", "") == (done.stdout[:22], done.stderr)
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["BTCUSDTT"], 1, "BTCUSDTT is not stored (spot); did you mean BTCUSDT"),
+        (["BTCUSDT", "--start", "2020-01-01", "--end", "2020-01-02"], 1, "nothing is stored of BTCUSDT 1m"),
+        (["btcusdt"], 2, "symbols: "),
+        (["BTCUSDT", "--start", "soon"], 2, "start: "),
+        (["BTCUSDT", "--interval", "1x"], 2, "interval: "),
+        (["BTCUSDT", "--columns", "price"], 2, "columns: "),
+        (["BTCUSDT", "--csv", "/nowhere/of.csv"], 2, "/nowhere/of.csv can't be written: No such file or directory"),
+        (["BTCUSDT", "--parquet", "/dev/full"], 2, "/dev/full can't be written: No space left on device"),
+    ],
+)
+def test_read_says_what_is_wrong(
+    arguments: list[str], status: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is not stored is one line and status 1; what can't be asked for, or written, one line and status 2."""
+    assert status == exit_status(["read", *arguments])
+    said = capsys.readouterr().err
+    assert told in said
+    assert 1 == said.count("\n")
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    """Where only what reading needs is installed, the explorer says in one line what to install."""
+    for name in ("starlette", "uvicorn"):
+        (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module', name='{name}')\n")
+    done = run("explore", PYTHONPATH=str(tmp_path))
+    assert 1 == done.returncode
+    assert "needs the package uvicorn: pip install '" in one_line(done)
+    assert "[explore]'" in done.stderr
