@@ -6,19 +6,20 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from klines.audit.run import AuditJob
 from klines.backfill.run import BackfillJob
-from klines.cli.server import choose_api
+from klines.cli.server import chosen_api
 from klines.collect.run import CollectJob
 from klines.errors import BadParameter, NoServer, Unusable
 from klines.maintain.run import MaintainJob
 from klines.reading.publish import PublishJob
 from klines.settings import Settings
 from klines.storage.database import settings_to_write
+from stack.temporary import address, free_port, temporary_server
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -41,8 +42,9 @@ def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
     Settings and parameters are checked before any server is started or a flow begins. Raises NoServer.
     """
     try:
-        settings = settings_to_write()
-        choose_api()  # Prefect reads its settings while it is imported
+        settings, api_url = settings_to_write(), chosen_api()
+        port = free_port()
+        os.environ["PREFECT_API_URL"] = api_url or address(port)  # Prefect reads its settings while it is imported
         flow: Flow[..., State[Any]] = getattr(import_module(f"flows.{name}"), name)
         parameters = validated(flow, given)
         JOBS[name](settings, **parameters)
@@ -52,32 +54,16 @@ def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
         print(f"klines: {error}", file=sys.stderr)
         return 2
     try:
-        with _server():
+        with contextlib.nullcontext() if api_url else temporary_server(port):
             state: State[Any] = flow(**parameters, return_state=True)
     except KeyboardInterrupt:
         print("klines: stopped; what is stored stays, and another run goes on from there", file=sys.stderr)
         return 130
-    print(
-        json.dumps(fields(name, state, settings), default=str, ensure_ascii=False)
-        if as_json
-        else f"{state.name}: {state.message}"
-    )
+    if as_json:
+        print(json.dumps(fields(name, state, settings), default=str, ensure_ascii=False))
+    else:
+        print(f"{state.name}: {state.message}")
     return 0 if state.is_completed() else 1
-
-
-@contextlib.contextmanager
-def _server() -> Iterator[None]:
-    """The Prefect server that was chosen, or a temporary one: Prefect's own has no door. Raises NoServer."""
-    if os.environ.get("PREFECT_API_URL"):
-        yield
-        return
-    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
-
-    from stack.temporary import temporary_server
-
-    print("klines: starting a temporary server of Prefect (the first time takes up to a minute) …", file=sys.stderr)
-    with temporary_server() as api, temporary_settings({PREFECT_API_URL: api, PREFECT_UI_URL: ""}):
-        yield
 
 
 def validated(flow: Flow[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ Entry = Annotated[str, AfterValidator(check_entry)]
 
 
 class Settings(BaseSettings):
-    """The settings of README's table; `Settings()` reads them afresh."""
+    """The settings of the table in docs/operating.md; `Settings()` reads them afresh."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=ENV_FILE, env_file_encoding="utf-8-sig", extra="ignore"

@@ -24,10 +24,10 @@ _LOOK_S = 0.1
 
 
 @contextlib.contextmanager
-def temporary_server() -> Iterator[str]:
-    """The address of its API, while the block lasts: PREFECT_API_URL for a Prefect that is not yet imported.
+def temporary_server(port: int) -> Iterator[str]:
+    """It serves its API at that address while the block lasts, with PREFECT_HOME as its home.
 
-    Its home is ours. Raises NoServer where it does not come up.
+    Raises NoServer where that can't be used, or the server does not come up.
     """
     home = environment.home()
     try:
@@ -35,10 +35,14 @@ def temporary_server() -> Iterator[str]:
         log = open(home / "logs" / "temporary.log", "ab", opener=private)  # noqa: SIM115 - closed below
     except OSError as error:
         raise NoServer(f"{home}, for Prefect's things, can't be used ({error.strerror}); set PREFECT_HOME") from None
-    port = _free_port()
     with log, _started(port, log.fileno()) as process:
         _wait_until_it_answers(port, process, Path(log.name))
-        yield f"http://{HOST}:{port}/api"
+        yield address(port)
+
+
+def address(port: int) -> str:
+    """Of the API at a port: PREFECT_API_URL for a Prefect that is not yet imported."""
+    return f"http://{HOST}:{port}/api"
 
 
 @contextlib.contextmanager
@@ -58,7 +62,8 @@ def _started(port: int, log: int) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

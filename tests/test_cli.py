@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,6 +111,7 @@ def test_a_flow_is_explained_once(name: str) -> None:
         assert is_required == (parameters[key].default is inspect.Parameter.empty)
         if not is_required:
             assert about.get("default") == parameters[key].default
+    assert not any("*" in re.sub("`[^`]*`", "", text) for text in explained.values())  # which the form would take away
     choices = {key: about["enum"] for key, about in properties.items() if "enum" in about}
     hints = inspect.get_annotations(function, eval_str=True)
     assert choices == {key: list(hints[key].__args__) for key in choices}

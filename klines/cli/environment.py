@@ -72,8 +72,10 @@ def running(folder: Path) -> str | None:
 def _is_free(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:  # a file system without locks, where no stack can run
+        return True
     return True
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
-import sqlite3
 import ssl
 import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from klines.cli import environment
 from klines.errors import NoServer
 
-TIMEOUT_S, BUSY_S = 2.0, 30.0
-"""How long an answer may take where one only looks, and where a run can't be without: a busy server takes seconds."""
+TIMEOUT_S = 2.0
 STARTS_S = 120.0
 """How long one waits for a stack that is starting."""
 _LOOK_S = 0.5
+_CLIENT = "klines"
+"""Who a server's token is for, which some want with every question that could change something."""
 
 
 def api_in_use() -> str | None:
@@ -30,36 +28,27 @@ def api_in_use() -> str | None:
     return os.environ.get("PREFECT_API_URL") or environment.running(environment.home()) or None
 
 
-def choose_api() -> None:
-    """Set PREFECT_API_URL to the server that a flow is to use; unset, it starts a temporary one.
+def chosen_api() -> str | None:
+    """The API of the server that a flow from the shell is to use; None where a temporary one must be started.
 
-    Raises NoServer where the one that is named does not answer, and where a temporary one would have no home.
+    Raises NoServer where the one that is named, or that of the stack that runs here, does not answer.
     """
-    url = os.environ.get("PREFECT_API_URL")
-    if url:
-        _check(url, "which PREFECT_API_URL names: start it, or unset that")
-        return
-    url = _when_started()
-    if url:
-        _check(url, "which klines started in this checkout: see its logs")
-        os.environ["PREFECT_API_URL"] = url
-    else:
-        _check_home()
+    named = os.environ.get("PREFECT_API_URL")
+    if named:
+        return _checked(named, "which PREFECT_API_URL names: start it, or unset that")
+    started = _when_started()
+    return started and _checked(started, "which klines started in this checkout: see its logs")
 
 
 def last_runs(api_url: str, count: int) -> list[dict[str, Any]]:
     """The flow runs that began last, as Prefect describes them; raises NoServer."""
-    began = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
+    began = {"state": {"type": {"not_any_": ["SCHEDULED", "PENDING"]}}}
     body = {"sort": "EXPECTED_START_TIME_DESC", "limit": count, "flow_runs": began}
-    found: list[dict[str, Any]] = json.loads(_answer(api_url, "/flow_runs/filter", body, _token(api_url)))
+    headers = _headers()
+    token = json.loads(_answer(api_url, f"/csrf-token?client={_CLIENT}", headers) or b"{}").get("token")
+    headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": _CLIENT} if token else {}
+    found: list[dict[str, Any]] = json.loads(_answer(api_url, "/flow_runs/filter", headers, body) or b"[]")
     return found
-
-
-def _token(api_url: str) -> dict[str, str]:
-    """The headers without which our server takes no body: it gave the token to this client; none for other servers."""
-    client = uuid.uuid4().hex
-    found = json.loads(_answer(api_url, f"/csrf-token?client={client}"))
-    return {"Prefect-Csrf-Client": client, "Prefect-Csrf-Token": found["token"]} if found else {}
 
 
 def news(count: int) -> list[dict[str, Any]] | None:
@@ -80,54 +69,29 @@ def _when_started() -> str | None:
     return url
 
 
-def _check(api_url: str, about: str) -> None:
+def _checked(api_url: str, about: str) -> str:
     try:
-        _answer(api_url, "/admin/version", timeout_s=BUSY_S)
+        _answer(api_url, "/admin/version", _headers())
     except NoServer as error:
         raise NoServer(f"{error}, {about}") from None
+    return api_url
 
 
-def _check_home() -> None:
-    """A temporary server keeps its things there."""
-    folder = environment.home()
-    database = folder / "prefect.db"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        is_writable = os.access(folder, os.W_OK | os.X_OK) and (not database.exists() or os.access(database, os.W_OK))
-        reason = "" if is_writable else "not writable for this user"
-        with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-    except OSError as error:
-        reason = str(error.strerror)
-    except sqlite3.OperationalError:  # there is none yet, or somebody writes it
-        pass
-    except sqlite3.DatabaseError as error:
-        reason = f"prefect.db: {error}"
-    if reason:
-        raise NoServer(f"{folder}, for Prefect's things, can't be used ({reason}); set PREFECT_HOME to another folder")
-
-
-def _answer(
-    api_url: str,
-    path: str,
-    body: object = None,
-    more: Mapping[str, str] | None = None,
-    *,
-    timeout_s: float = TIMEOUT_S,
-) -> bytes:
-    """What it says; empty where it refuses, as Prefect will say it better. Raises NoServer."""
+def _answer(api_url: str, path: str, headers: Mapping[str, str], body: object = None) -> bytes:
+    """What it says; nothing where it refuses, as Prefect will say it better. Raises NoServer."""
     data = None if body is None else json.dumps(body).encode()
     try:
-        request = urllib.request.Request(api_url.rstrip("/") + path, data, _headers() | dict(more or {}))
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+        request = urllib.request.Request(api_url.rstrip("/") + path, data, dict(headers))
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code in (401, 403):
             raise NoServer(f"the Prefect server at {api_url} wants PREFECT_API_AUTH_STRING=name:password") from None
-        return b"[]"
+        return b""
     except (OSError, ValueError) as error:
         if isinstance(getattr(error, "reason", None), ssl.SSLError):  # Prefect has settings of its own for that
-            return b"[]"
+            return b""
         raise NoServer(f"no Prefect server answers at {api_url}") from None
 
 

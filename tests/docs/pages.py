@@ -10,6 +10,8 @@ from tests import CHECKOUT
 
 PATHS = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 PAGES = {str(path.relative_to(CHECKOUT)): path.read_text() for path in PATHS}
+OTHERS = [CHECKOUT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+"""Pages beside the documentation, whose links are looked after, too."""
 README = PAGES["README.md"]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 

@@ -16,7 +16,7 @@ from klines.outcome import STATES
 from klines.settings import Settings
 from klines.storage.database import in_memory
 from tests import CHECKOUT
-from tests.docs.pages import PATHS, README, anchors, blocks, code_spans, rows, sections
+from tests.docs.pages import OTHERS, PATHS, README, anchors, blocks, code_spans, rows, sections
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CLONE = re.compile(r"^git clone (\S+)", re.MULTILINE)
@@ -29,7 +29,7 @@ def test_the_readme_is_short() -> None:
 
 def links() -> Iterator[tuple[Path, str]]:
     """Each page with each of its links to files of this checkout, or to headings."""
-    for path in PATHS:
+    for path in [*PATHS, *OTHERS]:
         for link in LINK.findall(path.read_text()):
             if "://" not in link:
                 yield path, link

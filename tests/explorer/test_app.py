@@ -383,7 +383,8 @@ def test_ctrl_c_ends_it_and_a_taken_port_is_named(database: Path) -> None:
         command = [sys.executable, "-m", "klines.explorer", "--no-browser", "--port", port]
         refused = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
         assert 1 == refused.returncode
-        assert f"klines: port {port}: [Errno" in refused.stderr
+        assert f"klines: port {port} is taken: see http://127.0.0.1:{port}; --port 0" in refused.stderr
+        assert 1 == refused.stderr.count("\n")
         explorer.ask("series")
     assert (0, f"database       {database}\n") == (explorer.process.returncode, explorer.last_words)
 

@@ -130,7 +130,10 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path) -> None:
         ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "no Prefect server answers at http://127.0.0.1:9/api, which"),
         ({"PREFECT_API_URL": "nonsense"}, "no Prefect server answers at nonsense, which PREFECT_API_URL names"),
         ({"PREFECT_HOME": "/proc/nowhere"}, "/proc/nowhere, for Prefect's things, can't be used"),
-        ({"PREFECT_HOME": "{damaged}"}, "can't be used (prefect.db: file is not a database); set PREFECT_HOME"),
+        (
+            {"PREFECT_HOME": "{damaged}"},
+            "comes up; see {damaged}/logs/temporary.log, or set PREFECT_HOME",
+        ),
     ],
 )
 def test_a_server_that_can_not_be_had(variables: dict[str, str], said: str, database: Path, tmp_path: Path) -> None:
@@ -142,7 +145,7 @@ def test_a_server_that_can_not_be_had(variables: dict[str, str], said: str, data
     command = [sys.executable, "-m", "klines.cli", "collect"]
     done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60)
     assert (1, "") == (done.returncode, done.stdout)
-    assert said in done.stderr
+    assert said.format(damaged=tmp_path) in done.stderr
     assert 1 == done.stderr.count("\n")
 
 

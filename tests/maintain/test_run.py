@@ -179,7 +179,7 @@ def test_only_old_rejects_go(filled: Path) -> None:
         seen = f"epoch_ms({NOON - days * DAY}::BIGINT)"
         row = f"'spot', 'S1USDT', '1m', NULL, 'rest', 'why', '{days}', epoch_ms(0), {seen}, 2"
         query(filled, f"INSERT INTO rejects VALUES ({row})")
-    assert "1 rejects pruned" in maintain_once(filled).message
+    assert "1 reject pruned" in maintain_once(filled).message
     assert [("89",)] == query(filled, "SELECT row FROM rejects")
 
 

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from klines.errors import NoServer
-from stack.temporary import temporary_server
+from stack.temporary import free_port, temporary_server
 from tests import CHECKOUT, stacks
 from tests.exchange import StandIn
 
@@ -41,7 +41,7 @@ def wait_until_gone(api: str) -> None:
 def test_a_run_on_it(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run completes on it; foreign names are refused; what it wrote is its owner's; at the end it is gone."""
     monkeypatch.setenv("PREFECT_HOME", str(home))
-    with StandIn(any_symbol=True) as exchange, temporary_server() as api:
+    with StandIn(any_symbol=True) as exchange, temporary_server(free_port()) as api:
         with pytest.raises(HTTPError, match="400") as refused:
             urlopen(Request(f"{api}/health", headers={"Host": "evil.example"}), timeout=20)
         refused.value.close()
@@ -56,7 +56,10 @@ def test_a_run_on_it(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_it_ends_with_who_started_it(home: Path) -> None:
     """Also when that is killed."""
-    code = "from stack.temporary import temporary_server as t; s = t(); print(s.__enter__(), flush=True); input()"
+    code = """from stack.temporary import free_port, temporary_server
+with temporary_server(free_port()) as api:
+    print(api, flush=True)
+    input()"""
     environment = os.environ | {"PREFECT_HOME": str(home)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], cwd=CHECKOUT, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
@@ -70,9 +73,9 @@ def test_a_home_that_can_not_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Where its home can't be made, or is no home, one sentence says so and what to set."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "file" / "home"))
-    with pytest.raises(NoServer, match="set PREFECT_HOME"), temporary_server():
+    with pytest.raises(NoServer, match="set PREFECT_HOME"), temporary_server(free_port()):
         pass
     (tmp_path / "prefect.db").write_text("no database, but long enough that SQLite would look into it" * 100)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    with pytest.raises(NoServer, match=r"temporary.log, or set PREFECT_HOME"), temporary_server():
+    with pytest.raises(NoServer, match=r"temporary.log, or set PREFECT_HOME"), temporary_server(free_port()):
         pass

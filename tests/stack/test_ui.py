@@ -104,10 +104,12 @@ def test_deployments(browser: Browser) -> None:
 
 def test_the_form_of_a_backfill(browser: Browser) -> None:
     """The form has descriptions, defaults and choices, and refuses what is missing by name; a wrong date is refused
-    with its parameter named."""
+    with its parameter named. Asterisks survive that the descriptions are shown as Markdown."""
     found = {deployment["name"]: deployment["id"] for deployment in browser.ask("/deployments/filter")}
     page = browser.open(f"/deployments/deployment/{found['ad-hoc']}/run", "Symbols to load", "backfill-form")
-    assert "auto takes whole days from the archive" in page.inner_text("body")
+    shown = page.inner_text("body")
+    assert "auto takes whole days from the archive" in shown
+    assert "or patterns: *USDT takes all that trade, !USDC* takes some away." in " ".join(shown.split())
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("'start' is a required property").wait_for()
     page.screenshot(path=SCREENSHOTS / "backfill-form-refused.png")
