@@ -34,9 +34,9 @@ HOUR = 60
         (["NEWUSDT"], ["NEWUSDT"]),
     ],
 )
-def test_entries_are_or_ed_and_exclusions_take_away(symbol_infos: list[str], chosen: list[str]) -> None:
+def test_entries_are_or_ed_and_exclusions_take_away(entries: list[str], chosen: list[str]) -> None:
     """A name takes itself, whatever its status; a pattern what trades; ! takes away, wherever it stands."""
-    assert chosen == choose(symbol_infos, TRADING, "spot")
+    assert chosen == choose(entries, TRADING, "spot")
 
 
 @pytest.mark.parametrize(
@@ -47,18 +47,18 @@ def test_entries_are_or_ed_and_exclusions_take_away(symbol_infos: list[str], cho
         (["BTC*", "!*USDT"], "leaves no symbol of spot"),
     ],
 )
-def test_a_pattern_that_takes_nothing_is_refused(symbol_infos: list[str], said: str) -> None:
+def test_a_pattern_that_takes_nothing_is_refused(entries: list[str], said: str) -> None:
     """A pattern without a match is refused with the nearest symbols, as is a list that leaves nothing."""
     with pytest.raises(BadParameter) as error:
-        choose(symbol_infos, TRADING, "spot")
+        choose(entries, TRADING, "spot")
     assert said in str(error.value)
 
 
 @pytest.mark.parametrize("entries", [[], ["!BTC*"], ["btc*"], ["BTC USDT*"], ["BTC/*"], ["!"], ["!!BTC*"], ["BTC*!"]])
-def test_what_is_no_entry(symbol_infos: list[str]) -> None:
+def test_what_is_no_entry(entries: list[str]) -> None:
     """Nothing to take, small letters, blanks and other signs are refused before anything is asked."""
     with pytest.raises(ValueError, match=r"symbol"):
-        check_entries(symbol_infos)
+        check_entries(entries)
 
 
 def symbols(database: Path) -> list[str]:
