@@ -29,15 +29,23 @@ def temporary_server(port: int) -> Iterator[str]:
 
     Raises NoServer where that can't be used, or the server does not come up.
     """
+    path = made_home() / "logs" / "temporary.log"
+    with open(path, "ab", opener=private) as log, _started(port, log.fileno()) as process:
+        _wait_until_it_answers(port, process, path)
+        yield address(port)
+
+
+def made_home() -> Path:
+    """Prefect's home, for its owner alone. Raises NoServer where it can't be, of which Prefect, when it is imported,
+    warns in its own words.
+    """
     home = environment.home()
     try:
         make_private(home)
-        log = open(home / "logs" / "temporary.log", "ab", opener=private)  # noqa: SIM115 - closed below
+        with open(home / "logs" / "temporary.log", "ab", opener=private):
+            return home
     except OSError as error:
         raise NoServer(f"{home}, for Prefect's things, can't be used ({error.strerror}); set PREFECT_HOME") from None
-    with log, _started(port, log.fileno()) as process:
-        _wait_until_it_answers(port, process, Path(log.name))
-        yield address(port)
 
 
 def address(port: int) -> str:
