@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -29,21 +30,17 @@ def temporary_server(port: int) -> Iterator[str]:
 
     Raises NoServer where that can't be used, or the server does not come up.
     """
-    path = made_home() / "logs" / "temporary.log"
-    with open(path, "ab", opener=private) as log, _started(port, log.fileno()) as process:
-        _wait_until_it_answers(port, process, path)
+    with log_file() as log, _started(port, log.fileno()) as process:
+        _wait_until_it_answers(port, process, Path(log.name))
         yield address(port)
 
 
-def made_home() -> Path:
-    """Prefect's home, for its owner alone. Raises NoServer where it can't be, of which Prefect, when it is imported,
-    warns in its own words.
-    """
+def log_file() -> BinaryIO:
+    """Its log, in its home, which is made if need be; raises NoServer where that can't be."""
     home = environment.home()
     try:
         make_private(home)
-        with open(home / "logs" / "temporary.log", "ab", opener=private):
-            return home
+        return cast(BinaryIO, open(home / "logs" / "temporary.log", "ab", opener=private))
     except OSError as error:
         raise NoServer(f"{home}, for Prefect's things, can't be used ({error.strerror}); set PREFECT_HOME") from None
 

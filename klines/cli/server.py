@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
 
 from klines.cli import environment
@@ -49,10 +50,12 @@ def last_runs(api_url: str, count: int) -> list[dict[str, Any]]:
     began = {"state": {"type": {"not_any_": ["SCHEDULED", "PENDING"]}}}
     body = {"sort": "EXPECTED_START_TIME_DESC", "limit": count, "flow_runs": began}
     headers = _headers()
-    token = json.loads(_answer(api_url, f"/csrf-token?client={_CLIENT}", headers) or b"{}").get("token")
-    headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": _CLIENT} if token else {}
-    found: list[dict[str, Any]] = json.loads(_answer(api_url, "/flow_runs/filter", headers, body) or b"[]")
-    return found
+    try:
+        token = json.loads(_answer(api_url, f"/csrf-token?client={_CLIENT}", headers) or b"{}").get("token")
+        headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": _CLIENT} if token else {}
+        return list(json.loads(_answer(api_url, "/flow_runs/filter", headers, body) or b"[]"))
+    except (ValueError, TypeError, AttributeError):
+        raise NoServer(f"what answers at {api_url} is no Prefect server") from None
 
 
 def news(count: int) -> list[dict[str, Any]] | None:
@@ -95,7 +98,7 @@ def _answer(
         if error.code in (401, 403):
             raise NoServer(f"the Prefect server at {api_url} wants PREFECT_API_AUTH_STRING=name:password") from None
         return b""
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         if isinstance(getattr(error, "reason", None), ssl.SSLError):  # Prefect has settings of its own for that
             return b""
         raise NoServer(f"no Prefect server answers at {api_url}") from None
