@@ -19,7 +19,7 @@ from klines.maintain.run import MaintainJob
 from klines.reading.publish import PublishJob
 from klines.settings import Settings
 from klines.storage.database import settings_to_write
-from stack.temporary import address, free_port, temporary_server
+from stack.temporary import address, free_port, log_file, temporary_server
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -44,6 +44,8 @@ def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
     try:
         settings, api_url = settings_to_write(), chosen_api()
         port = free_port()
+        if not api_url:
+            log_file().close()  # before Prefect says in its own way that it has no home
         os.environ["PREFECT_API_URL"] = api_url or address(port)  # Prefect reads its settings while it is imported
         flow: Flow[..., State[Any]] = getattr(import_module(f"flows.{name}"), name)
         parameters = validated(flow, given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -86,7 +85,7 @@ class Settings(BaseSettings):
 
 def load() -> Settings:
     """The settings in force; raises BadParameter, naming the variable and what is allowed."""
-    _check_names([*os.environ, *env_file()])
+    check_names()
     try:
         return Settings()
     except ValidationError as error:
@@ -97,8 +96,9 @@ def load() -> Settings:
         raise BadParameter(f"{name}: {said}") from None
 
 
-def _check_names(variables: Iterable[str]) -> None:
+def check_names() -> None:
     """Raises BadParameter for a variable that has our prefix and is no setting: a misspelt one would do nothing."""
+    variables = [*os.environ, *env_file()]
     known = [name.upper() for name in Settings.model_fields]
     for variable in map(str.upper, variables):
         name = variable.removeprefix(PREFIX)

@@ -9,7 +9,6 @@ worker; the runs it leaves behind, which become Crashed so that the next one is 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -209,9 +208,12 @@ def held_home() -> Iterator[tuple[Path, TextIO]]:
         pids.seek(0)
         before = [int(pid) for pid in pids.read().split()]
         try:
-            fcntl.flock(pids, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CannotRun(f"klines runs here already, as process {before[0]}: stop it by Ctrl-C there") from None
+            is_held = environment.hold(pids.fileno())
+        except OSError as error:
+            raise CannotRun(f"{home} can't be locked ({error.strerror}): set PREFECT_HOME=… to another disk") from None
+        if not is_held:
+            who = f", as process {before[0]}" if before else ""
+            raise CannotRun(f"klines runs here already{who}: stop it by Ctrl-C there")
         for pid in before[1:]:
             kill_left_over(pid)
         pids.truncate(0)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -29,15 +30,19 @@ def temporary_server(port: int) -> Iterator[str]:
 
     Raises NoServer where that can't be used, or the server does not come up.
     """
+    with log_file() as log, _started(port, log.fileno()) as process:
+        _wait_until_it_answers(port, process, Path(log.name))
+        yield address(port)
+
+
+def log_file() -> BinaryIO:
+    """Its log, in its home, which is made if need be; raises NoServer where that can't be."""
     home = environment.home()
     try:
         make_private(home)
-        log = open(home / "logs" / "temporary.log", "ab", opener=private)  # noqa: SIM115 - closed below
+        return cast(BinaryIO, open(home / "logs" / "temporary.log", "ab", opener=private))
     except OSError as error:
         raise NoServer(f"{home}, for Prefect's things, can't be used ({error.strerror}); set PREFECT_HOME") from None
-    with log, _started(port, log.fileno()) as process:
-        _wait_until_it_answers(port, process, Path(log.name))
-        yield address(port)
 
 
 def address(port: int) -> str:

@@ -45,8 +45,9 @@ def write_plan(plan: Plan) -> None:
 class Bar:
     """Use as `with`; calling it with how much is done of `total`, and that in words, moves it."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, line_s: float = LINE_S) -> None:
         self._is_on_terminal = sys.stderr.isatty()
+        self._line_s = line_s
         self._told_s = time.monotonic()
         self._progress = Progress(
             BarColumn(style="grey37", complete_style="green", finished_style="green", pulse_style="green"),
@@ -67,9 +68,9 @@ class Bar:
         self._progress.stop()
 
     def __call__(self, done: int, said: str) -> None:
-        """Show it: in the run's log at most twice a minute."""
+        """Show it: in the run's log at most once in `line_s` seconds."""
         self._progress.update(self._line, completed=done, said=said)
-        if not self._is_on_terminal and time.monotonic() - self._told_s >= LINE_S:
+        if not self._is_on_terminal and time.monotonic() - self._told_s >= self._line_s:
             self._told_s = time.monotonic()
             get_run_logger().info(said)
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -246,5 +247,8 @@ def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module', name='{name}')\n")
     done = run("explore", PYTHONPATH=str(tmp_path))
     assert 1 == done.returncode
-    assert "needs the package uvicorn: pip install '" in one_line(done)
-    assert "[explore]'" in done.stderr
+    assert f"needs the package uvicorn: pip install -e '.[explore]' in {CHECKOUT}" in one_line(done)
+    shutil.copytree(CHECKOUT / "klines", tmp_path / "klines", ignore=shutil.ignore_patterns("__pycache__"))
+    name = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    done = run("explore", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert f"needs the package uvicorn: pip install '{name}[explore]'" in one_line(done)

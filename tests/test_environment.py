@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from klines.cli import environment
-from klines.cli.environment import LOOPBACK, PIDS, noted, running, spare_loopback
+from klines.cli.environment import LOOPBACK, PIDS, hold, noted, running, spare_loopback
 from klines.settings import Settings
 from stack.greeting import demo_shell, greeting
 from tests import CHECKOUT
@@ -175,7 +174,9 @@ def test_a_stack_that_runs_is_found(tmp_path: Path) -> None:
     (tmp_path / environment.URL).write_text("http://127.0.0.1:4200/api")
     assert running(tmp_path) is None
     with (tmp_path / PIDS).open("a") as pids:
-        fcntl.flock(pids, fcntl.LOCK_EX)
+        assert hold(pids.fileno())
+        with (tmp_path / PIDS).open("a") as others:
+            assert not hold(others.fileno())
         (tmp_path / environment.URL).unlink()
         assert "" == running(tmp_path)
         with noted(tmp_path, "http://127.0.0.1:4201/api"):

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from typing import NoReturn
+
+DISTRIBUTION = "everykline"
+"""The name under which klines is installed, as pyproject.toml has it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -37,7 +39,7 @@ def exit_status(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("klines"):
             raise
-        return refuse(f"this needs the package {error.name}: {_advice(arguments)}", 1)
+        return refuse(f"this needs the package {error.name}: {_advice(*arguments[:1])}", 1)
     except KeyboardInterrupt:
         return refuse("stopped", 130)
     except BrokenPipeError:  # who reads us has gone; nor is there anybody for what Python would flush at the end
@@ -51,11 +53,9 @@ def refuse(text: str, number: int) -> int:
     return number
 
 
-def distribution() -> str:
-    """The name under which klines is installed."""
-    return next(iter(metadata.packages_distributions().get("klines", [])), "klines")
+def _advice(command: str) -> str:
+    """How to install what a command needs."""
+    from klines.checkout import CHECKOUT
 
-
-def _advice(arguments: Sequence[str]) -> str:
-    extra = "explore" if "explore" in arguments[:1] else "collect"
-    return f"pip install '{distribution()}[{extra}]'"
+    extra = {"explore": "[explore]", "read": "", "status": ""}.get(command, "[collect]")
+    return f"pip install -e '.{extra}' in {CHECKOUT}" if CHECKOUT else f"pip install '{DISTRIBUTION}{extra}'"

@@ -6,12 +6,12 @@ from importlib import metadata
 
 from cyclopts import App, Group
 
-from klines.cli import distribution, look, work
+from klines.cli import DISTRIBUTION, look, work
 
 
 def _version() -> str:
     try:
-        return metadata.version(distribution())
+        return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         return "not installed: a checkout"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,16 +20,17 @@ from klines.errors import BadParameter
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PIDS, URL = "stack.pids", "stack.url"
 """In a home: the processes of the stack that runs there, which holds a lock on this file, and its server's address."""
+_TRIES, _LOOK_S = 10, 0.05
 
 
 def complete() -> None:
     """Complete this process's environment, and so that of its children; raises BadParameter for a bad `.env`."""
-    given = {name: value for name, value in env_file().items() if name.upper().startswith("PREFECT_")}
-    os.environ.update({name: value for name, value in given.items() if name not in os.environ})
+    given = {name.upper(): value for name, value in env_file().items()}
+    for name in given.keys() - os.environ.keys():
+        if name.startswith("PREFECT_"):
+            os.environ[name] = given[name]
     os.environ["PREFECT_HOME"] = str(home())
-    os.environ["PREFECT_PROFILES_PATH"] = str(
-        home() / "no-profiles.toml"
-    )  # where there is none: Prefect's own defaults
+    os.environ["PREFECT_PROFILES_PATH"] = str(home() / "no-profiles.toml")  # where there are none: Prefect's defaults
     os.environ.pop("PREFECT_PROFILE", None)
     os.environ.setdefault("DO_NOT_TRACK", "1")
     spare_loopback()
@@ -67,6 +69,17 @@ def running(folder: Path) -> str | None:
         return "" if (folder / PIDS).exists() else None
     except OSError:
         return None
+
+
+def hold(descriptor: int) -> bool:
+    """Take the lock, which `running` takes for a moment, too; False where somebody has it. Raises OSError where a file
+    system has no locks."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_LOOK_S)
+    return False
 
 
 def _is_free(descriptor: int) -> bool:

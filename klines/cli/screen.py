@@ -45,13 +45,10 @@ def draw(found: Status, runs: Runs) -> None:
 def _series(found: Status) -> Table:
     table = _table("market", "interval", "fresh", "late", "stale", "newest kline")
     for one in found.series:
-        late, stale = (f"[{colour}]{number}[/]" if number else "0" for colour, number in _worse(one.late, one.stale))
+        late = f"[yellow]{one.late}[/]" if one.late else "0"
+        stale = f"[red]{one.stale}[/]" if one.stale else "0"
         table.add_row(one.market, one.interval, f"{one.fresh} of {one.symbols}", late, stale, _time(one.newest))
     return table
-
-
-def _worse(late: int, stale: int) -> tuple[tuple[str, int], tuple[str, int]]:
-    return ("yellow", late), ("red", stale)
 
 
 def _draw_behind(console: Console, found: Status) -> None:
@@ -91,8 +88,8 @@ def _draw_runs(console: Console, runs: Runs) -> None:
     table = _table("began", "run", "state", "message")
     for told in map(_run, runs):
         colour = "green" if told["state"] in _GOOD else "red"
-        name, message = escape(told["name"]), escape(told["message"])
-        table.add_row(str(told["began"])[5:19].replace("T", " "), name, f"[{colour}]{told['state']}[/]", message)
+        name, state, message = (escape(told[key]) for key in ("name", "state", "message"))
+        table.add_row(str(told["began"])[5:19].replace("T", " "), name, f"[{colour}]{state}[/]", message)
     console.print(table)
 
 
@@ -101,8 +98,8 @@ def _run(run: Mapping[str, Any]) -> dict[str, Any]:
     state = run.get("state") or {}
     return {
         "began": run.get("start_time") or run.get("expected_start_time"),
-        "name": run.get("name"),
-        "state": run.get("state_name"),
+        "name": run.get("name") or "",
+        "state": run.get("state_name") or "",
         "message": " ".join((state.get("message") or "").split()),
     }
 

@@ -9,18 +9,23 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
 
 from klines.cli import environment
 from klines.errors import NoServer
 
-TIMEOUT_S = 2.0
+TIMEOUT_S, BUSY_S = 2.0, 30.0
+"""How long an answer may take where one only looks, and where a run can't be without: a busy server takes seconds."""
 STARTS_S = 120.0
 """How long one waits for a stack that is starting."""
 _LOOK_S = 0.5
-_CLIENT = "klines"
-"""Who a server's token is for, which some want with every question that could change something."""
+_CLIENT = f"klines-{uuid.uuid4()}"
+"""Who a server's token is for, which some want with every question that could change something. One that another
+process asks for by the same name would end it.
+"""
 
 
 def api_in_use() -> str | None:
@@ -45,10 +50,12 @@ def last_runs(api_url: str, count: int) -> list[dict[str, Any]]:
     began = {"state": {"type": {"not_any_": ["SCHEDULED", "PENDING"]}}}
     body = {"sort": "EXPECTED_START_TIME_DESC", "limit": count, "flow_runs": began}
     headers = _headers()
-    token = json.loads(_answer(api_url, f"/csrf-token?client={_CLIENT}", headers) or b"{}").get("token")
-    headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": _CLIENT} if token else {}
-    found: list[dict[str, Any]] = json.loads(_answer(api_url, "/flow_runs/filter", headers, body) or b"[]")
-    return found
+    try:
+        token = json.loads(_answer(api_url, f"/csrf-token?client={_CLIENT}", headers) or b"{}").get("token")
+        headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": _CLIENT} if token else {}
+        return list(json.loads(_answer(api_url, "/flow_runs/filter", headers, body) or b"[]"))
+    except (ValueError, TypeError, AttributeError):
+        raise NoServer(f"what answers at {api_url} is no Prefect server") from None
 
 
 def news(count: int) -> list[dict[str, Any]] | None:
@@ -71,25 +78,27 @@ def _when_started() -> str | None:
 
 def _checked(api_url: str, about: str) -> str:
     try:
-        _answer(api_url, "/admin/version", _headers())
+        _answer(api_url, "/admin/version", _headers(), timeout_s=BUSY_S)
     except NoServer as error:
         raise NoServer(f"{error}, {about}") from None
     return api_url
 
 
-def _answer(api_url: str, path: str, headers: Mapping[str, str], body: object = None) -> bytes:
+def _answer(
+    api_url: str, path: str, headers: Mapping[str, str], body: object = None, *, timeout_s: float = TIMEOUT_S
+) -> bytes:
     """What it says; nothing where it refuses, as Prefect will say it better. Raises NoServer."""
     data = None if body is None else json.dumps(body).encode()
     try:
         request = urllib.request.Request(api_url.rstrip("/") + path, data, dict(headers))
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (401, 403):
             raise NoServer(f"the Prefect server at {api_url} wants PREFECT_API_AUTH_STRING=name:password") from None
         return b""
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         if isinstance(getattr(error, "reason", None), ssl.SSLError):  # Prefect has settings of its own for that
             return b""
         raise NoServer(f"no Prefect server answers at {api_url}") from None

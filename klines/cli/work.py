@@ -190,4 +190,5 @@ def _module(command: str, name: str) -> Any:
     os.chdir(CHECKOUT)
     if str(CHECKOUT) not in sys.path:
         sys.path.insert(0, str(CHECKOUT))
+    import_module("klines.settings").check_names()
     return import_module(name)
