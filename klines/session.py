@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,7 @@ import duckdb
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from klines.binance.exchange import Exchange
+from klines.binance.listing import SymbolInfo
 from klines.binance.weight import Spent
 from klines.errors import BadParameter, Interrupted, KlinesError, Retry, Stop, UnknownSymbol, Unreachable
 from klines.interval import Interval
@@ -124,12 +125,14 @@ class Session:
         with self._opened() as connection:
             symbols = known(connection, self.market, self.exchange.now_ms())
         is_old = self.exchange.now_ms() - symbols.checked_ms >= age_ms
-        return self._look_up_symbols() or symbols if is_old else symbols
+        return self._look_up_symbols(symbols) or symbols if is_old else symbols
 
-    def _look_up_symbols(self) -> Known | None:
+    def _look_up_symbols(self, before: Known) -> Known | None:
         """Enter what exchangeInfo says into the table `symbols`, which stays as it is where nothing can be had."""
         try:
             entries = self._call(self.exchange.symbol_infos)
+            if self._many_vanished(before, entries):
+                entries = self._call(self.exchange.symbol_infos)
         except (Retry, Spent):
             return None
         if not entries:
@@ -138,6 +141,12 @@ class Session:
         with self._opened() as connection:
             note_listing(connection, self.market, entries, now_ms)
             return known(connection, self.market, now_ms)
+
+    @staticmethod
+    def _many_vanished(before: Known, entries: Mapping[str, SymbolInfo]) -> bool:
+        """Whether a third of the symbols that traded are listed no more: that is worth asking twice."""
+        vanished = sum(symbol not in entries for symbol in before.trading)
+        return vanished * 3 > len(before.trading)
 
     def _learn_phase(self, symbols: Sequence[str]) -> list[str]:
         """Take the interval's phase from a stored kline, else from the exchange's newest of one of the symbols.

@@ -55,9 +55,9 @@ class Child:
                 said.append(self.hear())
         return said
 
-    def tell(self) -> None:
-        """Say something: the word on which its work goes on, or ends."""
-        self._pipe.send(None)
+    def tell(self, word: str) -> None:
+        """Say something that its work waits for."""
+        self._pipe.send(word)
 
     def kill(self) -> None:
         """End it as `kill -9` does."""

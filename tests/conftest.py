@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,12 @@ import pytest
 from tests.drive import NOON
 from tests.exchange import StandIn
 
-STACKS = ("stack/", "docs/test_commands.py")
-"""Tests that start whole stacks: one after the other, as each keeps two cores busy."""
 TESTS = Path(__file__).parent
+STACKS = ("stack/", "docs/test_commands.py")
+"""Tests that start whole stacks."""
+
+if find_spec("pandas") is None:
+    sys.modules["pandas"] = None  # type: ignore[assignment] # DuckDB would look for it at every value of every query
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,16 +29,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, where they share its fixtures; so do all stacks. And `make test-fast` leaves
-    out what is marked: `stack`, and `prefect` whatever uses the fixture prefect_server."""
+    """A file's tests run in one process, where they share its fixtures; so do all that need the Prefect server. And
+    `make test-fast` leaves out what is marked: `stack`, and `prefect` whatever uses the fixture prefect_server."""
     for item in items:
-        name = str(item.path.relative_to(TESTS))
-        is_stack = name.startswith(STACKS)
-        item.add_marker(pytest.mark.xdist_group("stacks" if is_stack else name))
-        if is_stack:
+        group = str(item.path.relative_to(TESTS))
+        if group.startswith(STACKS):
             item.add_marker(pytest.mark.stack)
         if "prefect_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.prefect)
+            group = "prefect"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture
@@ -68,14 +73,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """A Prefect server for a module's tests; without heartbeats, whose thread costs a second a run."""
+    """A Prefect server for all tests that use one; without heartbeats, whose thread costs a second a run."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
     with (
-        prefect_test_harness(server_startup_timeout=90),
+        prefect_test_harness(server_startup_timeout=180),
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         yield

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,8 +100,9 @@ def ask(environment: dict[str, str], method: str, path: str, body: Any = None) -
     api = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
     headers = {"Content-Type": "application/json"}
     if method != "GET":
-        token = _answer(Request(f"{api}/csrf-token?client=tests"))["token"]
-        headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "tests"}
+        client = uuid.uuid4().hex
+        token = _answer(Request(f"{api}/csrf-token?client={client}"))["token"]
+        headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
     return _answer(Request(api + path, None if body is None else json.dumps(body).encode(), headers, method=method))
 
 

@@ -26,7 +26,7 @@ from klines.binance.exchange import Exchange
 from klines.binance.files import Life
 from klines.binance.listing import SymbolInfo
 from klines.clock import epoch_ms, utc
-from klines.errors import BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol
+from klines.errors import BadAnswer, BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol
 from klines.interval import FRESH_MS, HOUR, INTERVALS, Interval
 from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, lease, owe, release, revise, weekly
 from klines.market import MARKETS, Market, check_interval
@@ -220,7 +220,10 @@ class Backfill(Session):
         doubtful = silent if self.market.name == "spot" else known
         if doubtful:
             entries = await self.exchange.symbol_infos()
-            for piece in doubtful:
+            if not entries:
+                nothing = BadAnswer("exchangeInfo lists no symbol, so nobody can say whether it still trades")
+                self.errors |= {piece.symbol: nothing for piece in silent}
+            for piece in doubtful if entries else ():
                 await self._end(piece, entries.get(piece.symbol), now_ms, is_silent=piece in silent)
         return pieces
 

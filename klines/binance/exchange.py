@@ -6,9 +6,11 @@ One client, one pool of connections and one weight budget on one event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
 from itertools import islice
 from typing import Any, Self, cast
 
@@ -16,9 +18,9 @@ import aiohttp
 
 from klines.binance.client import Client
 from klines.binance.faults import no_answer
-from klines.binance.listing import SymbolInfo, symbol_infos
+from klines.binance.listing import GONE, Listing, in_parts, stated_limit, symbol_infos
 from klines.binance.weight import Budget, Spent
-from klines.errors import BadAnswer, ExchangeDown, KlinesError, RateLimited, Stop, Unreachable
+from klines.errors import BadAnswer, ExchangeDown, GiveUp, KlinesError, RateLimited, Stop, Unreachable
 from klines.interval import FRESH_MS, INTERVALS, Interval
 from klines.market import Market
 from klines.rows import Reject, Row, sift
@@ -56,6 +58,7 @@ class Exchange:
         self.market = market
         self.budget = Budget(market.weight_per_minute, share, self.now_ms, yielding=yielding)
         self.skew_ms = 0
+        self.dropped = 0
         self._url = url
         self._deadline_s = deadline_s
         self._timeout_s = request_timeout_s
@@ -106,17 +109,36 @@ class Exchange:
         """`fetch` for every one of `wants`, at the same time."""
         await asyncio.gather(*(self.fetch(want, interval) for want in wants))
 
-    async def trading(self, symbols: Sequence[str]) -> set[str]:
-        """Those of `symbols` that the exchange says are TRADING; all of them when it can't be asked."""
-        try:
-            info = await self._ask(lambda: self._client.info(symbols), weight=self.market.info_weight)
-            return {symbol for symbol, entry in symbol_infos(info).items() if entry.status == "TRADING"} & set(symbols)
-        except (KlinesError, Spent):
-            return set(symbols)
+    async def statuses(self, symbols: Sequence[str]) -> dict[str, str | None]:
+        """What exchangeInfo says of each: its status, GONE where it is not listed, None where nobody could be asked.
 
-    async def symbol_infos(self) -> dict[str, SymbolInfo]:
+        Spot is asked by name, in parts; where it does not know one of them, for the whole list.
+        """
+        found: dict[str, str | None] = dict.fromkeys(symbols)
+        try:
+            for part in in_parts(symbols) if self.market.info_by_name else ():
+                listing = symbol_infos(await self._ask(partial(self._client.info, part), self.market.info_weight))
+                found |= {symbol: listing[symbol].status for symbol in part if symbol in listing}
+            if not self.market.info_by_name:
+                found = self._statuses(await self.symbol_infos(), symbols)
+        except GiveUp:
+            with contextlib.suppress(KlinesError, Spent):
+                found = self._statuses(await self.symbol_infos(), symbols)
+        except (KlinesError, Spent):
+            pass
+        return found
+
+    @staticmethod
+    def _statuses(listing: Listing, symbols: Sequence[str]) -> dict[str, str | None]:
+        """Of a list that has none at all nothing is believed."""
+        unlisted = GONE if listing else None
+        return {symbol: listing[symbol].status if symbol in listing else unlisted for symbol in symbols}
+
+    async def symbol_infos(self) -> Listing:
         """What exchangeInfo says of each symbol that it lists; raises Retry or Stop."""
-        return symbol_infos(await self._ask(self._client.all_info, weight=self.market.info_weight))
+        listing = symbol_infos(await self._ask(self._client.all_info, weight=self.market.info_weight))
+        self.dropped = listing.dropped
+        return listing
 
     async def last_trade(self, symbol: str, interval: Interval, last_ms: int) -> int:
         """The open time, in ms, of the last kline up to `last_ms` in which anything was traded; `last_ms` for none.
@@ -222,9 +244,8 @@ class Exchange:
         epoch for a symbol that it lists no more.
         """
         if self.market.widest_ms is not None:
-            info = await self._ask(lambda: self._client.info([symbol]), weight=self.market.info_weight)
-            dates = [int(entry["onboardDate"]) for entry in info["symbols"] if entry["symbol"] == symbol]
-            return dates[0] if dates else 0
+            entry = (await self.symbol_infos()).get(symbol)
+            return (entry.onboard_ms if entry else None) or 0
         parameters = {"symbol": symbol, "interval": "1m", "startTime": 0, "limit": 1}
         body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(1))
         whole = Window(0, self.now_ms())
@@ -322,16 +343,18 @@ class Exchange:
     async def _status(self) -> None:
         """Raises ExchangeDown under maintenance; where there is no system status, or a fault in it, a ping stands for
         it: futures, and base URLs without /sapi."""
+        answer: Any = None
         try:
             answer = await self._ask(self._client.status, weight=1)
-            in_maintenance = int(answer["status"]) == 1
         except Stop:
             raise
-        except (KlinesError, TypeError, KeyError, ValueError):
-            await self._ask(self._client.alive, weight=1)
-            return
-        if in_maintenance:
+        except KlinesError:
+            pass
+        status = answer.get("status") if isinstance(answer, dict) else None
+        if status in (1, "1"):
             raise ExchangeDown("Binance's system status says maintenance")
+        if status not in (0, "0"):
+            await self._ask(self._client.alive, weight=1)
 
     async def _read_clock(self) -> None:
         answer = await self._ask(self._client.clock, weight=1)
@@ -347,13 +370,11 @@ class Exchange:
         """The pool's weight a minute as the exchange states it now; the documented one where it can't be read."""
         try:
             info = await self._ask(lambda: self._client.info(()), weight=self.market.info_weight)
-            for limit in info["rateLimits"]:
-                if limit["rateLimitType"] == "REQUEST_WEIGHT" and limit["interval"] == "MINUTE":
-                    self.budget.per_minute = int(limit["limit"]) // int(limit["intervalNum"])
         except Stop:
             raise
-        except (KlinesError, Spent, TypeError, KeyError, ValueError):
+        except (KlinesError, Spent):
             return
+        self.budget.per_minute = stated_limit(info, self.market.weight_per_minute)
 
 
 def _times(rows: Sequence[Row], rejects: Sequence[Reject], within: Window) -> list[int]:

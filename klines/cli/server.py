@@ -9,6 +9,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
@@ -16,12 +17,15 @@ from typing import Any
 from klines.cli import environment
 from klines.errors import NoServer
 
-TIMEOUT_S = 2.0
+TIMEOUT_S, BUSY_S = 2.0, 30.0
+"""How long an answer may take where one only looks, and where a run can't be without: a busy server takes seconds."""
 STARTS_S = 120.0
 """How long one waits for a stack that is starting."""
 _LOOK_S = 0.5
-_CLIENT = "klines"
-"""Who a server's token is for, which some want with every question that could change something."""
+_CLIENT = f"klines-{uuid.uuid4()}"
+"""Who a server's token is for, which some want with every question that could change something. One that another
+process asks for by the same name would end it.
+"""
 
 
 def api_in_use() -> str | None:
@@ -74,18 +78,20 @@ def _when_started() -> str | None:
 
 def _checked(api_url: str, about: str) -> str:
     try:
-        _answer(api_url, "/admin/version", _headers())
+        _answer(api_url, "/admin/version", _headers(), timeout_s=BUSY_S)
     except NoServer as error:
         raise NoServer(f"{error}, {about}") from None
     return api_url
 
 
-def _answer(api_url: str, path: str, headers: Mapping[str, str], body: object = None) -> bytes:
+def _answer(
+    api_url: str, path: str, headers: Mapping[str, str], body: object = None, *, timeout_s: float = TIMEOUT_S
+) -> bytes:
     """What it says; nothing where it refuses, as Prefect will say it better. Raises NoServer."""
     data = None if body is None else json.dumps(body).encode()
     try:
         request = urllib.request.Request(api_url.rstrip("/") + path, data, dict(headers))
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         error.close()

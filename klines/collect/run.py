@@ -73,6 +73,7 @@ class Collect(Session):
         self._began_s = time.monotonic()
         self._quarantined: list[str] = []
         self._stale: list[str] = []
+        self._unclear: list[str] = []
         self._not_trading: list[str] = []
         self._is_silent = False
         self.stored = Stored()
@@ -162,36 +163,41 @@ class Collect(Session):
                 errors=errors,
                 late=[s for s, want in self.wants.items() if s not in errors and self._is_late(want)],
                 stale=self._stale,
+                unclear=self._unclear,
                 not_trading=self._not_trading,
                 quarantined=self._quarantined,
                 klines_left=sum(self._slots_left(want) for want in self.wants.values() if not want.error),
                 unasked=[s for s, want in self.wants.items() if s not in errors and not want.answered],
+                dropped=self.exchange.dropped,
                 stopped=self.exchange.budget.stopped,
                 is_silent=self._is_silent,
             )
         )
 
     def _is_late(self, want: Want) -> bool:
-        return want.tail(self.interval) is not None and want.symbol not in {*self._stale, *self._not_trading}
+        others = {*self._stale, *self._unclear, *self._not_trading}
+        return want.tail(self.interval) is not None and want.symbol not in others
 
     def _is_stale(self, want: Want) -> bool:
         has_newest = want.unstored_from(self.interval) >= want.gaps[-1].end_ms
         return bool(want.answered) and not has_newest and self.exchange.is_stale(want, self.interval)
 
     def _look_up_trading(self) -> None:
-        """Move the stale symbols that do not trade out of the stale ones; where no symbol at all has its kline although
-        the exchange says that some trade, it is the exchange."""
+        """Sort the stale symbols: those that trade, those that do not, and those of which nobody could say; where no
+        symbol at all has its kline although some trade, or nobody can say, it is the exchange."""
         if not self._stale:
             return
-        trading = self._portal.call(self.exchange.trading, self._stale)
+        statuses = self._portal.call(self.exchange.statuses, self._stale)
+        trading = [symbol for symbol, status in statuses.items() if status == "TRADING"]
+        unclear = [symbol for symbol, status in statuses.items() if status is None]
         answered = [want for want in self.wants.values() if want.error is None]
         unknown = [want for want in self.wants.values() if isinstance(want.error, UnknownSymbol)]
         known = len(self.job.symbols) - len(self._quarantined) - len(unknown)
         everybody = len(self._stale) == len(answered) == known
-        self._is_silent = everybody and bool(trading)
+        self._is_silent = everybody and bool(trading or unclear)
         if not self._is_silent:
-            self._not_trading = [symbol for symbol in self._stale if symbol not in trading]
-            self._stale = [symbol for symbol in self._stale if symbol in trading]
+            self._not_trading = [symbol for symbol in self._stale if symbol not in {*trading, *unclear}]
+            self._stale, self._unclear = trading, unclear
 
     def _slots_left(self, want: Want) -> int:
         """Slots of a catch-up that this run did not get to."""

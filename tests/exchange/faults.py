@@ -1,6 +1,6 @@
 """Ways in which an answer can be wrong, switched on per symbol or for all.
 
-whole answer   status code html object empty list_error redirect latency
+whole answer   status code html object empty list_error redirect latency body listed
 on the wire    hang drip reset truncate gzip_garbage huge
 in the rows    short_row nan negative_volume high_below_low off_grid outside too_many duplicate_equal
                duplicate_unequal descending string_trades cut_close_time
@@ -153,6 +153,17 @@ def _latency(answer: Answer, _asked: Asked, seconds: float) -> None:
     answer.delay_s += seconds
 
 
+def _body(answer: Answer, _asked: Asked, body: str) -> None:
+    """A success with this text."""
+    _become(answer, Answer(body=body))
+
+
+def _listed(answer: Answer, _asked: Asked, entries: str) -> None:
+    """More entries in exchangeInfo, as JSON."""
+    info = json.loads(answer.body)
+    answer.body = json.dumps(info | {"symbols": info["symbols"] + json.loads(entries)})
+
+
 def _always(make: Callable[[], Answer]) -> Callable[..., None]:
     return lambda answer, _: _become(answer, make())
 
@@ -161,6 +172,8 @@ WHOLE: dict[str, Callable[..., None]] = {
     "status": _status,
     "code": _code,
     "latency": _latency,
+    "body": _body,
+    "listed": _listed,
     "html": _always(lambda: page(200, "Welcome")),
     "object": _always(Answer),
     "empty": _always(lambda: Answer(body="[]")),

@@ -37,7 +37,7 @@ def test_an_audit_in_the_ui(exchange: StandIn, database: Path) -> None:
     assert "exchange_outage 120" in str(state.message)
     names = {"health of spot", "explain spot 1m", "reconcile spot 1m"}
     names |= {f"load {symbol} 2026-01-01 to 2026-01-02" for symbol in ("BTCUSDT", "ETHUSDT")}
-    assert names == set(task_runs(state))
+    assert names == set(task_runs(state, len(names)))
     assert "0 unexplained" in str(run(symbols=["BTCUSDT"], market="spot", interval="1m").message)
 
 

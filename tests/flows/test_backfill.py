@@ -39,7 +39,7 @@ def test_a_backfill_in_the_ui(database: Path) -> None:
     assert ("COMPLETED", "Completed") == (state.type.value, state.name)
     assert str(state.message).startswith("stored 5,760 klines of 2 symbols in ")
     names = {f"load {symbol} 2025-12-30 to 2025-12-31": ("COMPLETED", 1) for symbol in ("BTCUSDT", "ETHUSDT")}
-    assert names | {"health of spot": ("COMPLETED", 1)} == task_runs(state)
+    assert names | {"health of spot": ("COMPLETED", 1)} == task_runs(state, 3)
     shown = artifacts(state)
     assert {"plan", "progress", "coverage"} == set(shown)
     assert 100.0 == shown["progress"]
@@ -65,7 +65,7 @@ def test_a_chunk_that_fails_at_first(exchange: StandIn, database: Path) -> None:
     exchange.fault("ETHUSDT", "too_many", open_time_ms=ms("2026-01-02T09:00"), times=1)
     state = run(["BTCUSDT", "ETHUSDT"], "2026-01-02T08:00", "2026-01-02T11:00")
     assert "COMPLETED" == state.type.value
-    assert ("COMPLETED", 2) == task_runs(state)["load ETHUSDT 2026-01-02"]
+    assert ("COMPLETED", 2) == task_runs(state, 3)["load ETHUSDT 2026-01-02"]
     assert [(360,)] == query(database, "SELECT count(*) FROM klines")
 
 

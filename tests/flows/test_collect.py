@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.exceptions import ParameterTypeError
 
 from flows.collect import collect
@@ -28,24 +28,21 @@ def run(symbols: list[str], **parameters: Any) -> State[Any]:
     return state
 
 
-def task_runs(state: State[Any]) -> dict[str, tuple[str, int]]:
+def task_runs(state: State[Any], count: int) -> dict[str, tuple[str, int]]:
     """The run's task runs by name: the type of their final state, and how often each was tried.
 
-    The server takes them in a second or more after the run has ended, all at once, so this waits until none is left
-    unfinished, and none has come for three seconds.
+    The server takes them in after the run has ended, so this waits until there are so many, and all are final.
     """
     assert state.state_details.flow_run_id is not None
     flow_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-    runs: list[TaskRun] = []
-    since_s, until_s = time.monotonic(), time.monotonic() + 60
-    while time.monotonic() < min(until_s, since_s + 3):
-        before = len(runs)
-        with get_client(sync_client=True) as client:
+    until_s = time.monotonic() + 90
+    with get_client(sync_client=True) as client:
+        while True:
             runs = client.read_task_runs(flow_run_filter=flow_run, limit=200)
-        if len(runs) > before or not all(run.state and run.state.is_final() for run in runs):
-            since_s = time.monotonic()
-        time.sleep(0.1)
-    return {r.name: (r.state_type.value if r.state_type else "", r.run_count) for r in runs}
+            is_whole = len(runs) >= count and all(run.state and run.state.is_final() for run in runs)
+            if is_whole or time.monotonic() > until_s:
+                return {run.name: (run.state_type.value if run.state_type else "", run.run_count) for run in runs}
+            time.sleep(0.2)
 
 
 def symbols(count: int) -> list[str]:
@@ -61,7 +58,7 @@ def test_one_failing_symbol_of_twenty(exchange: StandIn, database: Path) -> None
     assert (state.type.value, state.name) == ("FAILED", "Degraded")
     assert "stored 190 klines of 20 symbols" in str(state.message)
     assert "1 failed: S07USDT (HTTP 500" in str(state.message)
-    shown = task_runs(state)
+    shown = task_runs(state, 22)
     expected = {f"fetch {symbol}": ("COMPLETED", 1) for symbol in symbols(20)} | {
         "health of spot": ("COMPLETED", 1),
         f"upsert into {database.name}": ("COMPLETED", 1),
@@ -87,7 +84,7 @@ def kept_events(prefix: str) -> list[str]:
 def test_events_of_task_runs_are_not_kept() -> None:
     """The server's database has the task runs and the events of flow runs and of klines, but none of task runs: they
     would be most of it."""
-    assert 2 + 3 == len(task_runs(run(symbols(3))))
+    assert 2 + 3 == len(task_runs(run(symbols(3)), 5))
     until_s = time.monotonic() + 30
     while not kept_events("klines.collected") and time.monotonic() < until_s:
         time.sleep(0.2)
@@ -110,7 +107,7 @@ def test_above_fifty_symbols_a_batch_and_the_failing_ones_by_name(exchange: Stan
     state = run(symbols(60))
     assert state.name == "Degraded"
     assert "stored 590 klines of 60 symbols" in str(state.message)
-    shown = task_runs(state)
+    shown = task_runs(state, 5)
     assert {"fetch 60 symbols, S00USDT to S59USDT": ("COMPLETED", 1)} == {
         name: shown[name] for name in shown if "symbols," in name
     }
@@ -137,7 +134,7 @@ def test_unknown_symbol_is_tried_once(exchange: StandIn) -> None:
 
     assert state.name == "Completed"
     assert "1 unknown to Binance, asked again in an hour: S01USDT" in str(state.message)
-    assert ("FAILED", 1) == task_runs(state)["fetch S01USDT"]
+    assert ("FAILED", 1) == task_runs(state, 5)["fetch S01USDT"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +159,7 @@ def test_maintenance_is_exchange_down_before_any_fetch(exchange: StandIn) -> Non
     state = run(symbols(3))
 
     assert ("FAILED", "ExchangeDown") == (state.type.value, state.name)
-    assert {"health of spot": ("FAILED", 1)} == task_runs(state)
+    assert {"health of spot": ("FAILED", 1)} == task_runs(state, 1)
     assert [] == exchange.kline_requests()
 
 
@@ -172,7 +169,7 @@ def test_brief_fault_of_the_health_check_is_retried(exchange: StandIn) -> None:
     state = run(symbols(2))
 
     assert state.name == "Completed"
-    assert ("COMPLETED", 2) == task_runs(state)["health of spot"]
+    assert ("COMPLETED", 2) == task_runs(state, 4)["health of spot"]
 
 
 def test_wrong_clock_is_logged_and_nothing_else(
