@@ -53,7 +53,8 @@ class Explorer:
             with urlopen(f"{self.address}/api/{part}?{urlencode(parameters)}", timeout=60) as answer:
                 return json.load(answer)
         except HTTPError as error:
-            return json.load(error)
+            with error:
+                return json.load(error)
 
     def open(self, program: Any, choice: dict[str, str] | None = None, scheme: str = "light", width: int = 1280) -> Any:
         """The page once every part of it has its answer; what goes wrong in it is noted in `trouble`."""
