@@ -319,7 +319,7 @@ def test_what_is_not_there_is_said(explorer: Explorer, tmp_path: Path, hole_ms: 
     with exploring(absent) as nothing:
         said = nothing.ask("series")["error"]
     assert str(absent) in said
-    assert "make run" in said
+    assert "klines run" in said
     with opened(empty, time.monotonic() + 5):
         pass
     with exploring(empty) as nothing:
