@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.drive import NOON
@@ -53,6 +54,16 @@ def exchange() -> Iterator[StandIn]:
 def database(tmp_path: Path) -> Path:
     """Where a database file may be made."""
     return tmp_path / "klines.duckdb"
+
+
+@pytest.fixture
+def kept_open(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The database is open in this process all the time, as opening it costs more than most of what a run does there.
+
+    For tests whose subject is not the file; what must be on its own closes it first.
+    """
+    with duckdb.connect(str(database)) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -162,9 +162,14 @@ def maintain_once(database: Path, now_ms: int = NOON) -> Outcome:
 
 def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
     """The rows of one query, on a connection that is closed at once."""
+    return queries(database, sql)[0]
+
+
+def queries(database: Path, *sqls: str) -> list[list[tuple[Any, ...]]]:
+    """The rows of each query, on one connection, which costs more than most of them."""
     mend(database)  # whoever wrote it may have been killed
     with duckdb.connect(str(database)) as connection:
-        return connection.execute(sql).fetchall()
+        return [connection.execute(sql).fetchall() for sql in sqls]
 
 
 VALUES = (
@@ -175,8 +180,12 @@ VALUES = (
 
 def stored(database: Path, symbol: str, interval: str = "1m") -> list[tuple[Any, ...]]:
     """The klines of a series as tuples of Binance's first eleven fields, ascending."""
+    return query(database, _stored(symbol, interval))
+
+
+def _stored(symbol: str, interval: str = "1m") -> str:
     where = f"symbol = '{symbol}' AND interval = '{interval}'"
-    return query(database, f"SELECT {VALUES} FROM klines WHERE {where} ORDER BY open_time")
+    return f"SELECT {VALUES} FROM klines WHERE {where} ORDER BY open_time"
 
 
 def published(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
@@ -186,11 +195,28 @@ def published(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
 
 def ledger(database: Path, symbol: str) -> list[tuple[int, int, str]]:
     """The gaps of a symbol as (minute of start, minute of end, reason), minutes counted from NOON."""
-    rows = query(
-        database,
-        f"SELECT epoch_ms(start_time), epoch_ms(end_time), reason FROM gaps WHERE symbol = '{symbol}' ORDER BY 1",
-    )
-    return [((start - NOON) // MINUTE, (end - NOON) // MINUTE, reason) for start, end, reason in rows]
+    return _in_minutes(query(database, _gaps(symbol)))
+
+
+def _gaps(symbol: str) -> str:
+    return f"SELECT epoch_ms(start_time), epoch_ms(end_time), reason FROM gaps WHERE symbol = '{symbol}' ORDER BY 1"
+
+
+def _in_minutes(gaps: Sequence[tuple[Any, ...]]) -> list[tuple[int, int, str]]:
+    return [((start - NOON) // MINUTE, (end - NOON) // MINUTE, reason) for start, end, reason in gaps]
+
+
+class Held(NamedTuple):
+    """What the database has of a symbol: its rows as `stored` gives them, and its gaps as `ledger` does."""
+
+    rows: list[tuple[Any, ...]]
+    gaps: list[tuple[int, int, str]]
+
+
+def held_of(database: Path, *symbols: str) -> list[Held]:
+    """What the database has of each symbol's minutes."""
+    found = queries(database, *(sql for symbol in symbols for sql in (_stored(symbol), _gaps(symbol))))
+    return [Held(rows, _in_minutes(gaps)) for rows, gaps in zip(found[::2], found[1::2], strict=True)]
 
 
 def at(minute: int) -> int:
