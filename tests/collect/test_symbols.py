@@ -179,7 +179,17 @@ def test_an_outage_of_exchange_info_changes_nothing(listed: StandIn, database: P
     assert ("Completed", True) == (outcome.state, "of 2 symbols" in outcome.message)
 
 
-HOSTILE = ["\ud800USDT", "../../xUSDT", "<img src=x>USDT", "", "\0USDT", "\nUSDT", "X" * 10_000 + "USDT", None, []]
+HOSTILE: list[object] = [
+    "\ud800USDT",
+    "../../xUSDT",
+    "<img src=x>USDT",
+    "",
+    "\0USDT",
+    "\nUSDT",
+    "X" * 10_000 + "USDT",
+    None,
+    [],
+]
 
 
 @pytest.mark.parametrize("market", ["spot", "usdm"])
