@@ -23,7 +23,8 @@ _BY_LIMIT = ((0, 1), (100, 2), (500, 5), (1001, 10))
 @dataclass(frozen=True, slots=True)
 class Market:
     """A market; `weights` are the (from this limit on, weight) steps, `info_weight` is what exchangeInfo costs,
-    `info_by_name` whether it can be asked for some symbols, `widest_ms` the longest window of a request."""
+    `info_by_name` whether it can be asked for some symbols, `widest_ms` the longest window of a request, `gives_newest`
+    whether of more klines than `limit` the last ones are answered."""
 
     name: str
     pool: str
@@ -33,6 +34,7 @@ class Market:
     info_weight: int = 1
     info_by_name: bool = False
     widest_ms: int | None = None
+    gives_newest: bool = False
 
     def weight(self, limit: int) -> int:
         """What one klines request with this `limit` costs of the pool's minute."""
@@ -64,6 +66,13 @@ MARKETS: dict[str, Market] = {
         ),
         # 499 rows cost 2: of all limits the most rows for their weight
         Market("usdm", pool="futures", most_rows=499, weight_per_minute=2400, weights=_BY_LIMIT),
-        Market("coinm", pool="futures", most_rows=499, weight_per_minute=2400, weights=_BY_LIMIT, widest_ms=200 * DAY),
+        Market(
+            *("coinm", "futures"),
+            most_rows=499,
+            weight_per_minute=2400,
+            weights=_BY_LIMIT,
+            widest_ms=200 * DAY,
+            gives_newest=True,
+        ),
     )
 }

@@ -21,12 +21,13 @@ import polars as pl
 from anyio import CapacityLimiter, to_thread
 from isal import isal_zlib
 
+from klines.binance.bucket import LONGEST_LISTING, folder, listing_url, oldest_file
 from klines.binance.csv import read_csv
 from klines.binance.faults import no_answer
 from klines.binance.files import File
 from klines.errors import BadArchive, Retry, ServerFault, Unreachable
 from klines.interval import Interval
-from klines.rows import Reject
+from klines.rows import Rejects
 
 BYTES_A_KLINE, BYTES_A_FILE = 400, 2**16
 """How long a zip, and the CSV in it, may be: so much for each kline that fits into the file, of which one takes about
@@ -47,7 +48,7 @@ class Content:
 
     sha256: str
     rows: pl.DataFrame
-    rejects: Sequence[Reject]
+    rejects: Rejects
 
 
 class Archive:
@@ -100,6 +101,19 @@ class Archive:
         """The SHA-256 that the archive states for a file now; None where it has none, or no readable one."""
         answer = await self._get(f"{self._url}/{file.url_path}.CHECKSUM", LONGEST_CHECKSUM)
         return _stated(file, answer or b"")
+
+    async def oldest(self, market: str, symbol: str) -> File | None:
+        """The oldest file of 1m that the archive lists of a symbol, a day's if there is one as old; None where it lists
+        none. Raises Retry where its listing can't be had."""
+        answers = await asyncio.gather(*(self._oldest(market, symbol, is_month) for is_month in (False, True)))
+        return min(filter(None, answers), key=lambda file: file.window.end_ms, default=None)
+
+    async def _oldest(self, market: str, symbol: str, is_month: bool) -> File | None:
+        prefix = folder(market, symbol, is_month=is_month)
+        listing = await self._get(listing_url(self._url, prefix), LONGEST_LISTING)
+        if listing is None:
+            raise BadArchive("it has no listing")
+        return oldest_file(listing, market, symbol, is_month=is_month)
 
     async def _fetch(self, file: File, interval: Interval) -> Content | None:
         url = f"{self._url}/{file.url_path}"

@@ -11,7 +11,7 @@ import polars as pl
 from klines.columns import SUMS
 from klines.errors import BadArchive
 from klines.interval import Interval
-from klines.rows import SCHEMA, Reject, frame, sift
+from klines.rows import SCHEMA, Rejects, frame, sift
 from klines.window import Window
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {**SCHEMA, "ignore": pl.String}
@@ -25,7 +25,7 @@ _IN_MICROSECONDS = 10**14
 """No time in ms is as large before the year 5138; spot's archive has microseconds from 2025-01-01 on."""
 
 
-def read_csv(csv: bytes, interval: Interval, asked: Window) -> tuple[pl.DataFrame, list[Reject]]:
+def read_csv(csv: bytes, interval: Interval, asked: Window) -> tuple[pl.DataFrame, Rejects]:
     """The good rows in the shape of `rows.frame`, ascending and at most one a slot, and the rejects.
 
     Futures' files have a header from about 2022 on, spot's have none. Raises BadArchive for what is no CSV of text, or
@@ -35,7 +35,7 @@ def read_csv(csv: bytes, interval: Interval, asked: Window) -> tuple[pl.DataFram
     _check_size(lines, interval, asked)
     rows = _by_columns(lines)
     if rows is not None and _is_clean(rows, interval, asked):
-        return rows, []
+        return rows, Rejects()
     good, rejects = sift(raw_rows(lines), interval, asked)
     return frame(good), rejects
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 
+from klines.binance.silence import LONGEST_BAN_MS
 from klines.errors import (
     Blocked,
     KlinesError,
@@ -19,15 +20,14 @@ from klines.errors import (
     UnknownSymbol,
     Unreachable,
 )
-from klines.interval import DAY, MINUTE
+from klines.interval import MINUTE
 
 RETRYABLE = {-1000, -1001, -1006, -1007, -1016, -1034}
 """Codes that blame the exchange's side: UNKNOWN, DISCONNECTED, UNEXPECTED_RESP, TIMEOUT, SHUTTING_DOWN, CONNECTIONS."""
 UNKNOWN = {-1121, -1122, -1220}
 """BAD_SYMBOL, INVALID_SYMBOLSTATUS, SYMBOL_DOES_NOT_MATCH_STATUS."""
-LONGEST_BAN_MS, LONGEST_SILENCE_MS = 3 * DAY, 5 * MINUTE
-"""The longest ban that Binance documents for a 418; and for how long any other answer may silence us: then one request
-asks whether it still holds."""
+LONGEST_SILENCE_MS = 5 * MINUTE
+"""For how long any answer but a 418 may silence us: then one request asks whether it still holds."""
 _SECONDS = re.compile(r"[0-9]+")
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from klines.errors import BadAnswer
 from klines.ledger import FOREVER_MS
+from klines.outcome import shown
 from klines.symbol import check_symbol
 
 MOST_ENTRIES = 20_000
@@ -46,7 +47,7 @@ def symbol_infos(info: Any) -> Listing:
     """The symbols of an answer to exchangeInfo, of any market; raises BadAnswer where it is none."""
     entries = info.get("symbols") if isinstance(info, dict) else None
     if not isinstance(entries, list):
-        raise BadAnswer(f"the answer is no exchangeInfo: {info!r:.200}")
+        raise BadAnswer(f"the answer is no exchangeInfo: {shown(info)}")
     if len(entries) > MOST_ENTRIES:
         raise BadAnswer(f"exchangeInfo lists {len(entries):,} symbols; at most {MOST_ENTRIES:,} are believed")
     listing = Listing()

@@ -13,7 +13,8 @@ from klines.outcome import Outcome, Stored, add, counted, fail, names, reason
 class CollectFacts:
     """What one run found: each symbol of `errors` failed, `stale` ones trade but lack a kline over 5 minutes old,
     `unclear` ones lack it, too, and nobody could say whether they trade, of `unasked` ones not even the newest page was
-    asked for; `dropped` counts the entries of exchangeInfo that are no symbols."""
+    asked for; `dropped` counts the entries of exchangeInfo that are no symbols, `unkept` the refused
+    rows that were not kept."""
 
     symbols: int
     seconds: float
@@ -29,6 +30,7 @@ class CollectFacts:
     unasked: Sequence[str] = ()
     unclear: Sequence[str] = ()
     dropped: int = 0
+    unkept: int = 0
 
 
 def collect_outcome(facts: CollectFacts) -> Outcome:
@@ -74,7 +76,7 @@ def _said(facts: CollectFacts, failed: Mapping[str, Exception], unknown: Sequenc
         f"stored {counted(stored.inserted, 'kline')} of {counted(facts.symbols, 'symbol')} in {facts.seconds:.1f} s"
     ]
     parts += [f"{stored.restated} restated"] if stored.restated else []
-    parts += [f"{stored.rejected} rejected"] if stored.rejected else []
+    parts += stored.refused(facts.unkept)
     parts += [f"{counted(facts.klines_left, 'older one')} still due"] if facts.klines_left else []
     parts += [f"{len(failed)} failed: {names(failed)} ({_first(failed)})"] if failed else []
     for what, listed in (

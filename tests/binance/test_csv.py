@@ -160,7 +160,7 @@ mutations = st.tuples(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     st.lists(mutations, max_size=3), st.sampled_from(["", "\ufeff", HEADER + "\n", "x\n"]), st.sampled_from("\n \r\n")
 )
@@ -186,6 +186,7 @@ def test_equal_and_unordered_rows() -> None:
 amounts = st.decimals(0, 10**9, places=8).map("{:f}".format)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 59), *[amounts] * 8, st.integers(0, 99)), unique_by=lambda text: text[0]))
 def test_the_same_as_rest(values: list[tuple[int, ...]]) -> None:
     """Law: the rows and rejects of a file are those of the same rows in a REST answer."""

@@ -231,7 +231,7 @@ def test_many_symbols_whose_status_is_asked(exchange: StandIn, database: Path, i
         exchange.fault(None, "code", code=-1121, path="exchangeInfo", times=2)
     outcome = collect_once(exchange, database, ["BTCUSDT", *names])
     assert "130 not trading" in outcome.message
-    assert "trade but have no kline" not in outcome.message
+    assert "trading without a kline" not in outcome.message
     asked = [request.params["symbols"] for request in exchange.requests if "symbols" in request.params]
     assert (1 if is_one_unknown else 2) == len(asked)
     assert all(len(names) < 2100 for names in asked)
@@ -245,7 +245,7 @@ def test_symbols_of_which_nobody_can_say_whether_they_trade(exchange: StandIn, d
     outcome = collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
     assert "Degraded" == outcome.state
     assert "1 without a kline for 5 minutes, and whether they trade could not be asked: ETHUSDT" in outcome.message
-    assert "trade but have no kline" not in outcome.message
+    assert "trading without a kline" not in outcome.message
 
 
 def test_a_pattern_without_a_match_is_a_bad_parameter(listed: StandIn, database: Path) -> None:
