@@ -13,7 +13,7 @@ from typing import Any, Self
 import duckdb
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from klines import silence
+from klines.binance import silence
 from klines.binance.exchange import Exchange
 from klines.binance.line import machine_ms as machine_ms
 from klines.binance.listing import SymbolInfo

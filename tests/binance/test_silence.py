@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from klines import silence
+from klines.binance import silence
 from klines.errors import Blocked, ExchangeDown, RateLimited
 from klines.interval import DAY, MINUTE
 from tests.drive import NOON
