@@ -82,7 +82,7 @@ def test_a_ban_that_comes_while_the_file_is_held(exchange: StandIn, database: Pa
     exchange.fault(None, "latency", path=path, seconds=0.8)
     outcomes = []
     runner = threading.Thread(
-        target=lambda: outcomes.append(collect_once(exchange, database, ["BTCUSDT"], deadline_s=12))
+        target=lambda: outcomes.append(collect_once(exchange, database, ["BTCUSDT"], deadline_s=4))
     )
     runner.start()
     while not [request for request in exchange.requests if request.path.endswith(path)]:
