@@ -9,12 +9,12 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Entries, Time
-from klines.backfill.message import plan_numbers, planned
+from klines.backfill.message import planned
 from klines.backfill.run import Backfill, BackfillJob
 from klines.errors import KlinesError
 from klines.interval import IntervalName
 from klines.market import MarketName, SourceName
-from klines.outcome import Outcome, fail
+from klines.outcome import fail
 from klines.storage.database import settings_to_write
 from tasks.coverage import write_coverage
 from tasks.health import health
@@ -73,8 +73,7 @@ def backfill(
             get_run_logger().info(said)
             write_plan(plan)
             if dry_run:
-                numbers = plan_numbers(len(run.job.symbols), plan.total, plan.seconds)
-                return report(Outcome("Completed", f"{said}; nothing was done", numbers))
+                return report(run.dry_outcome(plan))
             with Watch(run) as watch:
                 load_all(run, plan.chunks, watch, watch.every_s)
             outcome = run.outcome()

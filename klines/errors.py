@@ -12,6 +12,7 @@ KlinesError
 │   └── ExchangeDown   maintenance, unreachable, or publishing nothing
 ├── Later              not in this run: the next one asks again
 │   ├── Overloaded     -1008: "try again in a few minutes"
+│   ├── Spent          the run's time is over before the exchange has answered
 │   └── Interrupted    the run was stopped from outside
 ├── GiveUp             this symbol only: asking again gives the same answer
 │   ├── UnknownSymbol  the exchange does not know it
@@ -83,6 +84,13 @@ class Later(KlinesError):
 
 class Overloaded(Later):
     """The exchange sheds load (-1008)."""
+
+
+class Spent(Later):
+    """The run's time is over, or will be before there is weight again."""
+
+    def __init__(self) -> None:
+        super().__init__("the exchange did not answer within the run's time")
 
 
 class Interrupted(Later):

@@ -96,6 +96,11 @@ def shown(answer: Any) -> str:
     return _SHOWN.repr(answer)[:200].encode(errors="backslashreplace").decode()
 
 
+def plain(text: str, longest: int = 300) -> str:
+    """Text from outside in one line: what can't be printed, such as a terminal's commands, is a blank."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * longest]).split())[:longest]
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What one transaction changed: klines new to the file, klines whose values were corrected, rows refused."""

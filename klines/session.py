@@ -17,8 +17,17 @@ from klines.binance import silence
 from klines.binance.exchange import Exchange
 from klines.binance.line import machine_ms as machine_ms
 from klines.binance.listing import SymbolInfo
-from klines.binance.weight import Spent
-from klines.errors import BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol, Unreachable
+from klines.errors import (
+    BadParameter,
+    DatabaseBusy,
+    Interrupted,
+    KlinesError,
+    Retry,
+    Spent,
+    Stop,
+    UnknownSymbol,
+    Unreachable,
+)
 from klines.interval import Interval
 from klines.reading.coverage import Coverage, last_days
 from klines.storage.database import opened

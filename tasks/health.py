@@ -25,7 +25,9 @@ WORST_SKEW_MS = 1000
 def health(run: Session) -> None:
     """Ask whether the exchange serves, and for the clock that decides which klines are closed."""
     skew_ms = run.health()
-    if abs(skew_ms) > WORST_SKEW_MS:
+    if run.exchange.doubt:
+        get_run_logger().warning("%s", run.exchange.doubt)
+    elif abs(skew_ms) > WORST_SKEW_MS:
         get_run_logger().warning(
             "this machine's clock is %.1f s %s the exchange's, which alone decides what is closed; set the clock",
             abs(skew_ms) / 1000,

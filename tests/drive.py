@@ -15,7 +15,6 @@ import pytest
 
 from klines.audit.message import SeriesOutcome, audit_outcome
 from klines.audit.run import Audit, AuditJob, SeriesGroup
-from klines.backfill.message import planned
 from klines.backfill.run import Backfill, BackfillJob
 from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
@@ -107,7 +106,7 @@ def backfill_once(
             run.health()
             plan = run.plan()
             if job.dry_run:
-                return Outcome("Completed", planned(len(run.job.symbols), plan.total, plan.seconds))
+                return run.dry_outcome(plan)
             if plan.chunks:
                 with ThreadPoolExecutor(8) as threads:
                     for loading in [threads.submit(run.load, chunk) for chunk in plan.chunks]:

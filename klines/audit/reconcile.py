@@ -100,10 +100,14 @@ async def _fetch(
     try:
         if sha256 is not None and await archive.checksum(file) in (sha256, None):
             return None
-        return await archive.fetch(file, interval)
+        content = await archive.fetch(file, interval)
     except Retry as error:
         done.troubles.append(f"{file.name}.zip: {str(error).rstrip('.')}")
         return None
+    if content and content.rejects:
+        refused = f"{content.rejects.total:,} of its rows are no klines: {content.rejects[0].reason}"
+        done.troubles.append(f"{file.name}.zip: {refused}")
+    return content
 
 
 def _stored(opened: Opened, files: Sequence[File]) -> pl.DataFrame:
@@ -157,7 +161,7 @@ async def _settle(
             ~pl.col("open_time").is_in(changed["open_time"].to_list() + agreeing.to_list())
             & pl.col("open_time").is_in(ours["open_time"].to_list())
         )["open_time"].to_list()
-    is_verified = not disputed and changed.height == other.height
+    is_verified = not disputed and changed.height == other.height and not content.rejects
     loaded = Loaded(file, content.sha256, changed, content.rejects, content.rows.height, is_verified)
     await writer.put(loaded, changed.height)
     done.files += is_verified

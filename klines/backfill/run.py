@@ -19,10 +19,11 @@ import duckdb
 
 from klines.backfill.chunks import NOTHING, Chunk, Piece, chunks, days_of, slots_of, work
 from klines.backfill.load import Loader
-from klines.backfill.message import Account, BackfillFacts, backfill_outcome
+from klines.backfill.message import Account, BackfillFacts, backfill_outcome, planned
 from klines.backfill.plan import Missing, Plan
 from klines.backfill.writer import Item, Writer
 from klines.binance.archive import PAUSES_S, Archive
+from klines.binance.clocks import archive_doubt
 from klines.binance.exchange import Exchange
 from klines.binance.files import Life
 from klines.binance.listing import SymbolInfo
@@ -31,7 +32,7 @@ from klines.errors import BadAnswer, BadParameter, DatabaseBusy, Interrupted, Kl
 from klines.interval import DAY, FRESH_MS, HOUR, INTERVALS, Interval
 from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, Gap, lease, owe, release, revise, weekly
 from klines.market import MARKETS, Market, check_interval
-from klines.outcome import NAMED, Outcome, Stored, doubted
+from klines.outcome import NAMED, Outcome, Stored, doubted, names, reason
 from klines.session import STOPPED, Session
 from klines.settings import Settings
 from klines.storage.database import in_memory, opened
@@ -378,7 +379,21 @@ class Backfill(Session):
                 nearest=self._nearest,
             )
         )
-        return doubted(outcome, self.exchange.doubt)
+        return doubted(outcome, self._doubt)
+
+    def dry_outcome(self, plan: Plan) -> Outcome:
+        """The final state of a run that only says what it would do."""
+        said = f"{planned(len(self.job.symbols), plan.total, plan.seconds)}; nothing was done"
+        unknown = f"; unknown to Binance: {names(self.unknown)}" if self.unknown else ""
+        failed = {symbol: error for symbol, error in self.errors.items() if symbol not in self.unknown}
+        if failed:
+            why = f"; {len(failed)} could not be asked about: {names(failed)} ({reason(next(iter(failed.values())))})"
+            return doubted(Outcome("Degraded", said + unknown + why), self._doubt)
+        return doubted(Outcome("Completed", said + unknown), self._doubt)
+
+    @property
+    def _doubt(self) -> str:
+        return archive_doubt(self._archive.skew_ms) if self.unhealthy else self.exchange.doubt
 
     def _look_up_nearest(self) -> list[str]:
         """The symbols that are spelt most like those that the exchange does not know."""

@@ -22,10 +22,12 @@ from anyio import CapacityLimiter, to_thread
 from isal import isal_zlib
 
 from klines.binance.bucket import LONGEST_LISTING, folder, listing_url, oldest_file
+from klines.binance.clocks import header_ms
 from klines.binance.csv import read_csv
 from klines.binance.faults import no_answer
 from klines.binance.files import File
-from klines.errors import BadArchive, Retry, ServerFault, Unreachable
+from klines.binance.line import machine_ms
+from klines.errors import BadArchive, KlinesError, Retry, ServerFault, Unreachable
 from klines.interval import Interval
 from klines.rows import Rejects
 
@@ -52,7 +54,8 @@ class Content:
 
 
 class Archive:
-    """Bulk downloads during one run; use as `async with`. Files are opened and parsed while `may_open` is set."""
+    """Bulk downloads during one run; use as `async with`. Files are opened and parsed while `may_open` is set; by
+    `skew_ms` the Date of its last answer was ahead of this machine's clock."""
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Archive:
         self._connections = connections
         self._pauses_s = pauses_s
         self._unreached = 0
+        self.skew_ms = 0
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -136,6 +140,8 @@ class Archive:
         """The whole body, `longest` bytes at most; None for 404."""
         try:
             async with self._session.get(url, allow_redirects=False) as answer:
+                date_ms = header_ms(answer.headers.get("Date", ""))
+                self.skew_ms = 0 if date_ms is None else date_ms - machine_ms()
                 if answer.status == 404:
                     return None
                 if answer.status != 200:
@@ -149,7 +155,9 @@ class Archive:
                 return b"".join(parts)
         except TimeoutError:
             raise Unreachable("the archive did not answer in time") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except KlinesError:
+            raise
+        except Exception as error:  # whatever a client meets in bytes that are no HTTP
             raise no_answer(error, " of the archive") from None
 
 

@@ -130,6 +130,14 @@ def _apart(by_ms: int) -> str:
     return duration(abs(by_ms) / SECOND)
 
 
+def archive_doubt(skew_ms: int) -> str:
+    """A sentence about this machine's clock, where a run goes on with it alone and the Date of the archive's answers is
+    so far ahead; empty where they agree."""
+    which = "behind" if skew_ms > 0 else "ahead of"
+    doubts = [f"{MACHINE} is {_apart(skew_ms)} {which} the Date of the archive's answers"]
+    return _sentence(doubts) if abs(skew_ms) >= AGREE_MS else ""
+
+
 def _spread(clocks: list[tuple[str, int]]) -> int:
     times = [time_ms for _, time_ms in clocks]
     return max(times) - min(times) if times else 0

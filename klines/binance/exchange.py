@@ -9,10 +9,9 @@ from itertools import islice
 from typing import Self
 
 from klines.binance.archive import Archive
-from klines.binance.line import MINUTES, NO_TIME, Line
-from klines.binance.weight import Spent
+from klines.binance.line import MINUTES, Line
 from klines.clock import clock
-from klines.errors import BadAnswer, BadArchive, Retry, Unreachable
+from klines.errors import BadAnswer, BadArchive, Retry, Spent, Unreachable
 from klines.interval import DAY, FRESH_MS, INTERVALS, Interval
 from klines.outcome import shown
 from klines.rows import NOT_OURS, Rejects, Row, answered
@@ -275,10 +274,7 @@ class Exchange(Line):
     async def phase_ms(self, symbol: str, interval: Interval) -> int | None:
         """How far the interval's grid is shifted against the epoch, as the symbol's newest kline shows; None while it
         has none."""
-        try:
-            body = await self._answer(symbol, interval, None, None, 2)
-        except Spent:
-            raise Unreachable(NO_TIME) from None
+        body = await self._answer(symbol, interval, None, None, 2)
         found = {raw[0] % interval.length_ms for raw in body if raw and type(raw[0]) is int}
         for phase_ms in found:
             rows, rejects = answered(body, interval.shifted(phase_ms), Window(0, self.now_ms() + interval.length_ms), 2)

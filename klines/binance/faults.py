@@ -21,6 +21,7 @@ from klines.errors import (
     Unreachable,
 )
 from klines.interval import MINUTE
+from klines.outcome import plain
 
 RETRYABLE = {-1000, -1001, -1006, -1007, -1016, -1034}
 """Codes that blame the exchange's side: UNKNOWN, DISCONNECTED, UNEXPECTED_RESP, TIMEOUT, SHUTTING_DOWN, CONNECTIONS."""
@@ -51,16 +52,16 @@ def translate(status: int, body: str, headers: Mapping[str, str], now_ms: int) -
 
 def no_answer(error: Exception, of: str = "") -> Unreachable:
     """What a connection that fails means, in one line."""
-    return Unreachable(f"no answer{of}: {' '.join(str(error).split()) or type(error).__name__}")
+    return Unreachable(f"no answer{of}: {plain(str(error)) or type(error).__name__}")
 
 
 def _code(body: str) -> tuple[int, str]:
     """Binance's code, 0 where the body has none, and its message, or the body's beginning."""
     try:
         answer = json.loads(body)
-        return int(answer["code"]), str(answer["msg"])[:300].encode(errors="backslashreplace").decode()
+        return int(answer["code"]), plain(str(answer["msg"]))
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
-        return 0, " ".join(body[:200].split()) or "an empty body"
+        return 0, plain(body, 200) or "an empty body"
 
 
 def _until(status: int, message: str, headers: Mapping[str, str], now_ms: int) -> int:

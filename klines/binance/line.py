@@ -14,13 +14,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Self, cast
 
-import aiohttp
-
 from klines.binance.client import Client
 from klines.binance.clocks import DATE, LATEST_MS, SERVER, Readings, Verdict, header_ms, is_time, judge_clocks
 from klines.binance.faults import no_answer
 from klines.binance.listing import GONE, Listing, in_parts, stated_limit, symbol_infos
-from klines.binance.weight import Budget, Spent
+from klines.binance.weight import Budget
 from klines.errors import (
     BadAnswer,
     ExchangeDown,
@@ -29,6 +27,7 @@ from klines.errors import (
     Later,
     RateLimited,
     Retry,
+    Spent,
     Stop,
     Unreachable,
 )
@@ -51,7 +50,6 @@ WITNESSES = {
     "coinm": ("BNBUSD_PERP", "BTCUSD_PERP"),
 }
 """Symbols that trade at any time, whose newest kline is a clock."""
-NO_TIME = "the exchange did not answer within the run's time"
 MINUTES = INTERVALS["1m"]
 
 
@@ -81,14 +79,14 @@ class Line:
         self.skew_ms = 0
         self.dropped = 0
         self.witnesses: Sequence[str] = WITNESSES[market.name]
-        self._machine_ms = clock or machine_ms
+        self.machine_ms = clock or machine_ms
         self._url = url
         self._deadline_s = deadline_s
         self._timeout_s = request_timeout_s
         self._late_pauses_s = late_pauses_s
         self._connections = connections
         self._refusals = 0
-        self._readings = Readings(self._machine_ms())
+        self._readings = Readings(self.machine_ms())
         self._verdict = Verdict(self._readings.machine_ms)
         self._read_s = time.monotonic()
 
@@ -141,7 +139,7 @@ class Line:
             else:
                 await self.look_at_newest()
         except Spent:
-            raise Unreachable(NO_TIME) from None
+            raise Unreachable(str(Spent())) from None
 
     async def look_at_newest(self) -> None:
         """Let the newest kline have its say about the clocks, once a run."""
@@ -160,11 +158,11 @@ class Line:
 
         The limit changes from minute to minute, so that no cache has the answer.
         """
-        limit = 2 + self._machine_ms() // MINUTE % 60
+        limit = 2 + self.machine_ms() // MINUTE % 60
         try:
             body = await self._answer(symbol, MINUTES, None, None, limit)
             rows, _ = answered(body, MINUTES, Window(0, LATEST_MS), limit)
-        except (Retry, GiveUp, Later, Spent):
+        except (Retry, GiveUp, Later):
             return None
         return rows[-1].open_time if rows else None
 
@@ -185,9 +183,9 @@ class Line:
             if not self.market.info_by_name:
                 found = self._statuses(await self.symbol_infos(), symbols)
         except GiveUp:
-            with contextlib.suppress(KlinesError, Spent):
+            with contextlib.suppress(KlinesError):
                 found = self._statuses(await self.symbol_infos(), symbols)
-        except (KlinesError, Spent):
+        except KlinesError:
             pass
         return found
 
@@ -256,13 +254,15 @@ class Line:
             if left_s < self._timeout_s:
                 raise Spent from None
             raise Unreachable(f"no whole answer within {self._timeout_s:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except KlinesError:
+            raise
+        except Exception as error:  # whatever a client meets in bytes that are no HTTP
             raise no_answer(error) from None
 
     def _observe(self, headers: Mapping[str, str]) -> None:
         _HEADERS.set(headers)
         used = headers.get("X-MBX-USED-WEIGHT-1M", "")
-        if used.isascii() and used.isdigit() and len(used) < 10:
+        if used.isascii() and used.isdigit() and len(used) < 10 and int(used) <= 2 * self.budget.per_minute:
             self.budget.learn(int(used), *_REQUEST.get())
 
     async def _status(self) -> None:
@@ -292,7 +292,7 @@ class Line:
         absurd += [f"{DATE} says {shown(date)}, which is no time"] if date is not None and date_ms is None else []
         self._read_s = time.monotonic()
         self._readings = Readings(
-            self._machine_ms(),
+            self.machine_ms(),
             server_ms if is_time(server_ms) else None,
             date_ms,
             absurd=tuple(absurd),
@@ -307,7 +307,7 @@ class Line:
             info = await self._ask(lambda: self._client.info(()), weight=self.market.info_weight)
         except Stop:
             raise
-        except (KlinesError, Spent):
+        except KlinesError:
             return
         self.budget.per_minute = stated_limit(info, self.market.weight_per_minute)
 

@@ -17,6 +17,7 @@ from klines.symbol import check_symbol
 
 MOST_ENTRIES = 20_000
 """Of one exchangeInfo; spot's has had 3,500."""
+MOST_MINUTES = 60
 LONGEST_TEXT = 40
 """Characters of a status, an asset, a type of contract."""
 LONGEST_QUERY = 2_000
@@ -88,13 +89,14 @@ def _time_ms(value: Any) -> int | None:
 
 
 def stated_limit(info: Any, documented: int) -> int:
-    """The request weight a minute that exchangeInfo states; `documented` where it states none, or over ten times it."""
+    """The request weight a minute that exchangeInfo states; `documented` where it states none, or an absurd one."""
     limits = info.get("rateLimits") if isinstance(info, dict) else None
     for limit in limits if isinstance(limits, list) else []:
         if isinstance(limit, dict) and (limit.get("rateLimitType"), limit.get("interval")) == _WEIGHT_A_MINUTE:
-            most, minutes = limit.get("limit"), limit.get("intervalNum")
-            if type(most) is int and type(minutes) is int and 0 < minutes <= most <= 10 * documented * minutes:
-                return most // minutes
+            most, minutes = (limit.get(name) for name in ("limit", "intervalNum"))
+            if type(most) is int and type(minutes) is int and 0 < minutes <= MOST_MINUTES:
+                a_minute = most // minutes
+                return a_minute if documented // 60 <= a_minute <= 10 * documented else documented
     return documented
 
 

@@ -9,15 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from klines.errors import Blocked, RateLimited, Stop
+from klines.errors import Blocked, RateLimited, Spent, Stop
 from klines.interval import MINUTE
 
 ROLL_MS = 250
 """How long after the full minute asking goes on, so that the exchange's counter has surely begun anew."""
-
-
-class Spent(Exception):
-    """The deadline has come, or will have before there is weight again."""
 
 
 YIELD = 0.1

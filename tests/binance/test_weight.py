@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from klines.binance.weight import ROLL_MS, Budget, Spent
-from klines.errors import Blocked, RateLimited
+from klines.binance.weight import ROLL_MS, Budget
+from klines.errors import Blocked, RateLimited, Spent
 
 MINUTE = 60_000
 START = 1_763_881_200_000  # a full minute

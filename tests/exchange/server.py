@@ -34,7 +34,7 @@ PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class StandIn(Rules):
-    """The exchange on a port, in a thread of its own."""
+    """The exchange on a port, in a thread of its own; answers on a route that ends in `gate` wait while that is set."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class StandIn(Rules):
         self._ready: threading.Event = threading.Event()
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="exchange stand-in", daemon=True)
+        self.gate = ""
         self._open: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
     @property
@@ -119,6 +120,8 @@ class StandIn(Rules):
         path, _, query = target.partition("?")
         asked = Asked(unquote(path), dict(parse_qsl(query, keep_blank_values=True)), headers, self.now_ms())
         answer = self._switched(method, asked) or self.answer(asked)
+        while self.gate and asked.path.endswith(self.gate):
+            await asyncio.sleep(0.01)
         if answer.delay_s or self.latency_s:
             await asyncio.sleep(answer.delay_s + self.latency_s)
         if answer.file is not None and not answer.wire:
