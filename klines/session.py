@@ -70,6 +70,7 @@ class Session:
         self._until_s = until_s
         self._is_ending = False
         self._is_probe = False
+        self._unlisted = ""
         self._portal: BlockingPortal
 
     def __enter__(self) -> Self:
@@ -161,7 +162,9 @@ class Session:
         """The symbols that trade; raises Unreachable where nobody can say."""
         symbols = self._known(age_ms)
         if not symbols.checked_ms:
-            raise Unreachable("which symbols there are is not known yet, and exchangeInfo can't be had")
+            raise Unreachable(
+                f"which symbols there are is not known yet, and exchangeInfo can't be had{self._unlisted}"
+            )
         return symbols.trading
 
     def _known(self, age_ms: int) -> Known:
@@ -177,7 +180,8 @@ class Session:
             entries = self._call(self.exchange.symbol_infos)
             if self._many_vanished(before, entries):
                 entries = self._call(self.exchange.symbol_infos)
-        except (Retry, Spent):
+        except (Retry, Spent) as error:
+            self._unlisted = f": {error}"
             return None
         if not entries:
             return None

@@ -45,9 +45,8 @@ def audit_outcome(
     failed = sorted((part for part in parts if not part.outcome.is_completed), key=_rank)
     if failed:
         return Outcome(failed[0].outcome.state, f"{failed[0].name}: {failed[0].outcome.message} {said}.")
-    lacking = [f"{symbol} {count:,}" for part in parts for symbol, count in part.unexplained.items()]
-    if lacking:
-        return Outcome("Degraded", f"{said}. Nobody could say why these are missing: {names(lacking)}. {UNEXPLAINED}")
+    if any(part.unexplained for part in parts):
+        return Outcome("Degraded", f"{said}. {UNEXPLAINED}")
     return Outcome("Completed", said)
 
 
@@ -62,6 +61,8 @@ def summary(parts: Sequence[SeriesOutcome], rows: Sequence[Mapping[str, Any]], f
         f"audited {len(rows)} series: of {counted(expected, 'kline')} {stored:,} are stored, "
         f"{expected - stored - unexplained:,} explained, {unexplained:,} unexplained"
     ]
+    lacking = [f"{symbol} {count:,}" for part in parts for symbol, count in part.unexplained.items()]
+    said += [f"nobody could say why these are missing: {names(lacking)}"] if lacking else []
     reasons = ("exchange_outage", "exchange_hole", "not_listed", "delisted", "rejected")
     counts = {name: sum(row[name] for row in rows) for name in reasons}
     said += [", ".join(f"{name} {count:,}" for name, count in counts.items() if count)] if any(counts.values()) else []

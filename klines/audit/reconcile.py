@@ -28,8 +28,8 @@ from klines.tables.archive_files import Loaded
 
 DAYS = 30
 """So many days back files are looked at."""
-AT_ONCE = 40
-"""Files that are compared together: 58,000 klines of 1m."""
+AT_ONCE, KLINES = 40, 57_600
+"""Files that are compared together at most, and klines in them: 40 of 1m, one of 1s."""
 Opened = Callable[[], contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
@@ -59,8 +59,9 @@ async def reconcile(
         return done
     now_ms = exchange.now_ms()
     live = await to_thread.run_sync(_live_days, opened, exchange, symbols, interval, now_ms)
-    for start in range(0, len(live), AT_ONCE):
-        some = live[start : start + AT_ONCE]
+    together = max(1, min(AT_ONCE, KLINES * interval.length_ms // DAY))
+    for start in range(0, len(live), together):
+        some = live[start : start + together]
         contents = await asyncio.gather(*(_fetch(archive, file, sha256, interval, done) for file, sha256 in some))
         found = [(file, content) for (file, _), content in zip(some, contents, strict=True) if content]
         if found:

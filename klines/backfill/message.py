@@ -84,7 +84,7 @@ def _numbers(facts: BackfillFacts) -> dict[str, float]:
         "wanted": facts.wanted,
         "stored": facts.stored.inserted,
         "restated": facts.stored.restated,
-        "rejected": facts.stored.rejected,
+        "rejected": facts.stored.rejected + facts.files.unkept,
         "due": facts.left,
         "monthly_files": facts.files.monthly,
         "daily_files": facts.files.daily,

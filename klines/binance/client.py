@@ -28,8 +28,10 @@ LONGEST_BODY = 2**16
 """Bytes of any other answer."""
 BEGINNING_S = 1.0
 """How long the body of an answer that is no success is waited for."""
-MOST_PARTS = 10**6
-"""Lists and objects in an answer; spot's whole exchangeInfo has about a tenth, and each costs memory."""
+MOST_PARTS = {"exchangeInfo": 5 * 10**5}
+FEW_PARTS = 10**4
+"""Lists and objects in an answer, by its route, and in any other, as each costs memory: spot's whole exchangeInfo has
+about a fifth of that, a page of klines a tenth."""
 
 
 class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
@@ -92,7 +94,8 @@ class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
         if response.status != 200:
             body = await _beginning(response)
             raise translate(response.status, body, response.headers, self._now_ms())
-        return parsed(await _body(response))
+        route = response.url.name
+        return parsed(await _body(response, LONGEST_BODIES.get(route, LONGEST_BODY)), MOST_PARTS.get(route, FEW_PARTS))
 
 
 async def _none() -> dict[str, int]:
@@ -100,9 +103,8 @@ async def _none() -> dict[str, int]:
     return {}
 
 
-async def _body(response: aiohttp.ClientResponse) -> str:
-    """The text of the answer after decompression, within the bytes that its route may have."""
-    longest = LONGEST_BODIES.get(response.url.name, LONGEST_BODY)
+async def _body(response: aiohttp.ClientResponse, longest: int) -> str:
+    """The text of the answer after decompression, `longest` bytes at most."""
     parts, size = [], 0
     async for part in response.content.iter_chunked(2**16):
         parts.append(part)
@@ -124,10 +126,10 @@ async def _beginning(response: aiohttp.ClientResponse) -> str:
     return body[:LONGEST_BODY].decode("utf-8", errors="replace")
 
 
-def parsed(body: str) -> Any:
-    """The JSON of an answer; raises BadAnswer where it is none, or has more parts than any of Binance's."""
-    if body.count("[") + body.count("{") > MOST_PARTS:
-        raise BadAnswer(f"the answer has over {MOST_PARTS:,} lists and objects")
+def parsed(body: str, most_parts: int) -> Any:
+    """The JSON of an answer; raises BadAnswer where it is none, or has more lists and objects than `most_parts`."""
+    if body.count("[") + body.count("{") > most_parts:
+        raise BadAnswer(f"the answer has over {most_parts:,} lists and objects: {body[:100]!r}")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -59,7 +59,7 @@ class Exchange(Line):
         except Spent:  # the rest stays for the next run
             pass
         except Exception as error:  # a bug that one symbol's answer brings out spoils that symbol only
-            want.error = error
+            want.error = _bare(error)
         self.take_back([want])
 
     def take_back(self, wants: Iterable[Want]) -> None:
@@ -283,6 +283,12 @@ class Exchange(Line):
         if body:
             raise BadAnswer(f"the newest klines of {interval.name} open at no time of its grid: {shown(body)}")
         return None
+
+
+def _bare(error: Exception) -> Exception:
+    """The error without where it was raised: that would keep the answer in memory as long as the error."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _times(rows: Sequence[Row], rejects: Rejects) -> list[int]:

@@ -43,7 +43,7 @@ def _numbers(facts: CollectFacts) -> dict[str, float]:
         "symbols": facts.symbols,
         "stored": facts.stored.inserted,
         "restated": facts.stored.restated,
-        "rejected": facts.stored.rejected,
+        "rejected": facts.stored.rejected + facts.unkept,
         "due": facts.klines_left,
         "failed": len(facts.errors),
         "late": len(facts.late),

@@ -288,6 +288,31 @@ def test_an_archive_that_is_wrong_where_rest_is_right(exchange: StandIn, databas
     assert [(False,)] == query(database, "SELECT verified_at IS NOT NULL FROM archive_files")
 
 
+def test_a_file_whose_rows_are_refused_agrees_with_nothing(exchange: StandIn, database: Path) -> None:
+    """A daily file of which rows are no klines is named with its reason, and is neither said to agree nor verified."""
+    exchange.misprint("BTCUSDT-1m-2026-01-01", lambda rows: [row[:10] for row in rows])
+    backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-02T12:00", source="rest")
+    outcome = audit_once(exchange, database)
+    refused = "BTCUSDT-1m-2026-01-01.zip: 1,440 of its rows are no klines: 10 fields instead of 12"
+    assert f"1 file not compared: {refused}" in outcome.message
+    assert "agree with what was collected live" not in outcome.message
+    assert [(False,)] == query(database, "SELECT verified_at IS NOT NULL FROM archive_files")
+    assert is_complete(exchange, database)
+
+
+def test_what_nobody_could_explain_is_not_completed(exchange: StandIn, database: Path) -> None:
+    """An audit that leaves klines neither stored nor explained says of which symbols, and how many; what closed just
+    now is only late."""
+    collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    outcome = audit_once(exchange, database, since=SINCE, repair=False)
+    assert "Degraded" == outcome.state
+    assert "nobody could say why these are missing: BTCUSDT 2,130, ETHUSDT 2,130." in outcome.message
+    assert "Completed" == audit_once(exchange, database, since=SINCE).state
+    exchange.freeze(NOON + 4 * MINUTE)
+    exchange.late(3 * MINUTE)
+    assert "Completed" == audit_once(exchange, database, since=SINCE).state
+
+
 def test_three_sources_that_all_differ(exchange: StandIn, database: Path) -> None:
     """Where no two agree the stored value stays, and the minute is reported as disputed."""
     change(exchange, database, 0, volume="12.5")

@@ -398,6 +398,29 @@ def test_a_dry_run_does_nothing(exchange: StandIn, database: Path) -> None:
     assert [] == gaps(database)
 
 
+def test_a_dry_run_says_what_it_could_not_ask(exchange: StandIn, database: Path) -> None:
+    """A plan that lacks symbols, as the exchange did not answer for them, or does not know them, says so."""
+    exchange.fault("ETHUSDT", "status", status=500)
+    exchange.fault("NOPE", "code", code=-1121)
+    outcome = backfill_once(
+        exchange, database, ["BTCUSDT", "ETHUSDT", "NOPE"], "2025-12-31", "2026-01-01", dry_run=True
+    )
+    assert "Degraded" == outcome.state
+    assert "1 could not be asked about: ETHUSDT (HTTP 500" in outcome.message
+    assert "unknown to Binance: NOPE" in outcome.message
+    assert not database.exists()
+
+
+def test_the_archive_alone_with_a_clock_that_is_wrong(exchange: StandIn, database: Path) -> None:
+    """Where the exchange can't be asked, this machine's clock is not believed alone either: the archive's answers have
+    a Date."""
+    exchange.fault(None, "status", status=451, path="time")
+    exchange.set_clock(offset_ms=600_000)
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-31", "2026-01-01", source="archive")
+    assert ("Degraded", 1440) == (outcome.state, len(stored(database, "BTCUSDT")))
+    assert "this machine's clock is 10 min behind the Date of the archive's answers" in outcome.message
+
+
 def test_refresh_finds_restatements(exchange: StandIn, database: Path) -> None:
     """Fetching again what is stored updates what Binance gives differently now, keeps the old value, and leaves equal
     rows, their source and their time alone."""

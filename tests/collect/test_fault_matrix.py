@@ -47,6 +47,7 @@ CASES = [
     Case("truncate", {}, said="no answer"),
     Case("gzip_garbage", {}, said="no answer"),
     Case("huge", {}, said="longer than 2 MiB"),
+    Case("gzip_bomb", {}, said="longer than 2 MiB"),
     Case("html", {}, said="no JSON"),
     Case("object", {}, said="no list of klines"),
     Case("list_error", {}, said="HTTP 400"),

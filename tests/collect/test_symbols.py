@@ -202,6 +202,7 @@ def test_more_symbols_than_a_market_has(listed: StandIn, database: Path) -> None
     outcome = collect_once(listed, database, ["*"])
     assert "ExchangeDown" == outcome.state
     assert "which symbols there are is not known" in outcome.message
+    assert "exchangeInfo lists 100,002 symbols; at most 20,000 are believed" in outcome.message
     assert [] == listed.kline_requests()
 
 

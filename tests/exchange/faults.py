@@ -1,7 +1,7 @@
 """Ways in which an answer can be wrong, switched on per symbol or for all.
 
 whole answer   status code html object empty list_error redirect latency age body listed
-on the wire    hang drip reset truncate gzip_garbage huge
+on the wire    hang drip reset truncate gzip_garbage gzip_bomb huge
 in a row       short_row nan negative_volume high_below_low off_grid outside too_many duplicate_equal
                duplicate_unequal descending string_trades cut_close_time
 in every row   microseconds another_day floats nulls ten_fields flood
@@ -189,7 +189,7 @@ WHOLE: dict[str, Callable[..., None]] = {
     "list_error": _always(lambda: Answer(400, '["something went wrong"]')),
     "redirect": _always(lambda: Answer(302, "", headers={"Location": "/elsewhere"})),
 }
-WIRE = ("hang", "drip", "reset", "truncate", "gzip_garbage", "huge")
+WIRE = ("hang", "drip", "reset", "truncate", "gzip_garbage", "gzip_bomb", "huge")
 
 
 def _set(column: int, value: Callable[[Row], Any]) -> Callable[[Rows, int, Asked], Rows]:

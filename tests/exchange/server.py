@@ -21,6 +21,7 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
@@ -127,7 +128,7 @@ class StandIn(Rules):
         if answer.file is not None and not answer.wire:
             return await self._sent(answer, answer.file, asked, writer)
         head, body = self._bytes(answer, asked)
-        if answer.wire and answer.wire != "gzip_garbage":
+        if answer.wire and not answer.wire.startswith("gzip"):
             return await _spoiled(answer.wire, head, body, reader, writer)
         writer.write(head + body)
         await writer.drain()
@@ -150,6 +151,8 @@ class StandIn(Rules):
         )
         if answer.wire == "gzip_garbage":
             body, more = b"\x1f\x8b" + bytes(range(100, 200)), more + "Content-Encoding: gzip\r\n"
+        elif answer.wire == "gzip_bomb":
+            body, more = bomb(), more + "Content-Encoding: gzip\r\n"
         elif (
             answer.raw is None
             and len(body) > 1024
@@ -192,6 +195,13 @@ class StandIn(Rules):
             for one in self.faults()
         ]
         return Answer(body=json.dumps({"latency_s": self.latency_s} if asked.path == "/latency" else listed))
+
+
+@cache
+def bomb() -> bytes:
+    """A quarter of a gigabyte in a quarter of a megabyte."""
+    packer = zlib.compressobj(9, wbits=31)
+    return packer.compress(b"[" + b" " * 2**28) + packer.flush()
 
 
 def is_kept_alive(asked: Asked) -> bool:
