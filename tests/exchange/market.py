@@ -11,7 +11,6 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -35,8 +34,8 @@ FIELDS = (
     *("taker_buy_volume", "taker_buy_quote_volume", "ignore"),
 )
 
-MANY = 500
-"""So many klines and more are made by columns."""
+MANY = 1500
+"""So many klines and more are made by columns; fewer are sooner made one by one."""
 AMOUNT = "%d.%08d"
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 LENGTH_MS = {"1s": SECOND_MS} | {f"{n}m": n * MINUTE_MS for n in (1, 3, 5, 15, 30)}
@@ -193,8 +192,14 @@ def _row(units: Units, close_ms: int, market: str) -> Row:
 
 def _units(row: Row) -> Units:
     """The numbers of a REST row."""
-    o, h, lo, c, v, q, tv, tq = (int(Decimal(row[i]) * UNIT) for i in (1, 2, 3, 4, 5, 7, 9, 10))
+    o, h, lo, c, v, q, tv, tq = (_in_units(row[i]) for i in (1, 2, 3, 4, 5, 7, 9, 10))
     return (row[0], o, h, lo, c, v, q, int(row[8]), tv, tq)
+
+
+def _in_units(text: str) -> int:
+    """A number of at most eight decimals, in units."""
+    whole, _, decimals = text.partition(".")
+    return int(whole + decimals.ljust(8, "0"))
 
 
 class Listing(NamedTuple):
@@ -310,17 +315,22 @@ class Market:
         return page._replace(market=market, start_ms=start_ms, end_ms=min(page.end_ms, page.now_ms))
 
     def _with_restated(self, page: Page, rows: Rows) -> Rows:
-        restated = self._restated.get((page.symbol, page.interval))
-        if not restated:
+        restated = self._restated.get((page.symbol, page.interval), {})
+        if not self._is_restated(page, page.start_ms, page.end_ms + 1):
             return rows
-        return [[restated.get(row[0], {}).get(i, value) for i, value in enumerate(row)] for row in rows]
+        return [
+            [restated[row[0]].get(i, value) for i, value in enumerate(row)] if row[0] in restated else row
+            for row in rows
+        ]
+
+    def _is_restated(self, page: Page, start_ms: int, end_ms: int) -> bool:
+        restated = self._restated.get((page.symbol, page.interval), {})
+        return any(start_ms <= open_ms < end_ms for open_ms in restated)
 
     def _short(self, page: Page) -> Rows:
         """Rows of 1s or 1m, span by span until there are `limit`."""
-        if (many := self._many(page)) is not None:
-            return [list(row) for row in many.rows()]
         rows: Rows = []
-        spans, step_ms = list(self._spans(page)), LENGTH_MS[page.interval]
+        spans = list(self._spans(page))
         for span in reversed(spans) if page.newest else spans:
             left = page.limit - len(rows)
             if left <= 0:
@@ -328,28 +338,38 @@ class Market:
             if span.recorded is not None:
                 found = span.recorded[-left:] if page.newest else span.recorded[:left]
             else:
-                made = self._made(page, span, left)
-                found = [_row(units, units[0] + step_ms - 1, page.market) for units in made]
+                found = self._shown(page, *self._numbers(page, span.start_ms, span.end_ms, left))
             rows = found + rows if page.newest else rows + found
         return rows
 
     def many(self, page: Page) -> pl.DataFrame | None:
         """The rows of a page of many closed klines of 1s or 1m, as they are made, without a hole; None for others."""
-        return self._many(self._cut(page))
-
-    def _many(self, page: Page) -> pl.DataFrame | None:
-        if page.interval not in ("1s", "1m") or (page.symbol, page.interval) in self._restated:
+        if page.interval not in ("1s", "1m"):
             return None
-        step_ms = LENGTH_MS[page.interval]
+        page, step_ms = self._cut(page), LENGTH_MS[page.interval]
         first, stop = self._numbers(page, page.start_ms, page.end_ms + 1, page.limit)
         if stop - first < MANY or not self._is_plain(page, first * step_ms, stop * step_ms):
             return None
+        return self._columns(page, first, stop)
+
+    def _columns(self, page: Page, first: int, stop: int) -> pl.DataFrame:
+        step_ms = LENGTH_MS[page.interval]
         return bulk.shown(_make_many(page.market, page.symbol, step_ms, first, stop), step_ms, page.market)
 
+    def _shown(self, page: Page, first: int, stop: int) -> Rows:
+        """The rows of these numbers: many closed ones by columns, the others one by one."""
+        step_ms, listing = LENGTH_MS[page.interval], self.listings.get(page.symbol)
+        closed = min(stop, page.now_ms // step_ms)
+        if closed - first < MANY or (listing and listing.phantom):
+            closed = first
+        rows = [list(row) for row in self._columns(page, first, closed).rows()] if closed > first else []
+        made = self._made(page, closed, stop)
+        return rows + [_row(units, units[0] + step_ms - 1, page.market) for units in made]
+
     def _is_plain(self, page: Page, start_ms: int, end_ms: int) -> bool:
-        """Whether all of this time is made, without holes, and closed."""
+        """Whether all of this time is made, without holes or changes, and closed."""
         listing = self.listings.get(page.symbol)
-        if end_ms > page.now_ms or (listing and listing.phantom):
+        if end_ms > page.now_ms or (listing and listing.phantom) or self._is_restated(page, start_ms, end_ms):
             return False
         return [Span(start_ms, end_ms)] == list(self._spans(page._replace(start_ms=start_ms, end_ms=end_ms - 1)))
 
@@ -359,9 +379,8 @@ class Market:
         first, stop = -(-start_ms // step_ms), -(-end_ms // step_ms)
         return (max(first, stop - limit), stop) if page.newest else (first, min(stop, first + limit))
 
-    def _made(self, page: Page, span: Span, limit: int) -> Klines:
+    def _made(self, page: Page, first: int, stop: int) -> Klines:
         step_ms = LENGTH_MS[page.interval]
-        first, stop = self._numbers(page, span.start_ms, span.end_ms, limit)
         made = _make(page.market, page.symbol, step_ms, first, stop) if stop > first else []
         if made and made[-1][0] + step_ms > page.now_ms:
             made[-1] = _so_far(made[-1], page.now_ms - made[-1][0], step_ms)
@@ -415,7 +434,7 @@ class Market:
         kept, key, over = self._days, (page.market, page.symbol, start_ms), start_ms + DAY_MS <= page.now_ms
         if over and key in kept:
             return kept[key]
-        if (page.symbol, "1m") not in self._restated and self._is_plain(page, start_ms, start_ms + DAY_MS):
+        if self._is_plain(page._replace(interval="1m"), start_ms, start_ms + DAY_MS):
             return _whole_day(page.market, page.symbol, start_ms)
         minutes = self._minutes(page, start_ms, end_ms)
         day = _merge(minutes, start_ms) if minutes else None
@@ -425,6 +444,7 @@ class Market:
 
     def _minutes(self, page: Page, start_ms: int, end_ms: int) -> Klines:
         page = page._replace(interval="1m", start_ms=start_ms, end_ms=end_ms - 1, limit=DAY_MS, newest=False)
-        if page.symbol in self._recorded or (page.symbol, "1m") in self._restated:
+        if page.symbol in self._recorded or self._is_restated(page, start_ms, end_ms):
             return [_units(row) for row in self._with_restated(page, self._short(page))]
-        return [units for span in self._spans(page) for units in self._made(page, span, page.limit)]
+        spans = [self._numbers(page, span.start_ms, span.end_ms, page.limit) for span in self._spans(page)]
+        return [units for first, stop in spans for units in self._made(page, first, stop)]
