@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -41,6 +43,8 @@ def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
 
     Settings and parameters are checked before any server is started or a flow begins. Raises NoServer.
     """
+    until_the_end = contextlib.ExitStack()
+    atexit.register(until_the_end.close)  # called after what Prefect, imported later, registers to send its last logs
     try:
         settings, api_url = settings_to_write(), chosen_api()
         port = free_port()
@@ -56,8 +60,10 @@ def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
         print(f"klines: {error}", file=sys.stderr)
         return 2
     try:
-        with contextlib.nullcontext() if api_url else temporary_server(port):
-            state: State[Any] = flow(**parameters, return_state=True)
+        if not api_url:
+            _be_plain()
+            until_the_end.enter_context(temporary_server(port))
+        state: State[Any] = flow(**parameters, return_state=True)
     except KeyboardInterrupt:
         print("klines: stopped; what is stored stays, and another run goes on from there", file=sys.stderr)
         return 130
@@ -66,6 +72,13 @@ def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
     else:
         print(f"{state.name}: {state.message}")
     return 0 if state.is_completed() else 1
+
+
+def _be_plain() -> None:
+    """With a temporary server: tell who waits at a terminal what takes long, and no address of a page that is none."""
+    if sys.stderr.isatty():
+        print("starting a temporary Prefect server …", file=sys.stderr)
+    logging.getLogger("prefect.flow_runs").addFilter(lambda record: not record.getMessage().startswith("View at "))
 
 
 def validated(flow: Flow[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:

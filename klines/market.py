@@ -22,8 +22,9 @@ _BY_LIMIT = ((0, 1), (100, 2), (500, 5), (1001, 10))
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """A market; `weights` are the (from this limit on, weight) steps, `info_weight` is what
-    exchangeInfo costs, `widest_ms` the longest window of a request."""
+    """A market; `weights` are the (from this limit on, weight) steps, `info_weight` is what exchangeInfo costs,
+    `info_by_name` whether it can be asked for some symbols, `widest_ms` the longest window of a request, `gives_newest`
+    whether of more klines than `limit` the last ones are answered."""
 
     name: str
     pool: str
@@ -31,7 +32,9 @@ class Market:
     weight_per_minute: int
     weights: tuple[tuple[int, int], ...]
     info_weight: int = 1
+    info_by_name: bool = False
     widest_ms: int | None = None
+    gives_newest: bool = False
 
     def weight(self, limit: int) -> int:
         """What one klines request with this `limit` costs of the pool's minute."""
@@ -53,9 +56,23 @@ def check_interval(market: str, interval: str) -> None:
 MARKETS: dict[str, Market] = {
     market.name: market
     for market in (
-        Market("spot", pool="spot", most_rows=1000, weight_per_minute=6000, weights=((0, 2),), info_weight=20),
+        Market(
+            *("spot", "spot"),
+            most_rows=1000,
+            weight_per_minute=6000,
+            weights=((0, 2),),
+            info_weight=20,
+            info_by_name=True,
+        ),
         # 499 rows cost 2: of all limits the most rows for their weight
         Market("usdm", pool="futures", most_rows=499, weight_per_minute=2400, weights=_BY_LIMIT),
-        Market("coinm", pool="futures", most_rows=499, weight_per_minute=2400, weights=_BY_LIMIT, widest_ms=200 * DAY),
+        Market(
+            *("coinm", "futures"),
+            most_rows=499,
+            weight_per_minute=2400,
+            weights=_BY_LIMIT,
+            widest_ms=200 * DAY,
+            gives_newest=True,
+        ),
     )
 }

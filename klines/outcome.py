@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from reprlib import Repr
+from typing import Any
 
 from klines.errors import Blocked, DatabaseBusy, ExchangeDown, KlinesError, Later, RateLimited, Retry
 
@@ -61,6 +63,14 @@ def add(outcome: Outcome, said: str) -> Outcome:
     return Outcome(outcome.state, f"{outcome.message} Before that: {said}.")
 
 
+def doubted(outcome: Outcome, doubt: str) -> Outcome:
+    """The outcome of a run whose clocks are in doubt, in a sentence: it is not Completed. Unchanged without a doubt."""
+    if not doubt:
+        return outcome
+    state = "Degraded" if outcome.is_completed else outcome.state
+    return Outcome(state, f"{outcome.message.rstrip('.')}. {doubt}.")
+
+
 def reason(error: Exception) -> str:
     """Why something failed: our errors are sentences, of others the kind is said."""
     return str(error).rstrip(".") if isinstance(error, KlinesError) else f"unexpected {type(error).__name__}: {error}"
@@ -77,6 +87,15 @@ def names(listed: Sequence[str] | Mapping[str, object]) -> str:
     return ", ".join(list(listed)[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
+_SHOWN = Repr()
+_SHOWN.maxlevel, _SHOWN.maxlist, _SHOWN.maxdict, _SHOWN.maxstring, _SHOWN.maxother = 3, 4, 6, 150, 60
+
+
+def shown(answer: Any) -> str:
+    """The beginning of an answer that is none, in at most 200 characters, however large it is."""
+    return _SHOWN.repr(answer)[:200].encode(errors="backslashreplace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What one transaction changed: klines new to the file, klines whose values were corrected, rows refused."""
@@ -84,6 +103,11 @@ class Stored:
     inserted: int = 0
     restated: int = 0
     rejected: int = 0
+
+    def refused(self, unkept: int) -> list[str]:
+        """`44,640 rejected, the first 20 kept`, where any was; `unkept` were counted only."""
+        kept = f", the first {self.rejected:,} kept" if unkept else ""
+        return [f"{self.rejected + unkept:,} rejected{kept}"] if self.rejected + unkept else []
 
     def __add__(self, other: Stored) -> Stored:
         return Stored(self.inserted + other.inserted, self.restated + other.restated, self.rejected + other.rejected)

@@ -17,20 +17,21 @@ def reasons(
 ) -> list[tuple[Window, str]]:
     """The slots of the answered gaps that brought no row, each with its reason.
 
-    Refused rows: `rejected`. Before the first kline: `not_listed`. Where a later kline is stored or answered, or the
-    symbol does not trade: `unresolved`. What is left is late, which is no gap yet.
+    Refused rows: `rejected`. Before the first kline: `not_listed`, or `unresolved` where REST alone says so. Where a
+    later kline is stored or answered, or the symbol does not trade: `unresolved`. What is left is late, which is no gap
+    yet.
     """
     answered = intersect(want.gaps, want.answered)
     empty = subtract(answered, stored)
     refused = intersect(slots(want.refused_ms, interval), empty)
-    listed = window(0, interval.floor(want.listed_ms)) if want.listed_ms is not None else []
-    unlisted = intersect(listed, subtract(want.gaps, [*stored, *refused]))
+    before = window(0, interval.floor(want.first_ms or 0))
+    unlisted = intersect(before, subtract(want.gaps, [*stored, *refused]))
     holes = subtract(empty, [*refused, *unlisted])
     if is_trading:
         holes = intersect(holes, window(0, max(want.newest_ms, 0)))
     return [
         *((gap, REJECTED) for gap in refused),
-        *((gap, NOT_LISTED) for gap in unlisted),
+        *((gap, UNRESOLVED if want.listed_ms is None else NOT_LISTED) for gap in unlisted),
         *((gap, UNRESOLVED) for gap in holes),
     ]
 

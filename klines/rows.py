@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,12 +19,17 @@ import polars as pl
 
 from klines.errors import BadAnswer
 from klines.interval import Interval
+from klines.outcome import shown
 from klines.window import Window
 
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _TEXTS = (1, 2, 3, 4, 5, 7, 9, 10)
 _INTEGERS = (0, 6, 8)
 _INT64 = 2**63
+
+KEPT = 20
+"""Refused rows that are kept, of an answer or a file; the others are counted."""
+NOT_OURS = "not the answer to our request"
 
 OFF_GRID_ERA = (Window(1512345600000, 1513555200000), Window(1518048000000, 1518393600000))
 """4–17 December 2017 and 8–11 February 2018: Binance's own klines of these days open off the grid and stay so."""
@@ -55,23 +60,76 @@ class Reject:
     row: str
 
 
-def sift(body: Any, interval: Interval, asked: Window) -> tuple[list[Row], list[Reject]]:
+class Rejects(list[Reject]):
+    """The first KEPT of the refused rows of an answer or a file; `total` is how many there were, `times_ms` has the
+    open times of all whose time can be read."""
+
+    def __init__(self, rejects: Iterable[Reject] = ()) -> None:
+        super().__init__(rejects)
+        self.total = len(self)
+        self.times_ms = [reject.open_time_ms for reject in self if reject.open_time_ms is not None]
+
+    def refuse(self, raw: list[Any], reason: str) -> None:
+        """One more row, as it was received."""
+        time_ms = _time_ms(raw)
+        self.total += 1
+        self.times_ms += [] if time_ms is None else [time_ms]
+        if len(self) < KEPT:
+            self.append(Reject(time_ms, reason, _text(raw)))
+
+    def add(self, others: Rejects) -> None:
+        """Those of another answer besides."""
+        self.extend(others)
+        self.total += others.total
+        self.times_ms += others.times_ms
+
+    @property
+    def unkept(self) -> int:
+        """How many are counted only."""
+        return self.total - len(self)
+
+
+def answered(body: Any, interval: Interval, asked: Window, limit: int) -> tuple[list[Row], Rejects]:
+    """`sift` of the answer to a request for at most `limit` klines of `asked`.
+
+    Raises BadAnswer where it is not the answer to that: more rows, any of another time, or two or more of which not one
+    is a kline.
+    """
+    check_shape(body)
+    times = {str(raw[:1]) for raw in body[: 2 * limit]}
+    if len(body) > 2 * limit or len(times) > limit:  # a repeated row is no other kline
+        raise BadAnswer(f"{len(body):,} klines where at most {limit:,} were asked for: {NOT_OURS}")
+    rows, rejects = sift(body, interval, asked)
+    outside = sum(not asked.start_ms <= time < asked.end_ms for time in rejects.times_ms)
+    if outside:
+        raise BadAnswer(f"{outside:,} of {len(body):,} klines are of another time than was asked for: {NOT_OURS}")
+    if rejects and not rows and (rejects.total > 1 or not rejects.times_ms):
+        raise BadAnswer(f"not one of {len(body):,} rows is a kline: {rejects[0].reason}")
+    return rows, rejects
+
+
+def sift(body: Any, interval: Interval, asked: Window) -> tuple[list[Row], Rejects]:
     """The good rows of a klines answer, ascending and at most one a slot, and the rejects.
 
     `asked` is the window of open times that the request covered. Raises BadAnswer when `body` is no list of rows.
     """
-    if not isinstance(body, list) or not all(isinstance(raw, list) for raw in body):
-        raise BadAnswer(f"the answer is no list of klines: {json.dumps(body)[:200]}")
+    check_shape(body)
     rows: list[tuple[Row, list[Any]]] = []
-    rejects: list[Reject] = []
+    rejects = Rejects()
     for raw in body:
         row = _read(raw)
         reason = row if isinstance(row, str) else next(_broken(row, interval, asked), None)
         if isinstance(row, Row) and reason is None:
             rows.append((row, raw))
         else:
-            rejects.append(_reject(raw, str(reason)))
+            rejects.refuse(raw, str(reason))
     return _one_a_slot(rows, interval, rejects), rejects
+
+
+def check_shape(body: Any) -> None:
+    """Raises BadAnswer for what is no list of rows."""
+    if not isinstance(body, list) or not all(isinstance(raw, list) for raw in body):
+        raise BadAnswer(f"the answer is no list of klines: {shown(body)}")
 
 
 def _read(raw: list[Any]) -> Row | str:
@@ -105,7 +163,7 @@ def _broken(row: Row, interval: Interval, asked: Window) -> Iterator[str]:
         yield "low above open or close"
 
 
-def _one_a_slot(rows: list[tuple[Row, list[Any]]], interval: Interval, rejects: list[Reject]) -> list[Row]:
+def _one_a_slot(rows: list[tuple[Row, list[Any]]], interval: Interval, rejects: Rejects) -> list[Row]:
     """Equal repetitions dropped, unequal ones refused, an on-grid row before an off-grid one; ascending."""
     slots: dict[int, dict[Row, list[Any]]] = defaultdict(dict)
     for row, raw in rows:
@@ -117,13 +175,17 @@ def _one_a_slot(rows: list[tuple[Row, list[Any]]], interval: Interval, rejects: 
         if len(candidates) == 1:
             good += candidates
         else:
-            rejects += [_reject(raw, "two different rows of one time") for raw in candidates.values()]
+            for raw in candidates.values():
+                rejects.refuse(raw, "two different rows of one time")
     return good
 
 
-def _reject(raw: list[Any], reason: str) -> Reject:
-    time = raw[0] if raw and type(raw[0]) is int and 0 <= raw[0] < 2**53 else None
-    return Reject(time, reason, json.dumps(raw, ensure_ascii=False)[:2000].encode(errors="backslashreplace").decode())
+def _time_ms(raw: list[Any]) -> int | None:
+    return raw[0] if raw and type(raw[0]) is int and 0 <= raw[0] < 2**53 else None
+
+
+def _text(raw: list[Any]) -> str:
+    return json.dumps(raw, ensure_ascii=False)[:2000].encode(errors="backslashreplace").decode()
 
 
 SCHEMA = {

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import duckdb
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from klines.binance import silence
 from klines.binance.exchange import Exchange
+from klines.binance.line import machine_ms as machine_ms
+from klines.binance.listing import SymbolInfo
 from klines.binance.weight import Spent
-from klines.errors import BadParameter, Interrupted, KlinesError, Retry, Stop, UnknownSymbol, Unreachable
+from klines.errors import BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol, Unreachable
 from klines.interval import Interval
 from klines.reading.coverage import Coverage, last_days
 from klines.storage.database import opened
 from klines.symbol import choose, is_pattern
-from klines.tables.bans import active_ban, remember_ban
+from klines.tables.bans import active_ban, remember_ban, was_banned
 from klines.tables.klines import a_stored_time
 from klines.tables.symbols import EVERY_MS, SOONEST_MS, Known, known, note_listing
 
 AFTERWARDS_S = 1.0
 """How long a run waits for the file for what is only news, when everything is stored."""
 STOPPED = "the run was stopped"
+MORE = 3
+"""So many of its own symbols have a say about the clock, where those that usually have are not known."""
 
 
 class Session:
@@ -33,12 +39,20 @@ class Session:
     before any request.
 
     `wait_s` is how long it waits for the file while another process holds it; `until_s`, of time.monotonic(), ends
-    that early.
+    that early. `entries` are the names and patterns that it is about.
     """
 
     def __init__(
-        self, database: Path, interval: Interval, exchange: Exchange, *, wait_s: float, until_s: float = float("inf")
+        self,
+        database: Path,
+        interval: Interval,
+        exchange: Exchange,
+        *,
+        wait_s: float,
+        until_s: float = float("inf"),
+        entries: Sequence[str] = (),
     ) -> None:
+        exchange.witnesses = [*exchange.witnesses, *[entry for entry in entries if not is_pattern(entry)][:MORE]]
         self.database = database
         self.market = exchange.market
         self.interval = interval
@@ -46,11 +60,14 @@ class Session:
         self._wait_s = wait_s
         self._until_s = until_s
         self._is_ending = False
+        self._is_probe = False
         self._portal: BlockingPortal
 
     def __enter__(self) -> Self:
         with self._opened() as connection:
+            self._enter_kept(connection)
             ban = active_ban(connection, self.market.pool, machine_ms())
+            self._is_probe = was_banned(connection, self.market.pool, machine_ms())
         if ban:
             raise ban
         with contextlib.ExitStack() as stack:
@@ -74,8 +91,11 @@ class Session:
         return opened(self.database, time.monotonic() + AFTERWARDS_S)
 
     def health(self) -> int:
-        """Ask whether the exchange serves, and for its clock; returns its difference to this machine's, in ms."""
-        self._call(self.exchange.health)
+        """Ask whether the exchange serves, and for its clock; returns its difference to this machine's, in ms.
+
+        After a ban that ended within the last hour one question is asked first.
+        """
+        self._call(partial(self.exchange.health, is_probe=self._is_probe))
         return self.exchange.skew_ms
 
     def last_days(self) -> list[Coverage]:
@@ -95,9 +115,25 @@ class Session:
                 raise Interrupted(STOPPED) from None
             raise
         except Stop as error:
+            self._remember(error)
+            raise
+
+    def _remember(self, error: Stop) -> None:
+        """Enter a ban, or, where the file is held, leave it beside that for the next run: it is not forgotten."""
+        try:
             with self._opened() as connection:
                 self._enter_ban(connection, error)
-            raise
+        except DatabaseBusy:
+            self._keep(error)
+
+    def _keep(self, error: Stop) -> None:
+        silence.keep(self.database, self.market.pool, error, machine_ms(), self.exchange.now_ms())
+
+    def _enter_kept(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Enter the bans that were left beside the file."""
+        for pool, error, met_ms in silence.kept(self.database):
+            remember_ban(connection, pool, error, now_ms=met_ms, exchange_now_ms=met_ms)
+        silence.forget(self.database)
 
     def _enter_ban(self, connection: duckdb.DuckDBPyConnection, error: Stop) -> None:
         remember_ban(connection, self.market.pool, error, now_ms=machine_ms(), exchange_now_ms=self.exchange.now_ms())
@@ -124,12 +160,14 @@ class Session:
         with self._opened() as connection:
             symbols = known(connection, self.market, self.exchange.now_ms())
         is_old = self.exchange.now_ms() - symbols.checked_ms >= age_ms
-        return self._look_up_symbols() or symbols if is_old else symbols
+        return self._look_up_symbols(symbols) or symbols if is_old else symbols
 
-    def _look_up_symbols(self) -> Known | None:
+    def _look_up_symbols(self, before: Known) -> Known | None:
         """Enter what exchangeInfo says into the table `symbols`, which stays as it is where nothing can be had."""
         try:
             entries = self._call(self.exchange.symbol_infos)
+            if self._many_vanished(before, entries):
+                entries = self._call(self.exchange.symbol_infos)
         except (Retry, Spent):
             return None
         if not entries:
@@ -138,6 +176,12 @@ class Session:
         with self._opened() as connection:
             note_listing(connection, self.market, entries, now_ms)
             return known(connection, self.market, now_ms)
+
+    @staticmethod
+    def _many_vanished(before: Known, entries: Mapping[str, SymbolInfo]) -> bool:
+        """Whether a third of the symbols that traded are listed no more: that is worth asking twice."""
+        vanished = sum(symbol not in entries for symbol in before.trading)
+        return vanished * 3 > len(before.trading)
 
     def _learn_phase(self, symbols: Sequence[str]) -> list[str]:
         """Take the interval's phase from a stored kline, else from the exchange's newest of one of the symbols.
@@ -166,8 +210,3 @@ class Session:
         for symbol in failed.keys() - unknown:
             raise failed[symbol]
         return unknown
-
-
-def machine_ms() -> int:
-    """This machine's clock, in epoch ms."""
-    return int(time.time() * 1000)

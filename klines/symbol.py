@@ -43,6 +43,10 @@ SYMBOL_PATTERN = r"^[^\sa-z!-,/:-@\[-^`{-~\x00-\x1f]+$"
 """Of a symbol, in the form and the API: no blanks, no lower-case letters, no ASCII punctuation but `_`, `-` and `.`."""
 
 
+LONGEST_SYMBOL = 50
+"""Characters of a symbol; the longest of Binance's have about 20."""
+
+
 def check_symbol(symbol: Any) -> str:
     """The symbol itself; raises ValueError unless it is letters (none lower-case), digits, `_`, `-` and `.`.
 
@@ -50,12 +54,13 @@ def check_symbol(symbol: Any) -> str:
     """
     if (
         isinstance(symbol, str)
-        and symbol
+        and len(symbol) <= LONGEST_SYMBOL
         and symbol == symbol.upper()
         and all(c.isalnum() or c in "_-." for c in symbol)
+        and any(c.isalnum() for c in symbol)
     ):
         return symbol
-    raise ValueError(f"{symbol!r} is no symbol: upper-case letters and digits are allowed, as in BTCUSDT")
+    raise ValueError(f"{symbol!r:.80} is no symbol: upper-case letters and digits are allowed, as in BTCUSDT")
 
 
 def check_symbols(symbols: list[str] | None) -> list[str] | None:

@@ -4,35 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from klines.interval import Interval
-from klines.rows import Reject, Row
+from klines.rows import Rejects, Row
 from klines.window import Window, subtract, window
 
 OVERLAP = 3
 """Klines before the newest gap that its request covers too, so that a value corrected after the close is noticed."""
 
 
+class Begin(NamedTuple):
+    """When a symbol's klines begin, in ms, None while it has none; settled when REST and the archive agree."""
+
+    first_ms: int | None
+    is_settled: bool = True
+
+    @property
+    def listed_ms(self) -> int | None:
+        """The same where it is settled."""
+        return self.first_ms if self.is_settled else None
+
+
+NO_BEGIN = Begin(None, is_settled=False)
+
+
 class Want:
     """One symbol of a run: the windows wanted of it, and, filled in while asking, what the exchange answered.
 
     `gaps` are closed, on the grid, ordered and disjoint. `last_ms` is the open time of the newest stored kline, None
-    for a symbol without any; `listed_ms` that of its first one, None until it was asked for. At most `most_pages` pages
-    are asked for; the rest stays for the next runs.
+    for a symbol without any; `listed_ms` that of its first one, None until REST and the archive agree upon it;
+    `begins_ms` what REST alone says. At most `most_pages` pages are asked for; the rest stays for the next runs.
     """
 
     def __init__(
-        self, symbol: str, gaps: Sequence[Window], last_ms: int | None = None, listed_ms: int | None = None
+        self,
+        symbol: str,
+        gaps: Sequence[Window],
+        last_ms: int | None = None,
+        listed_ms: int | None = None,
+        begins_ms: int | None = None,
     ) -> None:
         self.symbol = symbol
         self.gaps = list(gaps)
         self.last_ms = last_ms
         self.listed_ms = listed_ms
+        self.begins_ms = begins_ms
         self.most_pages = 1
         self.answered: list[Window] = []
         self.rows: list[Row] = []
-        self.rejects: list[Reject] = []
+        self.rejects = Rejects()
         self.error: Exception | None = None
+
+    def take_back(self, error: Exception) -> None:
+        """Nothing of it was answered, but this error."""
+        self.rows, self.rejects, self.answered, self.error = [], Rejects(), [], error
+
+    def keep_closed(self, closed_ms: int) -> None:
+        """Leave out the klines that had not closed at `closed_ms`."""
+        self.rows = [row for row in self.rows if row.close_time < closed_ms]
 
     @property
     def left(self) -> list[Window]:
@@ -41,8 +71,13 @@ class Want:
 
     def owed(self, interval: Interval) -> list[Window]:
         """`left` without what is before the symbol's first kline: still to be collected."""
-        listed_ms = interval.floor(self.listed_ms or 0)
-        return [part for gap in self.left for part in window(max(gap.start_ms, listed_ms), gap.end_ms)]
+        first_ms = interval.floor(self.first_ms or 0)
+        return [part for gap in self.left for part in window(max(gap.start_ms, first_ms), gap.end_ms)]
+
+    @property
+    def first_ms(self) -> int | None:
+        """The open time of the symbol's first kline, as far as anybody has said it."""
+        return self.begins_ms if self.listed_ms is None else self.listed_ms
 
     @property
     def was_filled(self) -> bool:
@@ -57,8 +92,7 @@ class Want:
     @property
     def refused_ms(self) -> list[int]:
         """The open times of the refused rows, as far as they were asked for."""
-        times = (reject.open_time_ms for reject in self.rejects)
-        return sorted(t for t in times if t is not None and self.gaps[0].start_ms <= t < self.gaps[-1].end_ms)
+        return sorted(t for t in self.rejects.times_ms if self.gaps[0].start_ms <= t < self.gaps[-1].end_ms)
 
     def silent_from(self, interval: Interval) -> int:
         """The open time of the first slot after all that is stored, answered or refused, in ms."""
@@ -71,7 +105,7 @@ class Want:
     def _after(self, time_ms: int, interval: Interval) -> int:
         if time_ms >= 0:
             return interval.step(time_ms, 1)
-        return max(self.gaps[0].start_ms, 0 if self.listed_ms is None else interval.floor(self.listed_ms))
+        return max(self.gaps[0].start_ms, interval.floor(self.first_ms or 0))
 
     def tail(self, interval: Interval) -> Window | None:
         """The newest wanted slots where they were asked for and nothing came: what is published late."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -41,6 +41,11 @@ class Fixed(NamedTuple):
     url: str
 
 
+def clock_of(exchange: StandIn | Fixed) -> Callable[[], int] | None:
+    """A clock that agrees with the stand-in's; this machine's for an exchange that runs elsewhere."""
+    return exchange.now_ms if isinstance(exchange, StandIn) else None
+
+
 def collect_once(
     exchange: StandIn | Fixed,
     database: Path,
@@ -53,10 +58,14 @@ def collect_once(
     pages: int = 500,
     request_timeout_s: float = PATIENCE_S,
     deadline_s: float = 45,
+    clock: Callable[[], int] | None = None,
 ) -> Outcome:
-    """One run: health, plan, one fetch of everything, store. A failing symbol is not retried."""
+    """One run: health, plan, one fetch of everything, store. A failing symbol is not retried.
+
+    This machine's clock is `clock`, or else agrees with the stand-in's.
+    """
     url = exchange.url
-    settings = Settings(database=database, since=since, spot_url=url, usdm_url=url, coinm_url=url)
+    settings = Settings(database=database, since=since, spot_url=url, usdm_url=url, coinm_url=url, archive_url=url)
     job = CollectJob.of(settings, list(symbols), market, interval, lookback)
     try:
         with Collect(
@@ -66,6 +75,7 @@ def collect_once(
             late_pauses_s=(0.1, 0.1),
             pages=pages,
             deadline_s=deadline_s,
+            clock=clock or clock_of(exchange),
         ) as run:
             run.health()
             run.fetch(run.plan())
@@ -83,6 +93,7 @@ def backfill_once(
     end: str,
     *,
     request_timeout_s: float = PATIENCE_S,
+    clock: Callable[[], int] | None = None,
     **options: Any,
 ) -> Outcome:
     """One backfill: health, plan, every chunk loaded, a failing one tried once."""
@@ -91,7 +102,8 @@ def backfill_once(
     try:
         times = (datetime.fromisoformat(start), datetime.fromisoformat(end))
         job = BackfillJob.of(settings, list(symbols), *times, **options)
-        with Backfill(settings, job, request_timeout_s=request_timeout_s, pauses_s=(0.01, 0.01)) as run:
+        pauses_s, clock = (0.01, 0.01), clock or clock_of(exchange)
+        with Backfill(settings, job, request_timeout_s=request_timeout_s, pauses_s=pauses_s, clock=clock) as run:
             run.health()
             plan = run.plan()
             if job.dry_run:
@@ -112,19 +124,23 @@ def audit_once(
     *,
     since: date | None = None,
     request_timeout_s: float = PATIENCE_S,
+    clock: Callable[[], int] | None = None,
     **options: Any,
 ) -> Outcome:
     """One audit of all that is stored, as the flow does it."""
     url = exchange.url
     settings = Settings(database=database, since=since, spot_url=url, usdm_url=url, coinm_url=url, archive_url=url)
     job = AuditJob(settings, **options)
-    parts = [_audit_part(job, series, request_timeout_s) for series in job.series()]
+    clock = clock or clock_of(exchange)
+    parts = [_audit_part(job, series, request_timeout_s, clock) for series in job.series()]
     return audit_outcome(parts, *job.whole())
 
 
-def _audit_part(job: AuditJob, series: SeriesGroup, request_timeout_s: float) -> SeriesOutcome:
+def _audit_part(
+    job: AuditJob, series: SeriesGroup, request_timeout_s: float, clock: Callable[[], int] | None
+) -> SeriesOutcome:
     try:
-        with Audit(job, series, request_timeout_s=request_timeout_s, pauses_s=(0.01, 0.01)) as run:
+        with Audit(job, series, request_timeout_s=request_timeout_s, pauses_s=(0.01, 0.01), clock=clock) as run:
             run.health()
             for _ in range(2):
                 plan = run.plan()

@@ -116,4 +116,5 @@ def _answer(request: Request) -> Any:
         except HTTPError as error:
             if error.code != 503 or time.monotonic() > until_s:
                 raise
+            error.close()
             time.sleep(0.5)

@@ -13,7 +13,7 @@ from klines.interval import INTERVALS, Interval
 from klines.ledger import NOT_LISTED, REJECTED, UNRESOLVED
 from klines.market import MARKETS
 from klines.reasons import reasons, slots
-from klines.rows import Reject, Row
+from klines.rows import Reject, Rejects, Row
 from klines.want import Want, overlapped, pages, share_out
 from klines.window import Window
 
@@ -137,7 +137,7 @@ def test_the_tail_is_what_is_late(
 ) -> None:
     """Late are the answered slots at the end, after every kline that is stored, answered or refused."""
     made = want(gaps, stored, last)
-    made.rejects = [reject(number) for number in refused]
+    made.rejects = Rejects([reject(number) for number in refused])
     made.answered = made.gaps
     late = made.tail(MINUTE)
     assert tail == numbers([late] if late else [])
@@ -154,7 +154,7 @@ def test_wanted_is_stored_found_late_or_left(some: set[int], data: st.DataObject
     rows = data.draw(subset) & answered
     last = data.draw(st.none() | st.integers(-1, 41).filter(lambda n: n not in some))
     made = want(some, rows, last)
-    made.answered, made.rejects = windows(asked), [*map(reject, sorted(refused & answered)), reject(None)]
+    made.answered, made.rejects = windows(asked), Rejects([*map(reject, sorted(refused & answered)), reject(None)])
     stored = slots((r.open_time for r in made.rows), MINUTE)
     found = reasons(made, stored, MINUTE, is_trading=is_trading)
     by_slot = [(n, reason) for gap, reason in found for n in numbers([gap])]
@@ -199,6 +199,6 @@ def test_what_was_not_asked_is_not_late() -> None:
 def test_a_slot_is_found_once() -> None:
     """A refused row from before the first good kline has one reason, rejected."""
     made = want(range(5), [3, 4])
-    made.answered, made.listed_ms, made.rejects = made.gaps, MINUTE.step(T, 3), [reject(1)]
+    made.answered, made.listed_ms, made.rejects = made.gaps, MINUTE.step(T, 3), Rejects([reject(1)])
     found = reasons(made, windows([3, 4]), MINUTE)
     assert [0, 1, 2] == sorted(n for gap, _ in found for n in numbers([gap]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from klines.outcome import Outcome, counted, names
 
 WORST = ("Blocked", "RateLimited", "ExchangeDown", "DatabaseBusy", "Failed", "Degraded")
 """States that a part of an audit can end in, worst first."""
+UNEXPLAINED = "See gaps: what is due is fetched by the next audit, what is unresolved is asked about at its next_check."
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class SeriesOutcome:
-    """What became of one market and interval."""
+    """What became of one market and interval; of each symbol of `unexplained` so many klines are neither stored nor
+    explained, but for those that are only late."""
 
     name: str
     outcome: Outcome
@@ -32,6 +34,7 @@ class SeriesOutcome:
     disputed: Sequence[str] = ()
     troubles: Sequence[str] = ()
     added: int = 0
+    unexplained: Mapping[str, int] = field(default_factory=dict)
 
 
 def audit_outcome(
@@ -42,6 +45,9 @@ def audit_outcome(
     failed = sorted((part for part in parts if not part.outcome.is_completed), key=_rank)
     if failed:
         return Outcome(failed[0].outcome.state, f"{failed[0].name}: {failed[0].outcome.message} {said}.")
+    lacking = [f"{symbol} {count:,}" for part in parts for symbol, count in part.unexplained.items()]
+    if lacking:
+        return Outcome("Degraded", f"{said}. Nobody could say why these are missing: {names(lacking)}. {UNEXPLAINED}")
     return Outcome("Completed", said)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
@@ -21,7 +21,7 @@ from klines.audit.message import Finding, SeriesOutcome
 from klines.audit.quality import findings
 from klines.audit.reconcile import Reconciled, reconcile
 from klines.backfill.plan import Missing
-from klines.backfill.run import FILE_S, REQUEST_S, Backfill, BackfillJob, backward
+from klines.backfill.run import FILE_S, REQUEST_S, Backfill, BackfillJob, backward, empty_of
 from klines.binance.archive import PAUSES_S
 from klines.clock import epoch_ms
 from klines.interval import DAY, FRESH_MS, INTERVALS
@@ -141,6 +141,7 @@ class Audit(Backfill):
         *,
         request_timeout_s: float = REQUEST_S,
         pauses_s: Sequence[float] = PAUSES_S,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self.series = series
         self.begins: dict[str, int] = {}
@@ -154,14 +155,37 @@ class Audit(Backfill):
             MARKETS[series.market],
             INTERVALS[series.interval],
         )
-        super().__init__(job.settings, work, request_timeout_s=request_timeout_s, pauses_s=pauses_s)
+        super().__init__(job.settings, work, request_timeout_s=request_timeout_s, pauses_s=pauses_s, clock=clock)
 
     def part(self) -> SeriesOutcome:
         """What became of it."""
         done = self.reconciled
         return SeriesOutcome(
-            self.series.name, self.outcome(), done.files, done.corrected, done.disputed, done.troubles, done.added
+            self.series.name,
+            self.outcome(),
+            done.files,
+            done.corrected,
+            done.disputed,
+            done.troubles,
+            done.added,
+            self._unexplained(),
         )
+
+    def _unexplained(self) -> dict[str, int]:
+        """How many klines of each symbol are neither stored nor explained; those that closed just now may be late."""
+        with self._opened() as connection:
+            rows = certificate(connection, with_hash=False)
+        series = (self.market.name, self.interval.name)
+        its = [row for row in rows if (row["market"], row["interval"]) == series and row["symbol"] in self.begins]
+        counts = {row["symbol"]: row["unexplained"] - self._late(row) for row in its}
+        return {symbol: count for symbol, count in counts.items() if count > 0}
+
+    def _late(self, row: Mapping[str, Any]) -> int:
+        """How many klines at the end of a series have closed within FRESH_MS and are not stored yet."""
+        until_ms, last = epoch_ms(row["until"]), row["last"]
+        first_late_ms = self.interval.step(self.interval.ceil(self.exchange.now_ms() - FRESH_MS), -1)
+        from_ms = max(first_late_ms, 0 if last is None else self.interval.step(epoch_ms(last), 1))
+        return max(0, self.interval.slots(from_ms, until_ms))
 
     def health(self) -> int:
         """As of any run; and what exchangeInfo says of the symbols is entered, once for all series of a market."""
@@ -184,7 +208,7 @@ class Audit(Backfill):
             gaps = [part for span in whole for part in missing(there, span, waiting)]
             owed = [part for span in whole for part in missing(there, span, [gap.window for gap in others])]
             if gaps:
-                found[symbol] = Missing(owed, gaps, there)
+                found[symbol] = Missing(owed, gaps, there, empty_of(others))
         return found
 
     def _begins(self, first_ms: Mapping[str, int], ledger: Mapping[str, Sequence[Gap]]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from klines.binance.files import File, Life, files_for
 from klines.interval import DAY, INTERVALS, Interval
 from klines.market import Market
-from klines.want import pages
+from klines.want import NO_BEGIN, Begin, pages
 from klines.window import Window, intersect, merge, subtract
 
 MOST_CHUNKS = 200
@@ -24,8 +24,9 @@ _KLINES_A_SECOND = 400_000
 class Piece:
     """Gaps of one series, and, filled in while they are worked off, what is left of them and why.
 
-    `source` is `auto`, `archive` or `rest`. `last_ms` and `listed_ms` are the open times of the exchange's last and
-    first kline, None where it could not be asked; `is_known` tells whether it knows the symbol.
+    `source` is `auto`, `archive` or `rest`. `last_ms` is the open time of the exchange's last kline, `begin` when its
+    klines begin, None where it could not be asked; `is_known` tells whether it knows the symbol; of `empty` REST has
+    had nothing before.
     """
 
     symbol: str
@@ -33,8 +34,9 @@ class Piece:
     life: Life
     source: str
     last_ms: int | None = None
-    listed_ms: int | None = None
+    begin: Begin = NO_BEGIN
     is_known: bool = True
+    empty: Sequence[Window] = ()
     left: list[Window] = field(default_factory=list)
     error: Exception | None = None
 
@@ -118,9 +120,13 @@ def work(piece: Piece, market: Market, interval: Interval) -> Work:
 
 
 def pick(left: Sequence[Window], piece: Piece, market: Market, interval: Interval, *, is_month: bool) -> list[File]:
-    """The files to load for what is left of a piece."""
+    """The files to load for what is left of a piece; for what REST has not every day that may have it."""
     every = piece.source == "archive"
-    return files_for(left, piece.symbol, market, interval, piece.life, is_month=is_month, every=every)
+    files = files_for(left, piece.symbol, market, interval, piece.life, is_month=is_month, every=every)
+    if every or is_month or not piece.empty:
+        return files
+    asked = intersect(left, piece.empty)
+    return sorted({*files, *files_for(asked, piece.symbol, market, interval, piece.life, is_month=False, every=True)})
 
 
 def _alive(piece: Piece) -> Window:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import polars as pl
 
-from klines.backfill.chunks import Chunk, Piece, pick
+from klines.backfill.chunks import Chunk, Piece, days_of, pick
 from klines.backfill.message import Account
 from klines.backfill.writer import Writer
 from klines.binance.archive import Archive, Content
@@ -22,6 +22,7 @@ from klines.binance.files import File
 from klines.binance.totals import Totals, disagreeing, of_days
 from klines.errors import KlinesError, Retry
 from klines.interval import DAY, INTERVALS, Interval
+from klines.ledger import FOREVER_MS
 from klines.reasons import islands
 from klines.tables.archive_files import Loaded
 from klines.want import Want, pages
@@ -36,6 +37,13 @@ LATE_MONTH_MS = 45 * DAY
 """A month's file has appeared up to the 13th of the next month; one that is missing for longer stays so."""
 
 Result = TypeVar("Result")
+
+
+class Stated(NamedTuple):
+    """The totals of days as the exchange's 1d klines state them, which speak of what opens from `from_ms` on."""
+
+    days: Mapping[int, Totals]
+    from_ms: int
 
 
 class Loader:
@@ -57,7 +65,7 @@ class Loader:
         self._interval = interval
         self._pauses_s = pauses_s
         self._whole = {piece.symbol: piece for piece in symbols}
-        self._stated: dict[str, asyncio.Task[dict[int, Totals] | None]] = {}
+        self._stated: dict[str, asyncio.Task[Stated | None]] = {}
         self._room = _Room(ROOM)
         self._running: set[asyncio.Future[Any]] = set()
 
@@ -115,25 +123,37 @@ class Loader:
         try:
             content = await self._archive.fetch(file, self._interval)
         except Retry as error:
-            self.account.troubles.append(f"{file.name}.zip ({file.source}): {str(error).rstrip('.')}")
+            self._refuse(file, str(error))
             return None
-        if content:
+        if content and content.rejects and content.rows.is_empty():
+            reason = content.rejects[0].reason
+            self._refuse(file, f"not one of its {content.rejects.total:,} rows is a kline: {reason}")
+        elif content:
             self.account.monthly += file.is_month
             self.account.daily += not file.is_month
+        self.account.unkept += content.rejects.unkept if content else 0
         return content
 
+    def _refuse(self, file: File, why: str) -> None:
+        self.account.troubles.append(f"{file.name}.zip ({file.source}): {why.rstrip('.')}")
+
     async def _check(self, piece: Piece, file: File, content: Content) -> Loaded:
-        """What may be stored of a file: what is wanted of the days that agree with the exchange's 1d klines."""
+        """What may be stored of a file: what is wanted of the days that agree with the exchange's 1d klines, or of what
+        is older than REST's first kline: the archive has klines of names that are used again."""
         trusted = _within(content.rows, file.trusted)
         stated = await self._day_totals(piece.symbol)
-        wrong = [] if stated is None else disagreeing(trusted, stated)
+        judged = _within(trusted, [Window(stated.from_ms, FOREVER_MS)]) if stated else trusted.clear()
+        wrong = disagreeing(judged, stated.days) if stated else []
+        if wrong:
+            days = ", ".join(map(days_of, wrong[:3])) + (" …" if len(wrong) > 3 else "")
+            self.account.partly.append(f"{file.name}.zip ({file.source}): not {days}, against the 1d klines")
         self.account.doubt(piece.symbol, wrong)
-        is_verified = stated is not None and not wrong
-        self.account.unverified += stated is None
+        is_verified = stated is not None and judged.height == trusted.height and not wrong
+        self.account.unverified += judged.height < trusted.height
         wanted = _within(trusted, subtract(intersect(piece.left, [file.window]), wrong))
         return Loaded(file, content.sha256, wanted, content.rejects, content.rows.height, is_verified)
 
-    async def _day_totals(self, symbol: str) -> dict[int, Totals] | None:
+    async def _day_totals(self, symbol: str) -> Stated | None:
         """What the exchange's 1d klines state for the symbol's days in this run, asked for once; None if it can't be
         asked, or the interval is longer than a day."""
         if not 0 < self._interval.length_ms <= DAY:
@@ -142,13 +162,18 @@ class Loader:
             self._stated[symbol] = asyncio.create_task(self._ask_days(self._whole[symbol]))
         return await asyncio.shield(self._stated[symbol])
 
-    async def _ask_days(self, piece: Piece) -> dict[int, Totals] | None:
+    async def _ask_days(self, piece: Piece) -> Stated | None:
         month, now_ms = INTERVALS["1M"], piece.life.now_ms
         end_ms = min(month.ceil(piece.gaps[-1].end_ms), INTERVALS["1d"].floor(now_ms))
         days = Window(month.floor(piece.gaps[0].start_ms), end_ms)
         for pause_s in (*self._pauses_s, None):
             try:
-                return of_days((await self._exchange.whole(piece.symbol, INTERVALS["1d"], days)).rows)
+                stated = of_days((await self._exchange.whole(piece.symbol, INTERVALS["1d"], days)).rows)
+                begins_later = not stated or min(stated) > INTERVALS["1d"].floor(
+                    max(days.start_ms, piece.life.start_ms)
+                )
+                first_ms = await self._exchange.first_ms(piece.symbol) if begins_later else 0
+                return Stated(stated, first_ms or 0)
             except Retry as error:
                 if pause_s is None:
                     self.account.troubles.append(f"1d klines of {piece.symbol}: {str(error).rstrip('.')}")
@@ -161,14 +186,16 @@ class Loader:
     def stated(self, symbol: str) -> Mapping[int, Totals]:
         """The totals of the days that the exchange's 1d klines state, as far as they were asked for."""
         task = self._stated.get(symbol)
-        return (task.result() if task and task.done() and not task.cancelled() else None) or {}
+        stated = task.result() if task and task.done() and not task.cancelled() else None
+        return stated.days if stated else {}
 
     def _wants(self, piece: Piece) -> list[Want]:
         """What is left of a piece as questions of a few pages each, newest first."""
         market = self._exchange.market
         asked = list(pages(piece.left, self._interval, market.page_slots(self._interval)))
         groups = [asked[start : start + PAGES_A_WANT] for start in range(0, len(asked), PAGES_A_WANT)]
-        wants = [Want(piece.symbol, merge(group), piece.last_ms, piece.listed_ms or 0) for group in groups]
+        begins_ms = piece.begin.first_ms or 0
+        wants = [Want(piece.symbol, merge(group), piece.last_ms, piece.begin.listed_ms, begins_ms) for group in groups]
         for want in wants:
             want.most_pages = PAGES_A_WANT * 2
         return wants
@@ -178,6 +205,7 @@ class Loader:
             with self._writer.working():
                 await self._exchange.fetch(want, self._interval)
             await self._writer.put(want, len(want.rows))
+            self.account.unkept += want.rejects.unkept
         piece.left = subtract(piece.left, want.answered)
         if want.error:
             raise want.error

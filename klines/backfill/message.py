@@ -14,12 +14,15 @@ from klines.window import Window
 
 @dataclass(slots=True)
 class Account:
-    """What happened to a run's files, for its message."""
+    """What happened to a run's files, for its message: how many were loaded and not verified, which could not be used,
+    or only in part, and why; how many refused rows were not kept; and the days of files that differ from 1d klines."""
 
     monthly: int = 0
     daily: int = 0
     unverified: int = 0
     troubles: list[str] = field(default_factory=list)
+    partly: list[str] = field(default_factory=list)
+    unkept: int = 0
     doubted: dict[str, set[Window]] = field(default_factory=dict)
 
     def doubt(self, symbol: str, days: Sequence[Window]) -> None:
@@ -31,7 +34,8 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class BackfillFacts:
     """What one backfill found; klines are counted in slots. `failed` has an error for each part that failed, by name;
-    `doubted` the days whose stored klines do not add up to the exchange's own 1d kline."""
+    `doubted` the days whose stored klines do not add up to the exchange's own 1d kline; `nearest` are the symbols that
+    are spelt most like the unknown ones."""
 
     symbols: int
     wanted: int
@@ -48,6 +52,7 @@ class BackfillFacts:
     doubted: Sequence[str] = ()
     unchecked: KlinesError | None = None
     stopped: Stop | None = None
+    nearest: Sequence[str] = ()
 
 
 def backfill_outcome(facts: BackfillFacts) -> Outcome:
@@ -62,11 +67,15 @@ def _judged(facts: BackfillFacts) -> Outcome:
     errors = [error for error in facts.failed.values() if not isinstance(error, UnknownSymbol)]
     if errors and not facts.stored.inserted and all(isinstance(error, Unreachable) for error in errors):
         return Outcome("ExchangeDown", f"Binance can't be reached: {reason(errors[0])}. {said}. Run it again later.")
+    advice = []
     if errors or facts.stale or (facts.left and not facts.is_from_archive):
-        return Outcome("Degraded", f"{said}. Run it again: only what is missing is fetched.")
-    if len(facts.unknown) == facts.symbols:
-        return Outcome("Degraded", f"{said}. Check the spelling: Binance knows none of {names(facts.unknown)}.")
-    return Outcome("Completed", said)
+        advice.append("Run it again: only what is missing is fetched.")
+    elif facts.left:
+        advice.append("The archive has a day some hours after it; what it never has comes with --source auto.")
+    if facts.unknown:
+        near = f"; the nearest are {names(facts.nearest)}" if facts.nearest else ""
+        advice.append(f"Check the spelling: Binance knows none of {names(facts.unknown)}{near}.")
+    return Outcome("Degraded", f"{said}. {' '.join(advice)}") if advice else Outcome("Completed", said)
 
 
 def _numbers(facts: BackfillFacts) -> dict[str, float]:
@@ -108,7 +117,7 @@ def _said(facts: BackfillFacts) -> str:
     ]
     absent = facts.wanted - facts.left - stored.inserted
     parts += [f"{stored.restated:,} restated"] if stored.restated else []
-    parts += [f"{stored.rejected:,} rejected"] if stored.rejected else []
+    parts += stored.refused(files.unkept)
     parts += [f"{absent:,} that Binance does not have, see gaps"] if absent > 0 and not facts.is_refresh else []
     parts += [_files(facts)] if files.monthly or files.daily else []
     if facts.left:
@@ -123,7 +132,8 @@ def _said(facts: BackfillFacts) -> str:
     ):
         parts += [f"{len(listed)} {what}: {names(listed)}"] if listed else []
     for thing, what, named in (
-        ("file", "that could not be used, whose days came from elsewhere", files.troubles),
+        ("file", "that could not be used", files.troubles),
+        ("file", "used in part", files.partly),
         ("day", "differing from Binance's own 1d kline", facts.doubted),
     ):
         parts += [f"{counted(len(named), thing)} {what}: {names(named)}"] if named else []

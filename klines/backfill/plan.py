@@ -21,9 +21,10 @@ class Plan:
 
 
 class Missing(NamedTuple):
-    """Of one symbol: what is neither stored nor in the ledger for another reason than due; what to work off; and what
-    is stored."""
+    """Of one symbol: what is neither stored nor in the ledger for another reason than due; what to work off; what is
+    stored; and what REST has answered to be empty."""
 
     owed: list[Window]
     gaps: list[Window]
     there: list[Window]
+    empty: list[Window]

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Self
 
 import duckdb
@@ -26,11 +27,11 @@ from klines.binance.exchange import Exchange
 from klines.binance.files import Life
 from klines.binance.listing import SymbolInfo
 from klines.clock import epoch_ms, utc
-from klines.errors import BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol
-from klines.interval import FRESH_MS, HOUR, INTERVALS, Interval
-from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, lease, owe, release, revise, weekly
+from klines.errors import BadAnswer, BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol
+from klines.interval import DAY, FRESH_MS, HOUR, INTERVALS, Interval
+from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, Gap, lease, owe, release, revise, weekly
 from klines.market import MARKETS, Market, check_interval
-from klines.outcome import Outcome, Stored
+from klines.outcome import NAMED, Outcome, Stored, doubted
 from klines.session import STOPPED, Session
 from klines.settings import Settings
 from klines.storage.database import in_memory, opened
@@ -38,7 +39,7 @@ from klines.storage.store import Ready, store
 from klines.tables.archive_files import Loaded
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, stored_totals, stored_windows
-from klines.tables.symbols import listings, note_symbol
+from klines.tables.symbols import EVERY_MS, listings, note_symbol
 from klines.tables.transaction import transaction
 from klines.want import Want
 from klines.window import Window, intersect, missing, subtract, window
@@ -98,6 +99,7 @@ class Backfill(Session):
         request_timeout_s: float = REQUEST_S,
         pauses_s: Sequence[float] = PAUSES_S,
         wait_s: float = FILE_S,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self.job = job
         self.stored = Stored()
@@ -110,6 +112,7 @@ class Backfill(Session):
         self.unhealthy: KlinesError | None = None
         self.loader: Loader | None = None
         self._broken: Exception | None = None
+        self._nearest: list[str] = []
         self._began_s = time.monotonic()
         exchange = Exchange(
             job.market,
@@ -117,11 +120,13 @@ class Backfill(Session):
             deadline_s=self._began_s + LONGEST_S,
             request_timeout_s=request_timeout_s,
             yielding=True,
+            clock=clock,
         )
-        super().__init__(settings.database, job.interval, exchange, wait_s=wait_s)
+        super().__init__(settings.database, job.interval, exchange, wait_s=wait_s, entries=job.symbols)
         self._pauses_s = pauses_s
         self._writer = Writer(self._write)
         self._archive = Archive(settings.archive_url, pauses_s=pauses_s, may_open=self._writer.is_free)
+        exchange.archive = self._archive
 
     def _enter_all(self, stack: contextlib.ExitStack) -> None:
         super()._enter_all(stack)
@@ -176,10 +181,13 @@ class Backfill(Session):
         start_ms = self.interval.ceil(max(self.job.start_ms, FIRST_MS))
         if not self.interval.is_phase_known or start_ms >= end_ms:
             return Plan()
+        if not self.unhealthy and end_ms + DAY > now_ms:
+            self._call(self.exchange.look_at_newest)
         with self._opened() as connection:
             found = self._missing(connection, Window(start_ms, end_ms), now_ms)
             listed_ms = listings(connection, self.market, list(found))
         whole = self._call(self._whole_pieces, found, listed_ms, now_ms)
+        self._nearest = self._look_up_nearest()
         costs = {piece.symbol: work(piece, self.market, self.interval) for piece in whole}
         total = sum(costs.values(), NOTHING)
         seconds = total.seconds(self.exchange.budget.ceiling)
@@ -199,13 +207,18 @@ class Backfill(Session):
         found = {}
         for symbol in symbols:
             others = [gap for gap in ledger[symbol] if gap.reason != DUE]
-            waiting = [gap.window for gap in others if not gap.is_open(now_ms)]
+            waiting = [gap.window for gap in others if not gap.is_open(now_ms) and not self._may_be_in_files(gap)]
             settled = [gap.window for gap in others if gap.next_check_ms is None]
             there = stored.get(symbol, [])
             gaps = missing([], wanted, settled) if self.job.refresh else missing(there, wanted, waiting)
             if gaps:
-                found[symbol] = Missing(missing(there, wanted, [gap.window for gap in others]), gaps, there)
+                owed = missing(there, wanted, [gap.window for gap in others])
+                found[symbol] = Missing(owed, gaps, there, empty_of(others))
         return found
+
+    def _may_be_in_files(self, gap: Gap) -> bool:
+        """Whether nobody could say of whole days why they are missing: REST may be without what the archive has."""
+        return self.job.source != "rest" and gap.reason == UNRESOLVED and gap.window.end_ms - gap.window.start_ms >= DAY
 
     async def _whole_pieces(
         self, found: Mapping[str, Missing], listed_ms: Mapping[str, int], now_ms: int
@@ -215,12 +228,17 @@ class Backfill(Session):
             self._whole_piece(symbol, lacking.gaps, listed_ms.get(symbol), now_ms) for symbol, lacking in found.items()
         ]
         pieces = [piece for piece in await asyncio.gather(*jobs) if piece]
+        for piece in pieces:
+            piece.empty = found[piece.symbol].empty
         known = [piece for piece in pieces if piece.is_known]
         silent = [piece for piece in known if now_ms - self.interval.step(piece.life.end_ms, 1) > FRESH_MS]
         doubtful = silent if self.market.name == "spot" else known
         if doubtful:
             entries = await self.exchange.symbol_infos()
-            for piece in doubtful:
+            if not entries:
+                nothing = BadAnswer("exchangeInfo lists no symbol, so nobody can say whether it still trades")
+                self.errors |= {piece.symbol: nothing for piece in silent}
+            for piece in doubtful if entries else ():
                 await self._end(piece, entries.get(piece.symbol), now_ms, is_silent=piece in silent)
         return pieces
 
@@ -243,15 +261,15 @@ class Backfill(Session):
 
     async def _whole_piece(self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int) -> Piece | None:
         if self.unhealthy or symbol in self.unknown:
-            return self._from_the_archive(symbol, gaps, listed_ms, now_ms)
+            return await self._from_the_archive(symbol, gaps, listed_ms, now_ms)
         for pause_s in (*self._pauses_s, None):
             try:
-                first_ms, last_ms = await self.exchange.span(symbol, self.interval, listed_ms)
+                begin, last_ms = await self.exchange.span(symbol, self.interval, listed_ms)
                 break
             except UnknownSymbol as error:
                 self.unknown.append(symbol)
                 self.errors[symbol] = error
-                return self._from_the_archive(symbol, gaps, listed_ms, now_ms)
+                return await self._from_the_archive(symbol, gaps, listed_ms, now_ms)
             except Stop:
                 raise
             except KlinesError as error:
@@ -259,16 +277,25 @@ class Backfill(Session):
                     self.errors[symbol] = error
                     return None
                 await asyncio.sleep(pause_s)
-        start_ms = self.interval.floor(max(first_ms or 0, FIRST_MS))
+        start_ms = self.interval.floor(max(begin.first_ms or 0, FIRST_MS))
         end_ms = self.interval.floor(now_ms) if last_ms is None else self.interval.step(last_ms, 1)
         life = Life(start_ms, end_ms, now_ms)
         parts = intersect(gaps, window(life.start_ms, life.end_ms))
-        return Piece(symbol, parts, life, self.job.source, last_ms, first_ms)
+        return Piece(symbol, parts, life, self.job.source, last_ms, begin)
 
-    def _from_the_archive(self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int) -> Piece | None:
-        """Of a symbol that the exchange does not know (any more), or that it can't be asked about."""
+    async def _from_the_archive(
+        self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int
+    ) -> Piece | None:
+        """Of a symbol that the exchange does not know (any more), or that it can't be asked about; None where the
+        archive lists no file of it: then it never was."""
         if self.job.source == "rest":
             return None
+        if listed_ms is None:
+            with contextlib.suppress(Retry):  # then its files are looked for one by one
+                oldest = await self._archive.oldest(self.market.name, symbol)
+                if oldest is None:
+                    return None
+                listed_ms = oldest.start_ms
         life = Life(listed_ms or FIRST_MS, now_ms, now_ms)
         return Piece(symbol, intersect(gaps, window(life.start_ms, life.end_ms)), life, "archive", is_known=False)
 
@@ -285,12 +312,14 @@ class Backfill(Session):
         before = read_gaps(connection, self.market, self.interval, list(found))
         changed = {}
         with transaction(connection):
-            for symbol, (owed, _, _) in found.items():
+            for symbol, (owed, *_) in found.items():
                 piece, gaps = whole.get(symbol), before[symbol]
-                if piece and piece.listed_ms is not None:
-                    note_symbol(connection, self.market, symbol, piece.listed_ms)
+                if piece and piece.begin.first_ms is not None:
+                    if piece.begin.is_settled:
+                        note_symbol(connection, self.market, symbol, piece.begin.first_ms)
                     unlisted = intersect(owed, window(0, piece.life.start_ms))
-                    gaps = revise(gaps, [], [(part, NOT_LISTED) for part in unlisted], now_ms)
+                    why = NOT_LISTED if piece.begin.is_settled else UNRESOLVED
+                    gaps = revise(gaps, [], [(part, why) for part in unlisted], now_ms)
                     owed = subtract(owed, unlisted)
                 if piece and symbol in self.ended:
                     over = subtract(window(piece.life.end_ms, FOREVER_MS), found[symbol].there)
@@ -325,12 +354,11 @@ class Backfill(Session):
             raise self._broken
         stopped = None if self.unhealthy else self.exchange.budget.stopped
         if stopped:
-            with contextlib.suppress(DatabaseBusy), self._opened() as connection:
-                self._enter_ban(connection, stopped)
+            self._remember(stopped)
         loader = self.loader
         found = {*self.unknown} - {piece.symbol for piece in self.pieces if len(piece.left) < len(piece.gaps)}
         failed = {**self.errors, **{piece.name: piece.error for piece in self.pieces if piece.error}}
-        return backfill_outcome(
+        outcome = backfill_outcome(
             BackfillFacts(
                 symbols=len(self.job.symbols),
                 wanted=self.wanted,
@@ -347,8 +375,18 @@ class Backfill(Session):
                 doubted=self._doubted(loader) if loader else [],
                 unchecked=self.unhealthy,
                 stopped=stopped,
+                nearest=self._nearest,
             )
         )
+        return doubted(outcome, self.exchange.doubt)
+
+    def _look_up_nearest(self) -> list[str]:
+        """The symbols that are spelt most like those that the exchange does not know."""
+        if not self.unknown or self.unhealthy:
+            return []
+        listed = self._known(EVERY_MS).trading
+        found = [name for symbol in self.unknown[:NAMED] for name in get_close_matches(symbol, listed, n=2)]
+        return list(dict.fromkeys(found))
 
     def _doubted(self, loader: Loader) -> list[str]:
         """The days, as `BTCUSDT 2024-01-31`, on which a file and the stored klines disagree with the 1d one."""
@@ -371,6 +409,7 @@ class Backfill(Session):
             raise self._broken
         files = Ready.of([item for item in items if isinstance(item, Loaded)], self.interval)
         wants = [item for item in items if isinstance(item, Want)]
+        self.exchange.take_back(wants)
         now_ms, not_trading = self.exchange.now_ms(), self.not_trading
         try:
             with self._opened() as connection:
@@ -402,6 +441,11 @@ class Backfill(Session):
                     self.interval,
                     {symbol: release(before[symbol], windows, now_ms) for symbol, windows in left.items()},
                 )
+
+
+def empty_of(gaps: Sequence[Gap]) -> list[Window]:
+    """Of which slots of the ledger REST has answered that it has nothing, and nobody could say why."""
+    return [gap.window for gap in gaps if gap.reason == UNRESOLVED]
 
 
 def backward(start: datetime, end: datetime) -> BadParameter:

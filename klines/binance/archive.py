@@ -20,23 +20,26 @@ import aiohttp
 import polars as pl
 from anyio import CapacityLimiter, to_thread
 from isal import isal_zlib
-from isal.igzip_lib import IsalError
 
+from klines.binance.bucket import LONGEST_LISTING, folder, listing_url, oldest_file
 from klines.binance.csv import read_csv
 from klines.binance.faults import no_answer
 from klines.binance.files import File
 from klines.errors import BadArchive, Retry, ServerFault, Unreachable
 from klines.interval import Interval
-from klines.rows import Reject
+from klines.rows import Rejects
 
-LONGEST_FILE = 64 * 2**20
-"""Bytes of a zip, and of the CSV in it; a day of 1s has 13 million."""
+BYTES_A_KLINE, BYTES_A_FILE = 400, 2**16
+"""How long a zip, and the CSV in it, may be: so much for each kline that fits into the file, of which one takes about
+150, and so much besides."""
+LONGEST_CHECKSUM = 2**12
 PAUSES_S = (1.0, 3.0)
 """How long to wait before the second and the third try."""
 GIVE_UP_AFTER = 5
 """So many files in a row that could not be reached, and the archive is not asked any more in this run."""
 _TIMEOUT = aiohttp.ClientTimeout(total=180, sock_connect=10, sock_read=20)
-_CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](\S+)")
+_IS_UTF8 = 0x800
+_CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](\S+)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Content:
 
     sha256: str
     rows: pl.DataFrame
-    rejects: Sequence[Reject]
+    rejects: Rejects
 
 
 class Archive:
@@ -96,27 +99,41 @@ class Archive:
 
     async def checksum(self, file: File) -> str | None:
         """The SHA-256 that the archive states for a file now; None where it has none, or no readable one."""
-        answer = await self._get(f"{self._url}/{file.url_path}.CHECKSUM")
-        stated = _CHECKSUM.match((answer or b"").decode("ascii", errors="replace"))
-        return stated[1] if stated else None
+        answer = await self._get(f"{self._url}/{file.url_path}.CHECKSUM", LONGEST_CHECKSUM)
+        return _stated(file, answer or b"")
+
+    async def oldest(self, market: str, symbol: str) -> File | None:
+        """The oldest file of 1m that the archive lists of a symbol, a day's if there is one as old; None where it lists
+        none. Raises Retry where its listing can't be had."""
+        answers = await asyncio.gather(*(self._oldest(market, symbol, is_month) for is_month in (False, True)))
+        return min(filter(None, answers), key=lambda file: file.window.end_ms, default=None)
+
+    async def _oldest(self, market: str, symbol: str, is_month: bool) -> File | None:
+        prefix = folder(market, symbol, is_month=is_month)
+        listing = await self._get(listing_url(self._url, prefix), LONGEST_LISTING)
+        if listing is None:
+            raise BadArchive("it has no listing")
+        return oldest_file(listing, market, symbol, is_month=is_month)
 
     async def _fetch(self, file: File, interval: Interval) -> Content | None:
         url = f"{self._url}/{file.url_path}"
-        body, checksum = await asyncio.gather(self._get(url), self._get(f"{url}.CHECKSUM"))
+        body, checksum = await asyncio.gather(
+            self._get(url, _longest(file, interval)), self._get(f"{url}.CHECKSUM", LONGEST_CHECKSUM)
+        )
         if body is None:
             return None
         if checksum is None:
             raise BadArchive("it has no checksum")
-        stated = _CHECKSUM.fullmatch(checksum.decode("ascii", errors="replace").strip())
-        if stated is None or stated[2] != f"{file.name}.zip":
+        stated = _stated(file, checksum)
+        if stated is None:
             raise BadArchive("its checksum file is none")
         async with self._threads:
             if self._may_open:
                 await self._may_open.wait()
-            return await to_thread.run_sync(_open, file, interval, body, stated[1])
+            return await to_thread.run_sync(_open, file, interval, body, stated)
 
-    async def _get(self, url: str) -> bytes | None:
-        """The whole body; None for 404."""
+    async def _get(self, url: str, longest: int) -> bytes | None:
+        """The whole body, `longest` bytes at most; None for 404."""
         try:
             async with self._session.get(url, allow_redirects=False) as answer:
                 if answer.status == 404:
@@ -127,8 +144,8 @@ class Archive:
                 async for part in answer.content.iter_chunked(2**18):
                     parts.append(part)
                     size += len(part)
-                    if size > LONGEST_FILE:
-                        raise BadArchive(f"it is longer than {LONGEST_FILE >> 20} MiB")
+                    if size > longest:
+                        raise BadArchive(f"it is longer than {longest:,} bytes")
                 return b"".join(parts)
         except TimeoutError:
             raise Unreachable("the archive did not answer in time") from None
@@ -136,36 +153,55 @@ class Archive:
             raise no_answer(error, " of the archive") from None
 
 
+def _longest(file: File, interval: Interval) -> int:
+    """Bytes that the file may have at most, and its CSV."""
+    return BYTES_A_FILE + BYTES_A_KLINE * (interval.index(file.window.end_ms - 1) - interval.index(file.start_ms) + 1)
+
+
+def _stated(file: File, checksum: bytes) -> str | None:
+    """The SHA-256 in a checksum file, which is UTF-8, as names are; None where it is none of this file."""
+    found = _CHECKSUM.fullmatch(checksum.decode(errors="replace"))
+    return found[1] if found and found[2] == f"{file.name}.zip" else None
+
+
 def _open(file: File, interval: Interval, body: bytes, sha256: str) -> Content:
     """The rows of a downloaded zip; raises BadArchive where it is not what the archive says."""
     if hashlib.sha256(body).hexdigest() != sha256:
         raise BadArchive("its SHA-256 is not the one that the archive states")
-    rows, rejects = read_csv(_csv(file, body), interval, file.window)
+    rows, rejects = read_csv(unzipped(file, interval, body), interval, file.window)
     return Content(sha256, rows, rejects)
 
 
-def _csv(file: File, body: bytes) -> bytes:
-    """The CSV in a zip that holds nothing else."""
+def unzipped(file: File, interval: Interval, body: bytes) -> bytes:
+    """The CSV in a zip that holds nothing else; whatever Python's zipfile meets in these bytes, the file is corrupt."""
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
-            names = archive.namelist()
-            if names != [f"{file.name}.csv"]:
-                raise BadArchive(f"it holds {', '.join(names)[:200] or 'nothing'}, not {file.name}.csv")
-            return _inflated(archive.infolist()[0], body)
-    except (zipfile.BadZipFile, IsalError, EOFError, struct.error, ValueError) as error:  # type: ignore[misc]  # its stub
-        raise BadArchive(f"it is a corrupt zip: {error}") from None
+            members = archive.infolist()
+            if [_name(member) for member in members] != [f"{file.name}.csv".encode()]:
+                names = ascii(", ".join(member.orig_filename for member in members[:3]))
+                raise BadArchive(f"it holds {len(members)} files, {names:.200}, not {file.name}.csv alone")
+            return _inflated(members[0], body, _longest(file, interval))
+    except BadArchive:
+        raise
+    except Exception as error:
+        raise BadArchive(f"it is a corrupt zip: {type(error).__name__}: {error!s:.200}") from None
 
 
-def _inflated(member: zipfile.ZipInfo, body: bytes) -> bytes:
-    """The member's bytes, at most LONGEST_FILE of them, by isal: three times as fast as zlib, and without the GIL."""
+def _name(member: zipfile.ZipInfo) -> bytes:
+    """The member's name as it stands in the zip: UTF-8 is not always said to be that."""
+    return member.orig_filename.encode("utf-8" if member.flag_bits & _IS_UTF8 else "cp437")
+
+
+def _inflated(member: zipfile.ZipInfo, body: bytes, longest: int) -> bytes:
+    """The member's bytes, `longest` at most, by isal: three times as fast as zlib, and without the GIL."""
     if member.compress_type != zipfile.ZIP_DEFLATED or member.flag_bits & 1:
         raise BadArchive("its CSV is not deflated, or encrypted")
     name_length, extra_length = struct.unpack_from("<HH", body, member.header_offset + 26)
     start = member.header_offset + 30 + name_length + extra_length
     inflating = isal_zlib.decompressobj(wbits=-15)
-    csv = inflating.decompress(body[start : start + member.compress_size], LONGEST_FILE + 1)
-    if len(csv) > LONGEST_FILE:
-        raise BadArchive(f"its CSV is longer than {LONGEST_FILE >> 20} MiB")
+    csv = inflating.decompress(body[start : start + member.compress_size], longest + 1)
+    if len(csv) > longest:
+        raise BadArchive(f"its CSV is longer than {longest:,} bytes")
     if not inflating.eof or isal_zlib.crc32(csv) != member.CRC:
         raise BadArchive("it is a corrupt zip: cut, or its CRC is wrong")
     return csv

@@ -6,6 +6,8 @@ threads.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +22,14 @@ from klines.errors import BadAnswer
 with warnings.catch_warnings():  # python-binance imports websockets.legacy, which nothing here uses
     warnings.simplefilter("ignore", DeprecationWarning)
     from binance import AsyncClient
-LONGEST_BODY = 32 * 2**20
-"""Bytes of one answer; spot's whole exchangeInfo has about half."""
+LONGEST_BODIES = {"exchangeInfo": 32 * 2**20, "klines": 2 * 2**20}
+"""Bytes of an answer, by its route: spot's whole exchangeInfo has about half of that, a page of klines a tenth."""
+LONGEST_BODY = 2**16
+"""Bytes of any other answer."""
+BEGINNING_S = 1.0
+"""How long the body of an answer that is no success is waited for."""
+MOST_PARTS = 10**6
+"""Lists and objects in an answer; spot's whole exchangeInfo has about a tenth, and each costs memory."""
 
 
 class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
@@ -81,13 +89,10 @@ class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
 
     async def _handle_response(self, response: aiohttp.ClientResponse) -> Any:
         self._observe(response.headers)
-        body = await _body(response)
         if response.status != 200:
+            body = await _beginning(response)
             raise translate(response.status, body, response.headers, self._now_ms())
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError):
-            raise BadAnswer(f"the answer is no JSON: {body[:200]!r}") from None
+        return parsed(await _body(response))
 
 
 async def _none() -> dict[str, int]:
@@ -96,11 +101,34 @@ async def _none() -> dict[str, int]:
 
 
 async def _body(response: aiohttp.ClientResponse) -> str:
-    """The text of the answer, at most LONGEST_BODY bytes of it after decompression."""
+    """The text of the answer after decompression, within the bytes that its route may have."""
+    longest = LONGEST_BODIES.get(response.url.name, LONGEST_BODY)
     parts, size = [], 0
     async for part in response.content.iter_chunked(2**16):
         parts.append(part)
         size += len(part)
-        if size > LONGEST_BODY:
-            raise BadAnswer(f"the answer is longer than {LONGEST_BODY >> 20} MiB")
+        if size > longest:
+            raise BadAnswer(f"the answer is longer than {longest / 2**20:g} MiB")
     return b"".join(parts).decode("utf-8", errors="replace")
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """The beginning of an answer that is no success, as far as it can be read: its status counts, whatever follows."""
+    body = b""
+    with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(BEGINNING_S):
+            async for part in response.content.iter_chunked(2**12):
+                body += part
+                if len(body) >= LONGEST_BODY:
+                    break
+    return body[:LONGEST_BODY].decode("utf-8", errors="replace")
+
+
+def parsed(body: str) -> Any:
+    """The JSON of an answer; raises BadAnswer where it is none, or has more parts than any of Binance's."""
+    if body.count("[") + body.count("{") > MOST_PARTS:
+        raise BadAnswer(f"the answer has over {MOST_PARTS:,} lists and objects")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadAnswer(f"the answer is no JSON: {body[:200]!r}") from None

@@ -1,7 +1,7 @@
 """The archive's CSV as rows: the same values and the same rules as REST's, by columns.
 
 A whole file is checked at once; one that is not clean throughout is read again row by row, by the rules of `rows`,
-which then say what is wrong with which row.
+which then say what is wrong with which row. What is read by columns is so plain that the rules of `rows` read the same.
 """
 
 from __future__ import annotations
@@ -11,31 +11,54 @@ import polars as pl
 from klines.columns import SUMS
 from klines.errors import BadArchive
 from klines.interval import Interval
-from klines.rows import SCHEMA, Reject, frame, sift
+from klines.rows import SCHEMA, Rejects, frame, sift
 from klines.window import Window
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {**SCHEMA, "ignore": pl.String}
 _TIMES = ("open_time", "close_time")
 _VALUES = [name for name, dtype in SCHEMA.items() if dtype == pl.Float64()]
 _NEVER_NEGATIVE = ("low", *SUMS)
+_HEADER = b"open_time,"
+_PLAIN = b"0123456789.,\n"
+_NO_DIGIT_BESIDE_A_POINT = (b",.", b".,", b"\n.", b".\n", b"..")
 _IN_MICROSECONDS = 10**14
 """No time in ms is as large before the year 5138; spot's archive has microseconds from 2025-01-01 on."""
 
 
-def read_csv(csv: bytes, interval: Interval, asked: Window) -> tuple[pl.DataFrame, list[Reject]]:
+def read_csv(csv: bytes, interval: Interval, asked: Window) -> tuple[pl.DataFrame, Rejects]:
     """The good rows in the shape of `rows.frame`, ascending and at most one a slot, and the rejects.
 
-    Futures' files have a header from about 2022 on, spot's have none. Raises BadArchive for what is no CSV of text.
+    Futures' files have a header from about 2022 on, spot's have none. Raises BadArchive for what is no CSV of text, or
+    has more lines than klines fit into it.
     """
-    try:
-        rows = pl.read_csv(csv, has_header=not csv[:1].isdigit(), schema=_COLUMNS).drop("ignore")
-        rows = rows.with_columns(_milliseconds(name) for name in _TIMES)
-        if _is_clean(rows, interval, asked):
-            return rows, []
-    except pl.exceptions.PolarsError:
-        pass
-    good, rejects = sift(_raw(csv), interval, asked)
+    lines = csv.partition(b"\n")[2] if csv.startswith(_HEADER) else csv
+    _check_size(lines, interval, asked)
+    rows = _by_columns(lines)
+    if rows is not None and _is_clean(rows, interval, asked):
+        return rows, Rejects()
+    good, rejects = sift(raw_rows(lines), interval, asked)
     return frame(good), rejects
+
+
+def _check_size(lines: bytes, interval: Interval, asked: Window) -> None:
+    """Raises BadArchive for twice as many lines as klines fit into the file."""
+    most = 2 * (interval.index(asked.end_ms - 1) - interval.index(asked.start_ms) + 1)
+    count = lines.count(b"\n")
+    if count > most:
+        raise BadArchive(f"it has {count:,} lines where {most // 2:,} klines fit")
+
+
+def _by_columns(lines: bytes) -> pl.DataFrame | None:
+    """The rows where every line is twelve fields of digits, with at most a point between; None where any is not."""
+    if lines.translate(None, delete=_PLAIN) or any(sign in lines for sign in _NO_DIGIT_BESIDE_A_POINT):
+        return None
+    try:
+        rows = pl.read_csv(lines, has_header=False, schema=_COLUMNS)
+    except pl.exceptions.PolarsError:
+        return None
+    if sum(rows.null_count().row(0)):
+        return None
+    return rows.drop("ignore").with_columns(_milliseconds(name) for name in _TIMES)
 
 
 def _milliseconds(name: str) -> pl.Expr:
@@ -49,7 +72,6 @@ def _is_clean(rows: pl.DataFrame, interval: Interval, asked: Window) -> bool:
         return not rows.height
     time, close_time = pl.col("open_time"), pl.col("close_time")
     checks = [
-        pl.all_horizontal(pl.all().null_count() == 0),
         (time.diff().fill_null(1) > 0).all(),
         time.first() >= asked.start_ms,
         time.last() < asked.end_ms,
@@ -64,15 +86,14 @@ def _is_clean(rows: pl.DataFrame, interval: Interval, asked: Window) -> bool:
     return bool(rows.select(pl.all_horizontal(checks)).item())
 
 
-def _raw(csv: bytes) -> list[list[object]]:
-    """The lines as REST would have sent them: times in ms and trades as integers, all else as text."""
+def raw_rows(csv: bytes) -> list[list[object]]:
+    """The lines as REST would have sent them: times in ms and trades as integers, all else as text; blank ones left
+    out."""
     try:
-        lines = csv.decode().split()
+        lines = csv.decode().split("\n")
     except UnicodeDecodeError as error:
         raise BadArchive(f"its CSV is no text: {error}") from None
-    if lines and not lines[0][:1].isdigit():
-        del lines[0]
-    return [_fields(line.split(",")) for line in lines]
+    return [_fields(line.removesuffix("\r").split(",")) for line in lines if line.strip("\r")]
 
 
 def _fields(texts: list[str]) -> list[object]:

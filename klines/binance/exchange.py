@@ -1,122 +1,77 @@
-"""One market of Binance during one run: its clock, its weight budget, and its klines as rows or our errors.
-
-One client, one pool of connections and one weight budget on one event loop.
-"""
+"""The klines of one market of Binance: pages, edges and single looks, as rows or our errors."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, Self, cast
+from typing import Self
 
-import aiohttp
+from klines.binance.archive import Archive
+from klines.binance.line import MINUTES, NO_TIME, Line
+from klines.binance.weight import Spent
+from klines.clock import clock
+from klines.errors import BadAnswer, BadArchive, Retry, Unreachable
+from klines.interval import DAY, FRESH_MS, INTERVALS, Interval
+from klines.outcome import shown
+from klines.rows import NOT_OURS, Rejects, Row, answered
+from klines.want import NO_BEGIN, Begin, Want, overlapped, pages
+from klines.window import Window, window
 
-from klines.binance.client import Client
-from klines.binance.faults import no_answer
-from klines.binance.listing import SymbolInfo, symbol_infos
-from klines.binance.weight import Budget, Spent
-from klines.errors import BadAnswer, ExchangeDown, KlinesError, RateLimited, Stop, Unreachable
-from klines.interval import FRESH_MS, INTERVALS, Interval
-from klines.market import Market
-from klines.rows import Reject, Row, sift
-from klines.want import Want, overlapped, pages
-from klines.window import Window
-
-_REQUEST: ContextVar[tuple[int, int]] = ContextVar("request")
-"""The weight of the request that is under way in this task, and when it was sent, in ms."""
-LATE_PAUSES_S = (1.5, 2.5)
-"""How long to wait before a kline that is not published yet is asked for again."""
 BETWEEN = 3
 """Klines of the request that looks into a gap: both neighbours, and one too many if there is any in it."""
-NO_TIME = "the exchange did not answer within the run's time"
+MOST_ANSWERS = 5
+"""Requests for one page at most: an answer that holds only part of it is gone on from."""
+MOST_BAD_PAGES = 3
+"""So many pages of a symbol that can't be read, and no older one is asked for in this run."""
+LISTINGS_AT_ONCE = 8
+"""So many symbols are looked up in the archive at a time; where it does not answer, no other is."""
+TELLING = 10
+"""A kline of so many trades or more is no other symbol's."""
 
 
-class Exchange:
-    """One market of Binance during one run; use as `async with`.
+class Exchange(Line):
+    """One market of Binance during one run; use as `async with`. `archive` has a say about what is before REST's first
+    kline."""
 
-    `deadline_s` is of time.monotonic(): no request is begun after it, and none lasts beyond it. `share` is the part of
-    the weight limit that this run may use; one that is `yielding` leaves what others need (see Budget).
-    """
-
-    def __init__(
-        self,
-        market: Market,
-        url: str,
-        *,
-        deadline_s: float,
-        share: float = 0.9,
-        yielding: bool = False,
-        connections: int = 20,
-        request_timeout_s: float,
-        late_pauses_s: Sequence[float] = LATE_PAUSES_S,
-    ) -> None:
-        self.market = market
-        self.budget = Budget(market.weight_per_minute, share, self.now_ms, yielding=yielding)
-        self.skew_ms = 0
-        self._url = url
-        self._deadline_s = deadline_s
-        self._timeout_s = request_timeout_s
-        self._late_pauses_s = late_pauses_s
-        self._clock = (time.time() * 1000, time.monotonic())
-        self._connections = connections
+    archive: Archive | None = None
 
     async def __aenter__(self) -> Self:
-        self._turns = asyncio.Semaphore(self._connections)
-        self._client = Client(self.market.name, self._url, self._connections, self._observe, self.now_ms)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._client.session.close()
-
-    def now_ms(self) -> int:
-        """The exchange's clock, in epoch ms; this machine's until `health` was asked."""
-        at_ms, read_s = self._clock
-        return int(at_ms + (time.monotonic() - read_s) * 1000)
-
-    async def health(self) -> None:
-        """Take over the exchange's clock and weight limit; raises ExchangeDown under maintenance, any Retry or Stop."""
-        answers = await asyncio.gather(self._status(), self._read_clock(), self._read_limit(), return_exceptions=True)
-        errors = [answer for answer in answers if isinstance(answer, BaseException)]
-        for error in sorted(errors, key=lambda error: not isinstance(error, Stop)):
-            raise Unreachable(NO_TIME) if isinstance(error, Spent) else error
+        self._told: dict[int, str] = {}
+        self._mistaken: dict[str, BadAnswer] = {}
+        self._has_listing, self._listing_turns = True, asyncio.Semaphore(LISTINGS_AT_ONCE)
+        return await super().__aenter__()
 
     async def fetch(self, want: Want, interval: Interval) -> None:
         """Ask for `want.gaps`, newest page first, and fill in `want`; any error ends up in `want.error`.
 
         What was answered before the error stays, so calling again asks for the rest only.
         """
-        poison: BadAnswer | None = None
+        poison: list[BadAnswer] = []
         try:
             for page in islice(pages(want.left, interval, self.market.page_slots(interval)), want.most_pages):
-                if await self._is_before_listing(want, page):
+                if len(poison) >= MOST_BAD_PAGES or await self._is_before_listing(want, page):
                     break
-                poison = await self._try_page(want, page, interval) or poison
+                poison += await self._try_page(want, page, interval)
             await self._is_before_listing(want, want.gaps[0])
             await self._late(want, interval)
-            want.error = poison
+            want.error = poison[-1] if poison else None
         except Spent:  # the rest stays for the next run
             pass
         except Exception as error:  # a bug that one symbol's answer brings out spoils that symbol only
             want.error = error
+        self.take_back([want])
+
+    def take_back(self, wants: Iterable[Want]) -> None:
+        """Nothing was answered of symbols whose klines turned out to be another's, too."""
+        for want in wants:
+            if want.symbol in self._mistaken:
+                want.take_back(self._mistaken[want.symbol])
 
     async def fetch_all(self, wants: Sequence[Want], interval: Interval) -> None:
         """`fetch` for every one of `wants`, at the same time."""
         await asyncio.gather(*(self.fetch(want, interval) for want in wants))
-
-    async def trading(self, symbols: Sequence[str]) -> set[str]:
-        """Those of `symbols` that the exchange says are TRADING; all of them when it can't be asked."""
-        try:
-            info = await self._ask(lambda: self._client.info(symbols), weight=self.market.info_weight)
-            return {symbol for symbol, entry in symbol_infos(info).items() if entry.status == "TRADING"} & set(symbols)
-        except (KlinesError, Spent):
-            return set(symbols)
-
-    async def symbol_infos(self) -> dict[str, SymbolInfo]:
-        """What exchangeInfo says of each symbol that it lists; raises Retry or Stop."""
-        return symbol_infos(await self._ask(self._client.all_info, weight=self.market.info_weight))
 
     async def last_trade(self, symbol: str, interval: Interval, last_ms: int) -> int:
         """The open time, in ms, of the last kline up to `last_ms` in which anything was traded; `last_ms` for none.
@@ -135,10 +90,8 @@ class Exchange:
 
     async def _newest(self, symbol: str, interval: Interval, end_ms: int) -> list[Row]:
         """The last page of klines that open until `end_ms`, which is included."""
-        limit = self.market.most_rows
-        parameters = {"symbol": symbol, "interval": interval.name, "endTime": end_ms, "limit": limit}
-        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(limit))
-        return sift(body, interval, Window(0, end_ms + 1))[0]
+        rows, _ = await self._klines(symbol, interval, Window(0, end_ms + 1), self.market.most_rows, starts=False)
+        return rows
 
     async def between(self, symbol: str, interval: Interval, gap: Window) -> list[int] | None:
         """The slots, as open times in ms, that have a kline within `gap`: at most the first or last few of them.
@@ -150,42 +103,63 @@ class Exchange:
         start_ms, end_ms = before_ms, interval.step(after_ms, 1)
         if self.market.widest_ms is not None:
             start_ms = max(start_ms, end_ms - self.market.widest_ms)
-        body = await self._klines(symbol, interval, Window(start_ms, end_ms), BETWEEN)
-        rows, rejects = sift(body, interval, Window(start_ms, end_ms))
-        slots = sorted({interval.floor(time) for time in _times(rows, rejects, Window(start_ms, end_ms))})
+        answer = await self._klines(symbol, interval, Window(start_ms, end_ms), BETWEEN)
+        slots = sorted({interval.floor(time) for time in _times(*answer)})
         inside = [slot for slot in slots if before_ms < slot < after_ms]
         has_neighbours = len(slots) == BETWEEN or {before_ms, after_ms} <= set(slots)
         return inside if has_neighbours else None
 
-    async def _try_page(self, want: Want, page: Window, interval: Interval) -> BadAnswer | None:
+    async def _try_page(self, want: Want, page: Window, interval: Interval) -> list[BadAnswer]:
         """`_page`; that an older page can't be read is returned, so that those before it are asked for all the same."""
         try:
             await self._page(want, page, interval)
         except BadAnswer as error:
             if page.end_ms == want.gaps[-1].end_ms:
                 raise
-            return error
-        return None
+            return [error]
+        return []
 
     async def _page(self, want: Want, page: Window, interval: Interval) -> None:
-        """One page and, where its answer ends early, what comes after the last row: advance by what was answered.
+        """One page, and what its answer left of it: advance by what was answered, until nothing more comes.
 
-        Only the newest page may end early: its last klines may not be published yet.
+        Only the newest page may end early: its last klines may not be published yet. Raises BadAnswer where it takes
+        over MOST_ANSWERS.
         """
         is_newest = page.end_ms == want.gaps[-1].end_ms
         follows_stored = want.last_ms is not None and page.start_ms > want.last_ms
         asked = overlapped(page, interval, self.market.page_slots(interval)) if follows_stored else page
-        while True:
+        for _ in range(MOST_ANSWERS):
             limit = interval.slots(asked.start_ms, asked.end_ms)
-            body = await self._klines(want.symbol, interval, asked, limit)
-            rows, rejects = sift(body, interval, asked)
-            want.rows += rows
-            want.rejects += rejects
-            done_ms = interval.step(max([asked.start_ms - 1, *_times(rows, rejects, asked)]), 1)
-            if not body or done_ms >= asked.end_ms or (is_newest and len(body) < limit):
-                break
-            asked = Window(done_ms, asked.end_ms)
-        want.answered.append(page)
+            rows, rejects = await self._klines(want.symbol, interval, asked, limit)
+            self._compare(want.symbol, rows)
+            want.rows += [row for row in rows if row.close_time < self.closed_ms()]
+            want.rejects.add(rejects)
+            rest = self._rest(asked, _times(rows, rejects), interval)
+            is_late = is_newest and bool(rest) and rest[0].end_ms == asked.end_ms
+            if not rest or is_late:
+                want.answered.append(page)
+                return
+            [asked] = rest
+        raise BadAnswer(f"a page of {limit:,} klines comes in over {MOST_ANSWERS} answers")
+
+    def _compare(self, symbol: str, rows: Sequence[Row]) -> None:
+        """Raises BadAnswer where two symbols have the very same klines: then nobody knows whose they are."""
+        telling = [row for row in rows if row.trades >= TELLING]
+        other = self._told.setdefault(hash(tuple(telling)), symbol) if telling else symbol
+        if other != symbol:
+            mistake = BadAnswer(f"{symbol} and {other} have the very same klines: {NOT_OURS}")
+            self._mistaken |= {symbol: mistake, other: mistake}
+        if symbol in self._mistaken:
+            raise self._mistaken[symbol]
+
+    def _rest(self, asked: Window, times_ms: Sequence[int], interval: Interval) -> list[Window]:
+        """What an answer left of what was asked: after its last kline, or before its first one where the newest come
+        first; nothing where it had none."""
+        if not times_ms:
+            return []
+        if self.market.gives_newest:
+            return window(asked.start_ms, interval.floor(min(times_ms)))
+        return window(interval.step(max(times_ms), 1), asked.end_ms)
 
     async def _is_before_listing(self, want: Want, page: Window) -> bool:
         """Whether `page` is older than the symbol's first kline: asked once ever, when the newest page is here and
@@ -193,9 +167,10 @@ class Exchange:
         oldest_ms = min((row.open_time for row in want.rows), default=page.end_ms)
         if not want.answered or oldest_ms <= page.start_ms:
             return False
-        if want.listed_ms is None:
-            want.listed_ms = await self._first(want.symbol)
-        return want.newest_ms < 0 if want.listed_ms is None else page.end_ms <= want.listed_ms
+        if want.first_ms is None:
+            begin = await self._begin(want.symbol)
+            want.listed_ms, want.begins_ms = begin.listed_ms, begin.first_ms
+        return want.newest_ms < 0 if want.first_ms is None else page.end_ms <= want.first_ms
 
     async def _late(self, want: Want, interval: Interval) -> None:
         """Ask again, twice, for a newest kline that the exchange has not published yet."""
@@ -215,35 +190,78 @@ class Exchange:
         """Whether the first kline after the symbol's newest good one closed over FRESH_MS ago."""
         return self.now_ms() - interval.step(want.unstored_from(interval), 1) > FRESH_MS
 
-    async def _first(self, symbol: str) -> int | None:
-        """When the symbol's klines begin, in ms: its first 1m kline, good or refused; None while it has none.
+    async def _begin(self, symbol: str) -> Begin:
+        """When the symbol's klines begin, by REST and by the archive: a name that is used again has older files."""
+        first_ms = await self.first_ms(symbol)
+        if not first_ms:
+            return Begin(first_ms, is_settled=first_ms is not None)
+        try:
+            older_ms = await self._older(symbol, first_ms)
+        except Retry:
+            return Begin(first_ms, is_settled=False)
+        return Begin(first_ms if older_ms is None else min(first_ms, older_ms))
+
+    async def _older(self, symbol: str, first_ms: int) -> int | None:
+        """The open time, in ms, of the archive's first kline of the symbol, where that has a file that ends before
+        `first_ms`; raises Retry where it can't be had."""
+        try:
+            async with self._listing_turns, asyncio.timeout(self.left_s):
+                if self.archive is None or not self._has_listing:
+                    raise Unreachable("the archive's listing can't be had")
+                file = await self.archive.oldest(self.market.name, symbol)
+                if file is None or file.window.end_ms > first_ms:
+                    return None
+                content = await self.archive.fetch(file, MINUTES)
+        except Retry:
+            self._has_listing = False
+            raise
+        except TimeoutError:
+            self._has_listing = False
+            raise Unreachable("the archive did not answer within the run's time") from None
+        if content is None or content.rows.is_empty():
+            raise BadArchive(f"{file.name}.zip has no klines")
+        return int(content.rows["open_time"][0])
+
+    async def first_ms(self, symbol: str) -> int | None:
+        """When the symbol's klines begin at REST, in ms: its first 1m kline, good or refused; None while it has none.
 
         COIN-M answers with the last rows of a window, so there it is the onboard date that the exchange states, or the
-        epoch for a symbol that it lists no more.
+        epoch for a symbol that it lists no more, or has klines of from before. Raises BadAnswer where a kline is
+        answered that is older than the first one.
         """
         if self.market.widest_ms is not None:
-            info = await self._ask(lambda: self._client.info([symbol]), weight=self.market.info_weight)
-            dates = [int(entry["onboardDate"]) for entry in info["symbols"] if entry["symbol"] == symbol]
-            return dates[0] if dates else 0
-        parameters = {"symbol": symbol, "interval": "1m", "startTime": 0, "limit": 1}
-        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(1))
-        whole = Window(0, self.now_ms())
-        rows, rejects = sift(body, INTERVALS["1m"], whole)
-        return min(_times(rows, rejects, whole), default=0 if body else None)
+            entry = (await self.symbol_infos()).get(symbol)
+            onboard_ms = entry.onboard_ms if entry else None
+            return onboard_ms if onboard_ms and not await self._before(symbol, onboard_ms) else 0
+        answer = await self._klines(symbol, MINUTES, Window(0, self.now_ms() + DAY), 1, ends=False)
+        first_ms = min(_times(*answer), default=None)
+        if first_ms and await self._before(symbol, first_ms):
+            raise BadAnswer(f"the first kline of all is said to be of {clock(first_ms)}, and there is one before that")
+        return first_ms
 
-    async def span(self, symbol: str, interval: Interval, listed_ms: int | None) -> tuple[int | None, int | None]:
-        """The open times, in ms, of the symbol's first kline (`listed_ms` if it is known) and of its last closed one.
+    async def _before(self, symbol: str, time_ms: int) -> bool:
+        """Whether the symbol has a kline that opens before."""
+        asked = Window(max(0, time_ms - (self.market.widest_ms or time_ms)), time_ms)
+        return bool(_times(*await self._klines(symbol, MINUTES, asked, 1, starts=False)))
 
-        Each is None while there is none; of COIN-M the last one is looked for in the last 200 days.
+    async def span(self, symbol: str, interval: Interval, listed_ms: int | None) -> tuple[Begin, int | None]:
+        """When the symbol's klines begin (`listed_ms` if that is known), and the open time, in ms, of its last closed
+        one, None while there is none.
+
+        Of COIN-M the last one is looked for in the last 200 days. Raises BadAnswer where one of them is there alone.
         """
         end_ms = interval.floor(self.now_ms())
-        parameters = {"symbol": symbol, "interval": interval.name, "endTime": end_ms - 1, "limit": 1}
-        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(1))
-        whole = Window(0, end_ms)
-        last_ms = max(_times(*sift(body, interval, whole), whole), default=None)
-        if listed_ms is None and last_ms is not None:
-            listed_ms = await self._first(symbol)
-        return listed_ms, last_ms
+        rows, rejects = await self._klines(symbol, interval, Window(0, end_ms), 1, starts=False)
+        self._compare(symbol, rows)
+        last_ms = max(_times(rows, rejects), default=None)
+        begin = Begin(listed_ms)
+        if listed_ms is None:
+            can_begin = last_ms is not None or self.market.widest_ms is None
+            begin = await self._begin(symbol) if can_begin else NO_BEGIN
+        is_begun = begin.first_ms is not None and interval.floor(begin.first_ms) < end_ms
+        if self.market.widest_ms is None and is_begun != (last_ms is not None):
+            raise BadAnswer(_contradiction(begin.first_ms, last_ms))
+        return begin, last_ms
 
     async def whole(self, symbol: str, interval: Interval, asked: Window) -> Want:
         """All that the exchange has of a window, however many pages it takes; raises Retry, Stop or GiveUp."""
@@ -257,106 +275,26 @@ class Exchange:
     async def phase_ms(self, symbol: str, interval: Interval) -> int | None:
         """How far the interval's grid is shifted against the epoch, as the symbol's newest kline shows; None while it
         has none."""
-        parameters = {"symbol": symbol, "interval": interval.name, "limit": 1}
         try:
-            body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(1))
-            return int(body[-1][0]) % interval.length_ms if body else None
+            body = await self._answer(symbol, interval, None, None, 2)
         except Spent:
             raise Unreachable(NO_TIME) from None
-        except (TypeError, ValueError, IndexError, KeyError):
-            raise BadAnswer(f"the answer is no list of klines: {body!r:.200}") from None
-
-    async def _klines(self, symbol: str, interval: Interval, asked: Window, limit: int) -> list[Any]:
-        parameters = {
-            "symbol": symbol,
-            "interval": interval.name,
-            "startTime": asked.start_ms,
-            "endTime": asked.end_ms - 1,  # Binance's ends are inclusive
-            "limit": limit,
-        }
-        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(limit))
-        if isinstance(body, list) and len(times := {str(raw[:1]) for raw in body if isinstance(raw, list)}) > limit:
-            raise BadAnswer(f"{len(times)} klines where at most {limit} were asked for: not the answer to our request")
-        return cast("list[Any]", body)
-
-    async def _ask(self, call: Callable[[], Awaitable[Any]], weight: int) -> Any:
-        """One request within the budget and the deadline; a short 429 is waited out, for everybody."""
-        while True:
-            async with self._turns:
-                await self.budget.spend(weight, self.now_ms() + int((self._deadline_s - time.monotonic()) * 1000))
-                _REQUEST.set((weight, self.now_ms()))
-                try:
-                    return await self._once(call)
-                except RateLimited as error:
-                    self._silence(error)
-                except Stop as error:
-                    self.budget.stop(error)
-                    raise
-
-    def _silence(self, error: RateLimited) -> None:
-        """Everybody waits; where that takes longer than the run, everybody stops."""
-        left_ms = (self._deadline_s - time.monotonic()) * 1000
-        if error.banned or error.until_ms - self.now_ms() >= left_ms:
-            self.budget.stop(error)
-            raise error
-        self.budget.pause(error.until_ms)
-
-    async def _once(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """The whole request under one timeout, which one byte a second can't stretch."""
-        left_s = self._deadline_s - time.monotonic()
-        try:
-            async with asyncio.timeout(max(0.0, min(self._timeout_s, left_s))):
-                return await call()
-        except TimeoutError:
-            if left_s < self._timeout_s:
-                raise Spent from None
-            raise Unreachable(f"no whole answer within {self._timeout_s:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise no_answer(error) from None
-
-    def _observe(self, headers: Mapping[str, str]) -> None:
-        used = headers.get("X-MBX-USED-WEIGHT-1M", "")
-        if used.isascii() and used.isdigit() and len(used) < 10:
-            self.budget.learn(int(used), *_REQUEST.get())
-
-    async def _status(self) -> None:
-        """Raises ExchangeDown under maintenance; where there is no system status, or a fault in it, a ping stands for
-        it: futures, and base URLs without /sapi."""
-        try:
-            answer = await self._ask(self._client.status, weight=1)
-            in_maintenance = int(answer["status"]) == 1
-        except Stop:
-            raise
-        except (KlinesError, TypeError, KeyError, ValueError):
-            await self._ask(self._client.alive, weight=1)
-            return
-        if in_maintenance:
-            raise ExchangeDown("Binance's system status says maintenance")
-
-    async def _read_clock(self) -> None:
-        answer = await self._ask(self._client.clock, weight=1)
-        try:
-            server_ms = int(answer["serverTime"])
-        except (TypeError, KeyError, ValueError):
-            raise BadAnswer(f"the answer is no server time: {answer!r:.200}") from None
-        self._clock = (server_ms, time.monotonic())
-        self.budget.rebase()
-        self.skew_ms = server_ms - int(time.time() * 1000)
-
-    async def _read_limit(self) -> None:
-        """The pool's weight a minute as the exchange states it now; the documented one where it can't be read."""
-        try:
-            info = await self._ask(lambda: self._client.info(()), weight=self.market.info_weight)
-            for limit in info["rateLimits"]:
-                if limit["rateLimitType"] == "REQUEST_WEIGHT" and limit["interval"] == "MINUTE":
-                    self.budget.per_minute = int(limit["limit"]) // int(limit["intervalNum"])
-        except Stop:
-            raise
-        except (KlinesError, Spent, TypeError, KeyError, ValueError):
-            return
+        found = {raw[0] % interval.length_ms for raw in body if raw and type(raw[0]) is int}
+        for phase_ms in found:
+            rows, rejects = answered(body, interval.shifted(phase_ms), Window(0, self.now_ms() + interval.length_ms), 2)
+            if len(found) == 1 and rows and not rejects and phase_ms % DAY == 0:
+                return phase_ms
+        if body:
+            raise BadAnswer(f"the newest klines of {interval.name} open at no time of its grid: {shown(body)}")
+        return None
 
 
-def _times(rows: Sequence[Row], rejects: Sequence[Reject], within: Window) -> list[int]:
-    """The open times of both, as far as they are in the window."""
-    times = [row.open_time for row in rows] + [r.open_time_ms for r in rejects if r.open_time_ms is not None]
-    return [time for time in times if within.start_ms <= time < within.end_ms]
+def _times(rows: Sequence[Row], rejects: Rejects) -> list[int]:
+    """The open times of both, as far as they can be read."""
+    return [row.open_time for row in rows] + rejects.times_ms
+
+
+def _contradiction(first_ms: int | None, last_ms: int | None) -> str:
+    there, lacking = ("first", "last") if last_ms is None else ("last", "first")
+    time_ms = first_ms if last_ms is None else last_ms
+    return f"the exchange has a {there} kline, of {clock(time_ms or 0)}, but no {lacking} one: its answers contradict"

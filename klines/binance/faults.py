@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 
+from klines.binance.silence import LONGEST_BAN_MS
 from klines.errors import (
     Blocked,
     KlinesError,
@@ -19,12 +20,14 @@ from klines.errors import (
     UnknownSymbol,
     Unreachable,
 )
-from klines.interval import DAY
+from klines.interval import MINUTE
 
 RETRYABLE = {-1000, -1001, -1006, -1007, -1016, -1034}
 """Codes that blame the exchange's side: UNKNOWN, DISCONNECTED, UNEXPECTED_RESP, TIMEOUT, SHUTTING_DOWN, CONNECTIONS."""
 UNKNOWN = {-1121, -1122, -1220}
 """BAD_SYMBOL, INVALID_SYMBOLSTATUS, SYMBOL_DOES_NOT_MATCH_STATUS."""
+LONGEST_SILENCE_MS = 5 * MINUTE
+"""For how long any answer but a 418 may silence us: then one request asks whether it still holds."""
 _SECONDS = re.compile(r"[0-9]+")
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 
@@ -63,7 +66,7 @@ def _code(body: str) -> tuple[int, str]:
 def _until(status: int, message: str, headers: Mapping[str, str], now_ms: int) -> int:
     """When asking may go on, in ms: the message's own time, else Retry-After, else a minute (429) or two (418).
 
-    At least a second from now, at most the three days that Binance documents for a ban.
+    At least a second from now; at most LONGEST_BAN_MS after a 418, and LONGEST_SILENCE_MS after anything else.
     """
     told = _BANNED_UNTIL.search(message)
     retry_after = headers.get("Retry-After", "")
@@ -73,4 +76,5 @@ def _until(status: int, message: str, headers: Mapping[str, str], now_ms: int) -
         until_ms = now_ms + int(retry_after[:9]) * 1000
     else:
         until_ms = now_ms + (120_000 if status == 418 else 60_000)
-    return min(max(until_ms, now_ms + 1000), now_ms + 3 * DAY)
+    longest_ms = LONGEST_BAN_MS if status == 418 else LONGEST_SILENCE_MS
+    return min(max(until_ms, now_ms + 1000), now_ms + longest_ms)

@@ -16,7 +16,7 @@ from klines.market import Market
 from klines.window import Window, intersect, subtract, window
 
 _GRIDS = {True: INTERVALS["1M"], False: INTERVALS["1d"]}
-_FOLDERS = {"spot": "spot", "usdm": "futures/um", "coinm": "futures/cm"}
+FOLDERS = {"spot": "spot", "usdm": "futures/um", "coinm": "futures/cm"}
 _WRONG_DAYS = {"spot": ("2020-12-21", "2021-01-21", "2021-04-22", "2021-04-23", "2021-09-23", "2021-09-29")}
 """Days on which the monthly files differ from the daily ones and the API, which agree: binance-public-data#475."""
 
@@ -50,7 +50,7 @@ class File:
     @property
     def path(self) -> str:
         """The zip below the archive's address; its checksum is beside it, with `.CHECKSUM` after the name."""
-        return f"data/{_FOLDERS[self.market]}/{self.source}/klines/{self.symbol}/{self._interval}/{self.name}.zip"
+        return f"data/{FOLDERS[self.market]}/{self.source}/klines/{self.symbol}/{self._interval}/{self.name}.zip"
 
     @property
     def url_path(self) -> str:

@@ -12,7 +12,9 @@ from klines.outcome import Outcome, Stored, add, counted, fail, names, reason
 @dataclass(frozen=True, slots=True)
 class CollectFacts:
     """What one run found: each symbol of `errors` failed, `stale` ones trade but lack a kline over 5 minutes old,
-    of `unasked` ones not even the newest page was asked for."""
+    `unclear` ones lack it, too, and nobody could say whether they trade, of `unasked` ones not even the newest page was
+    asked for; `dropped` counts the entries of exchangeInfo that are no symbols, `unkept` the refused
+    rows that were not kept."""
 
     symbols: int
     seconds: float
@@ -26,6 +28,9 @@ class CollectFacts:
     stopped: Stop | None = None
     is_silent: bool = False
     unasked: Sequence[str] = ()
+    unclear: Sequence[str] = ()
+    dropped: int = 0
+    unkept: int = 0
 
 
 def collect_outcome(facts: CollectFacts) -> Outcome:
@@ -58,8 +63,9 @@ def _judged(facts: CollectFacts) -> Outcome:
         return Outcome("ExchangeDown", f"Binance can't be reached: {_first(failed)}. {said}. The next run tries again.")
     if facts.is_silent:
         return Outcome("ExchangeDown", f"no symbol has a new kline for 5 minutes. {said}. The next run tries again.")
-    if failed or facts.stale or facts.unasked or (unknown and len(unknown) == facts.symbols):
-        return Outcome("Degraded", f"{said}. {_advice([*failed, *facts.stale, *facts.unasked], unknown)}")
+    lacking = [*failed, *facts.stale, *facts.unclear, *facts.unasked]
+    if lacking or (unknown and len(unknown) == facts.symbols):
+        return Outcome("Degraded", f"{said}. {_advice(lacking, unknown)}")
     return Outcome("Completed", said)
 
 
@@ -70,17 +76,19 @@ def _said(facts: CollectFacts, failed: Mapping[str, Exception], unknown: Sequenc
         f"stored {counted(stored.inserted, 'kline')} of {counted(facts.symbols, 'symbol')} in {facts.seconds:.1f} s"
     ]
     parts += [f"{stored.restated} restated"] if stored.restated else []
-    parts += [f"{stored.rejected} rejected"] if stored.rejected else []
+    parts += stored.refused(facts.unkept)
     parts += [f"{counted(facts.klines_left, 'older one')} still due"] if facts.klines_left else []
     parts += [f"{len(failed)} failed: {names(failed)} ({_first(failed)})"] if failed else []
     for what, listed in (
         ("trading without a kline for 5 minutes", facts.stale),
+        ("without a kline for 5 minutes, and whether they trade could not be asked", facts.unclear),
         ("not asked for, as weight or time ran out", facts.unasked),
         ("published late", facts.late),
         ("not trading", facts.not_trading),
         ("unknown to Binance, asked again in an hour", unknown),
     ):
         parts += [f"{len(listed)} {what}: {names(listed)}"] if listed else []
+    parts += [f"{facts.dropped:,} entries of exchangeInfo are no symbols, and left out"] if facts.dropped else []
     return "; ".join(parts)
 
 

@@ -5,22 +5,25 @@ The steps are called from outside, in order, so that a scheduler can show each o
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Self
 
-from klines.binance.exchange import LATE_PAUSES_S, Exchange
+from klines.binance.archive import Archive
+from klines.binance.exchange import Exchange
+from klines.binance.line import LATE_PAUSES_S
 from klines.collect.freshness import UNKNOWN, Freshness, Standing, freshness, state
 from klines.collect.incidents import Followed, Seen, follow
 from klines.collect.message import CollectFacts, collect_outcome
 from klines.collect.missing import wants
 from klines.collect.timeliness import Timeliness, timeliness
-from klines.errors import DatabaseBusy, Retry, UnknownSymbol
-from klines.interval import INTERVALS, Interval
+from klines.errors import DatabaseBusy, Retry, Stop, UnknownSymbol
+from klines.interval import INTERVALS, MINUTE, Interval
 from klines.market import MARKETS, Market, check_interval
-from klines.outcome import Outcome, Stored, reason
+from klines.outcome import Outcome, Stored, doubted, reason
 from klines.session import Session
 from klines.settings import Settings
 from klines.storage.store import store
@@ -65,6 +68,7 @@ class Collect(Session):
         request_timeout_s: float = REQUEST_S,
         late_pauses_s: Sequence[float] = LATE_PAUSES_S,
         pages: int = PAGES_A_RUN,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self.job = job
         self.wants: dict[str, Want] = {}
@@ -73,6 +77,7 @@ class Collect(Session):
         self._began_s = time.monotonic()
         self._quarantined: list[str] = []
         self._stale: list[str] = []
+        self._unclear: list[str] = []
         self._not_trading: list[str] = []
         self._is_silent = False
         self.stored = Stored()
@@ -86,9 +91,21 @@ class Collect(Session):
             deadline_s=self._began_s + deadline_s * FETCH_SHARE,
             request_timeout_s=request_timeout_s,
             late_pauses_s=late_pauses_s,
+            clock=clock,
         )
-        until_s = self._began_s + deadline_s
-        super().__init__(settings.database, job.interval, exchange, wait_s=deadline_s * FETCH_SHARE, until_s=until_s)
+        self._archive = exchange.archive = Archive(settings.archive_url, connections=16, pauses_s=())
+        super().__init__(
+            settings.database,
+            job.interval,
+            exchange,
+            wait_s=deadline_s * FETCH_SHARE,
+            until_s=self._began_s + deadline_s,
+            entries=job.symbols,
+        )
+
+    def _enter_all(self, stack: contextlib.ExitStack) -> None:
+        super()._enter_all(stack)
+        stack.enter_context(self._portal.wrap_async_context_manager(self._archive))
 
     def plan(self) -> list[str]:
         """The symbols of which klines are missing."""
@@ -113,6 +130,8 @@ class Collect(Session):
         self._due_ms = self.interval.step(self.interval.floor(now_ms), -1)
         share_out(found, self.interval, self.job.market.page_slots(self.interval), self._pages)
         self.wants = {want.symbol: want for want in found}
+        if found and self.interval.length_ms != MINUTE:  # of minutes the answers show how new the newest is
+            self._call(self.exchange.look_at_newest)
         return list(self.wants)
 
     def fetch(self, symbols: Sequence[str]) -> dict[str, Exception]:
@@ -127,14 +146,26 @@ class Collect(Session):
 
     def store(self) -> Stored:
         """Write all that was fetched, in one transaction."""
+        self.exchange.take_back(self.wants.values())
         self._stale = [symbol for symbol, want in self.wants.items() if want.error is None and self._is_stale(want)]
+        self._leave_open_ones()
         self._look_up_trading()
         try:
             return self._write()
         except DatabaseBusy:
             if self.exchange.budget.stopped:
+                self._keep(self.exchange.budget.stopped)
                 raise self.exchange.budget.stopped from None
             raise
+
+    def _leave_open_ones(self) -> None:
+        """Where no symbol has its kline, the newest klines may be those of a clock that is behind, and still open."""
+        if not self._stale or any(not want.error and want.symbol not in self._stale for want in self.wants.values()):
+            return
+        with contextlib.suppress(Stop):  # what was fetched is stored all the same
+            self._portal.call(self.exchange.look_at_newest)
+        for want in self.wants.values():
+            want.keep_closed(self.exchange.closed_ms())
 
     def _write(self) -> Stored:
         with self._opened() as connection:
@@ -154,7 +185,7 @@ class Collect(Session):
         """The final state, with its message."""
         self.is_done = True
         errors = {symbol: want.error for symbol, want in self.wants.items() if want.error}
-        return collect_outcome(
+        outcome = collect_outcome(
             CollectFacts(
                 symbols=len(self.job.symbols),
                 seconds=time.monotonic() - self._began_s,
@@ -162,36 +193,43 @@ class Collect(Session):
                 errors=errors,
                 late=[s for s, want in self.wants.items() if s not in errors and self._is_late(want)],
                 stale=self._stale,
+                unclear=self._unclear,
                 not_trading=self._not_trading,
                 quarantined=self._quarantined,
                 klines_left=sum(self._slots_left(want) for want in self.wants.values() if not want.error),
                 unasked=[s for s, want in self.wants.items() if s not in errors and not want.answered],
+                dropped=self.exchange.dropped,
+                unkept=sum(want.rejects.unkept for want in self.wants.values()),
                 stopped=self.exchange.budget.stopped,
                 is_silent=self._is_silent,
             )
         )
+        return doubted(outcome, self.exchange.doubt)
 
     def _is_late(self, want: Want) -> bool:
-        return want.tail(self.interval) is not None and want.symbol not in {*self._stale, *self._not_trading}
+        others = {*self._stale, *self._unclear, *self._not_trading}
+        return want.tail(self.interval) is not None and want.symbol not in others
 
     def _is_stale(self, want: Want) -> bool:
         has_newest = want.unstored_from(self.interval) >= want.gaps[-1].end_ms
         return bool(want.answered) and not has_newest and self.exchange.is_stale(want, self.interval)
 
     def _look_up_trading(self) -> None:
-        """Move the stale symbols that do not trade out of the stale ones; where no symbol at all has its kline although
-        the exchange says that some trade, it is the exchange."""
+        """Sort the stale symbols: those that trade, those that do not, and those of which nobody could say; where no
+        symbol at all has its kline although some trade, or nobody can say, it is the exchange."""
         if not self._stale:
             return
-        trading = self._portal.call(self.exchange.trading, self._stale)
+        statuses = self._portal.call(self.exchange.statuses, self._stale)
+        trading = [symbol for symbol, status in statuses.items() if status == "TRADING"]
+        unclear = [symbol for symbol, status in statuses.items() if status is None]
         answered = [want for want in self.wants.values() if want.error is None]
         unknown = [want for want in self.wants.values() if isinstance(want.error, UnknownSymbol)]
         known = len(self.job.symbols) - len(self._quarantined) - len(unknown)
         everybody = len(self._stale) == len(answered) == known
-        self._is_silent = everybody and bool(trading)
+        self._is_silent = everybody and bool(trading or unclear)
         if not self._is_silent:
-            self._not_trading = [symbol for symbol in self._stale if symbol not in trading]
-            self._stale = [symbol for symbol in self._stale if symbol in trading]
+            self._not_trading = [symbol for symbol in self._stale if symbol not in {*trading, *unclear}]
+            self._stale, self._unclear = trading, unclear
 
     def _slots_left(self, want: Want) -> int:
         """Slots of a catch-up that this run did not get to."""

@@ -25,6 +25,7 @@ from klines.outcome import Outcome
 from klines.settings import Settings
 from klines.storage.beside import Beside
 from klines.storage.database import opened
+from klines.storage.duckdb_errors import named_errors
 from klines.storage.live import WAIT_S, Live
 
 REJECTS_KEPT_MS = 90 * DAY
@@ -135,7 +136,8 @@ class Maintenance:
     def cluster(self, name: str) -> None:
         """Copy a month of the plan, in order; a closed one is noted."""
         month = self._months[name]
-        self._copy.month(month)
+        with named_errors(self.database):
+            self._copy.month(month)
         if self._is_closed(month):
             values = f"epoch_ms({month.window.start_ms}::BIGINT), {month.rows}, epoch_ms({self._now_ms}::BIGINT)"
             self._execute(f"INSERT INTO beside.clustered VALUES ({values})")
@@ -146,7 +148,8 @@ class Maintenance:
     def swap(self) -> None:
         """Copy what came since, and put the new file in the place of the old one: in one turn, when it fits."""
         for _ in range(ROUNDS):
-            self._beside.settle()
+            with named_errors(self.database):
+                self._beside.settle()
             self._fold()
             with self._live.held():
                 if self._copy.catch_up() and not self._wal.exists():

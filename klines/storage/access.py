@@ -30,6 +30,7 @@ def place(database: Database) -> Path:
     Raises NotStored, naming the path, where there is none, BadParameter where it can't be read.
     """
     path = settings.load().database if database is None else Path(database).expanduser()
+    path = path.absolute()
     check_readable(path)
     return path.resolve()
 

@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 
 from klines.binance.files import File
-from klines.rows import Reject
+from klines.rows import Rejects
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Loaded:
     file: File
     sha256: str
     rows: pl.DataFrame
-    rejects: Sequence[Reject]
+    rejects: Rejects
     in_file: int
     is_verified: bool
 

@@ -23,6 +23,14 @@ def active_ban(connection: duckdb.DuckDBPyConnection, pool: str, now_ms: int) ->
     return Blocked(message, remember=False) if state == "Blocked" else RateLimited(message, until_ms, banned=True)
 
 
+def was_banned(connection: duckdb.DuckDBPyConnection, pool: str, now_ms: int) -> bool:
+    """Whether a ban of the pool has ended within the last hour."""
+    found = connection.execute(
+        "SELECT 1 FROM bans WHERE pool = ? AND until > epoch_ms(?::BIGINT) LIMIT 1", [pool, now_ms - HOUR]
+    )
+    return bool(found.fetchall())
+
+
 def remember_ban(
     connection: duckdb.DuckDBPyConnection, pool: str, error: Stop, *, now_ms: int, exchange_now_ms: int
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import duckdb
+import polars as pl
 
 from klines.interval import Interval
 from klines.market import Market
@@ -20,19 +21,23 @@ def note_rejects(
     source: str,
 ) -> int:
     """Each refused row once per key, source and content, with how often it was seen; how many were refused now."""
-    once = dict.fromkeys(refused)
-    for symbol, reject in once:
-        connection.execute(
-            """
-            MERGE INTO rejects r
-            USING (SELECT ? AS market, ? AS symbol, ? AS interval, epoch_ms(?::BIGINT) AS open_time, ? AS source,
-                          ? AS reason, ? AS "row", epoch_ms(?::BIGINT) AS now) s
-            ON r.market = s.market AND r.symbol = s.symbol AND r.interval = s.interval AND r.source = s.source
-               AND r.open_time IS NOT DISTINCT FROM s.open_time AND r."row" = s."row"
-            WHEN MATCHED THEN UPDATE SET last_seen = s.now, seen = r.seen + 1
-            WHEN NOT MATCHED THEN INSERT VALUES (s.market, s.symbol, s.interval, s.open_time, s.source, s.reason,
-                                                 s."row", s.now, s.now, 1)
-            """,
-            [market.name, symbol, interval.name, reject.open_time_ms, source, reject.reason, reject.row, now_ms],
-        )
+    once = list(dict.fromkeys(refused))
+    if not once:
+        return 0
+    rows = [(symbol, reject.open_time_ms, reject.reason, reject.row) for symbol, reject in once]
+    staged = pl.DataFrame(rows, schema={"symbol": str, "time": int, "reason": str, "row": str}, orient="row")
+    connection.register("refused_rows", staged.unique(["symbol", "time", "row"], maintain_order=True))
+    connection.execute(
+        f"""
+        MERGE INTO rejects r
+        USING (SELECT symbol, epoch_ms("time") AS open_time, reason, "row" FROM refused_rows) s
+        ON r.market = '{market.name}' AND r.symbol = s.symbol AND r.interval = '{interval.name}'
+           AND r.source = '{source}' AND r.open_time IS NOT DISTINCT FROM s.open_time AND r."row" = s."row"
+        WHEN MATCHED THEN UPDATE SET last_seen = epoch_ms({now_ms}::BIGINT), seen = r.seen + 1
+        WHEN NOT MATCHED THEN INSERT VALUES (
+            '{market.name}', s.symbol, '{interval.name}', s.open_time, '{source}', s.reason, s."row",
+            epoch_ms({now_ms}::BIGINT), epoch_ms({now_ms}::BIGINT), 1)
+        """
+    )
+    connection.unregister("refused_rows")
     return len(once)

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
-from klines.binance.listing import SymbolInfo
+from klines.binance.listing import GONE, SymbolInfo
 from klines.interval import HOUR, MINUTE
 from klines.market import Market
 from klines.tables.transaction import transaction
 
 EVERY_MS, SOONEST_MS = HOUR, MINUTE
 """How long what is known of a market's symbols is good, and after how long it is asked for again where it won't do."""
-GONE = "GONE"
-"""The status of a symbol that exchangeInfo lists no more."""
 ALIVE = ("TRADING", "HALT")
 """Statuses in which klines are published (spot docs, glossary: HALT goes on, BREAK does not)."""
 

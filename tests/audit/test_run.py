@@ -155,6 +155,17 @@ def test_a_symbol_that_is_listed_no_more(exchange: StandIn, database: Path) -> N
     assert NOON + 7 * DAY_MS <= next_check_ms < NOON + 7 * DAY_MS + HOUR_MS
 
 
+def test_an_exchange_info_without_symbols_ends_none(database: Path) -> None:
+    """Where exchangeInfo lists no symbol at all, none is delisted for that: the audit says that nobody could say."""
+    with StandIn([], any_symbol=True) as exchange:
+        exchange.freeze(NOON + 5_000)
+        backfill_once(exchange, database, ["GONEUSDT"], "2026-01-02T00:00", "2026-01-02T10:00", source="rest")
+        exchange.hole(NOON - 2 * HOUR_MS, NOON + DAY_MS, "GONEUSDT")
+        outcome = audit_once(exchange, database)
+    assert ("Degraded", True) == (outcome.state, "exchangeInfo lists no symbol" in outcome.message)
+    assert {"delisted"} != {reason for *_, reason in reasons(database, "GONEUSDT")}
+
+
 @pytest.mark.parametrize("hours", [2, 30])
 def test_phantom_klines_after_the_end(exchange: StandIn, database: Path, hours: int) -> None:
     """Futures that trade no more go on with empty klines: they end with their last trade, and none after it is stored,

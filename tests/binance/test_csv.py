@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from klines.binance.csv import read_csv
+from klines.binance.csv import raw_rows, read_csv
 from klines.binance.totals import Totals, disagreeing, of_days, of_rows
 from klines.errors import BadArchive
 from klines.interval import INTERVALS
@@ -101,6 +101,82 @@ def test_a_bad_row_is_refused_and_no_other(kind: str) -> None:
     assert all(reject.reason for reject in rejects)
 
 
+FIRST_LINES = ["\ufeff", '"', "-", "+", " ", "\t", "\u00a0", "x", "_", "#", "\x00", "open time,"]
+
+
+@pytest.mark.parametrize("before", FIRST_LINES)
+def test_a_first_line_is_a_header_or_a_row(before: str) -> None:
+    """Only the archive's own header is one: a first row after any other sign is refused, and never dropped silently."""
+    rows, rejects = read_csv(text(before + line(0), line(1)), MINUTES, ASKED)
+    assert ([at(1)], 1) == (rows["open_time"].to_list(), len(rejects))
+
+
+@pytest.mark.parametrize("lines", ["\n", "\r\n", "\n\n"])
+def test_blank_lines_are_nothing(lines: str) -> None:
+    """Between, before and after the rows."""
+    csv = lines.join(["", line(0), line(1), ""]).encode()
+    rows, rejects = read_csv(csv, MINUTES, ASKED)
+    assert ([at(0), at(1)], []) == (rows["open_time"].to_list(), rejects)
+
+
+def test_a_row_that_was_cut_is_refused() -> None:
+    """Eleven fields, of which the last lacks its end: no value is taken from it."""
+    cut = line(1).rsplit(",", 1)[0][:-1]
+    rows, rejects = read_csv(text(line(0), cut), MINUTES, ASKED)
+    assert ([at(0)], ["11 fields instead of 12"]) == (rows["open_time"].to_list(), [r.reason for r in rejects])
+
+
+def test_more_lines_than_klines_fit() -> None:
+    """Twice as many lines as the file's time has slots are looked at, not more."""
+    with pytest.raises(BadArchive, match="it has 121 lines where 60 klines fit"):
+        read_csv(b"1\n" * 121, MINUTES, ASKED)
+
+
+ODD = [
+    *(
+        "1e5",
+        ".5",
+        "5.",
+        "-0",
+        "-1",
+        "+1",
+        "1_0",
+        "NaN",
+        "inf",
+        "٣",
+        "１",
+        "",
+        " 1",
+        "1 ",
+        '"1"',
+        "1.2.3",
+        "00.10",
+        "0x1",
+    ),
+    *("9" * 19, "9" * 400, "1,5", "1\n", "1\r", "\x0b1", "\u20281", "\ufeff1", "\x00", "5\t", "1.5"),
+]
+mutations = st.tuples(
+    st.integers(0, 3), st.integers(0, 11), st.sampled_from(ODD) | st.text('0123456789.,-+e_ "\n\r', max_size=8)
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(mutations, max_size=3), st.sampled_from(["", "\ufeff", HEADER + "\n", "x\n"]), st.sampled_from("\n \r\n")
+)
+def test_the_fast_path_is_the_careful_one(changes: list[tuple[int, int, str]], before: str, newline: str) -> None:
+    """Law: of a file with anything wrong in it the same rows are taken, with the same values, and the same refused, by
+    columns and row by row."""
+    lines = [line(n).split(",") for n in range(4)]
+    for row, field, value in changes:
+        lines[row][field] = value
+    csv = (before + newline.join(",".join(fields) for fields in lines)).encode()
+    rows, rejects = read_csv(csv, MINUTES, ASKED)
+    body = csv.partition(b"\n")[2] if csv.startswith(b"open_time,") else csv
+    good, refused = sift(raw_rows(body), MINUTES, ASKED)
+    assert (good, refused) == ([Row(*row) for row in rows.iter_rows()], rejects)
+
+
 def test_equal_and_unordered_rows() -> None:
     """A row twice is one row, and the order does not matter."""
     rows, rejects = read_csv(text(line(2), line(0), line(1), line(1)), MINUTES, ASKED)
@@ -110,6 +186,7 @@ def test_equal_and_unordered_rows() -> None:
 amounts = st.decimals(0, 10**9, places=8).map("{:f}".format)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 59), *[amounts] * 8, st.integers(0, 99)), unique_by=lambda text: text[0]))
 def test_the_same_as_rest(values: list[tuple[int, ...]]) -> None:
     """Law: the rows and rejects of a file are those of the same rows in a REST answer."""

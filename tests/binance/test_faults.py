@@ -97,10 +97,15 @@ def test_an_answer_becomes_one_error(status: int, body: str, kind: type[KlinesEr
         (418, f"IP banned until {NOW + 5_000}. Please use WebSocket Streams.", {"Retry-After": "720"}, 5_000),
         (418, "IP banned until tomorrow", {"Retry-After": "720"}, 720_000),
         (418, "IP banned until 17638819", {}, 120_000),
+        (429, "…", {"Retry-After": "1000000000"}, 300_000),
+        (429, "…", {"Retry-After": "720"}, 300_000),
+        (503, f"Way too much; IP banned until {NOW + 2 * 86_400_000}.", {}, 300_000),
+        (400, "…", {"Retry-After": "86400"}, 300_000),
     ],
 )
 def test_silence_has_a_known_end(status: int, message: str, headers: dict[str, str], wait_ms: int) -> None:
-    """The message's own time first, then Retry-After up to 3 days, else a minute or, after 418, two."""
+    """The message's own time first, then Retry-After, else a minute or, after 418, two; only a 418 deserves days: after
+    anything else it is five minutes at most."""
     error = translate(status, said(-1003, message), headers, NOW)
     assert isinstance(error, RateLimited)
     assert (NOW + wait_ms, status == 418) == (error.until_ms, error.banned)

@@ -130,9 +130,7 @@ def test_chunks_are_all_of_the_gaps(symbols: list[list[Window]], name: str) -> N
     pieces = [Piece(f"S{n}", gaps, life(), "auto") for n, gaps in enumerate(symbols)]
     made = chunks(pieces, interval)
     for piece in pieces:
-        parts = [
-            part for chunk in made for piece in chunk.pieces if piece.symbol == piece.symbol for part in piece.gaps
-        ]
+        parts = [part for chunk in made for one in chunk.pieces if one.symbol == piece.symbol for part in one.gaps]
         assert merge(piece.gaps) == merge(parts)
         assert slots_of(piece.gaps, interval) == slots_of(parts, interval)
     assert len(made) <= 2 * MOST_CHUNKS

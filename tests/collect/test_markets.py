@@ -126,7 +126,7 @@ def test_time_before_the_onboard_date_is_not_listed(exchange: StandIn, database:
     assert [(ms("2024-01-01"), at(-90), "not_listed")] == query(
         database, "SELECT epoch_ms(start_time), epoch_ms(end_time), reason FROM gaps"
     )
-    assert len(exchange.kline_requests()) <= 2
+    assert len(exchange.kline_requests()) <= 3
 
 
 @pytest.mark.parametrize("interval", list(INTERVALS))

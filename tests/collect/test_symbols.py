@@ -179,6 +179,75 @@ def test_an_outage_of_exchange_info_changes_nothing(listed: StandIn, database: P
     assert ("Completed", True) == (outcome.state, "of 2 symbols" in outcome.message)
 
 
+HARMFUL = "\ud800USDT", "../../xUSDT", "<img src=x>USDT", "", "\0USDT", "\nUSDT", "X" * 10_000 + "USDT"
+HOSTILE: list[object] = [*HARMFUL, None, []]
+
+
+@pytest.mark.parametrize("market", ["spot", "usdm"])
+def test_entries_that_are_no_symbols(listed: StandIn, database: Path, market: str) -> None:
+    """An entry of exchangeInfo with a name that could do harm spoils neither the run nor a message: it is left out, and
+    how many there were is said."""
+    entries = [{"symbol": name, "status": "TRADING"} for name in HOSTILE]
+    listed.fault(None, "listed", path="exchangeInfo", entries=json.dumps(entries))
+    outcome = collect_once(listed, database, ["*USDT"], market=market)
+    assert "Completed" == outcome.state
+    assert "9 entries of exchangeInfo are no symbols, and left out" in outcome.message
+    assert ["BTCUSDT", "ETHUSDT"] == symbols(database)
+
+
+def test_more_symbols_than_a_market_has(listed: StandIn, database: Path) -> None:
+    """A hundred thousand symbols are not taken for a market's: nobody knows which there are, and the run says so."""
+    entries = [{"symbol": f"S{n}USDT", "status": "TRADING"} for n in range(100_000)]
+    listed.fault(None, "listed", path="exchangeInfo", entries=json.dumps(entries))
+    outcome = collect_once(listed, database, ["*"])
+    assert "ExchangeDown" == outcome.state
+    assert "which symbols there are is not known" in outcome.message
+    assert [] == listed.kline_requests()
+
+
+def test_symbols_that_vanish_at_once_are_asked_for_twice(listed: StandIn, database: Path) -> None:
+    """One answer of exchangeInfo without most of the symbols does not end them; a second one does."""
+    for n in range(5):
+        listed.list(f"S{n}USDT")
+    collect_once(listed, database, ["*USDT"])
+    few = json.dumps({"symbols": [{"symbol": "BTCUSDT", "status": "TRADING"}]})
+    listed.fault(None, "body", path="exchangeInfo", body=few, times=2)  # the first is asked for the limits
+    listed.freeze(at(HOUR + 5) + 5_000)
+    assert "of 7 symbols" in collect_once(listed, database, ["*USDT"], lookback=timedelta(minutes=5)).message
+    listed.fault(None, "body", path="exchangeInfo", body=few)
+    listed.freeze(at(3 * HOUR) + 5_000)
+    collect_once(listed, database, ["*USDT"], lookback=timedelta(minutes=5))
+    assert [("GONE", 6)] == query(database, "SELECT status, count(*) FROM symbols WHERE status <> 'TRADING' GROUP BY 1")
+
+
+@pytest.mark.parametrize("is_one_unknown", [False, True])
+def test_many_symbols_whose_status_is_asked(exchange: StandIn, database: Path, is_one_unknown: bool) -> None:
+    """Whether hundreds of symbols trade is asked in parts, or, where one of them is unknown, of the whole list: no URL
+    grows with them, and those that have ended are not accused."""
+    names = [f"S{n:03}USDT" for n in range(130)]
+    for name in names:
+        exchange.list(name, until_ms=at(-20), status="BREAK")
+    if is_one_unknown:  # the first request is for the limits
+        exchange.fault(None, "code", code=-1121, path="exchangeInfo", times=2)
+    outcome = collect_once(exchange, database, ["BTCUSDT", *names])
+    assert "130 not trading" in outcome.message
+    assert "trading without a kline" not in outcome.message
+    asked = [request.params["symbols"] for request in exchange.requests if "symbols" in request.params]
+    assert (1 if is_one_unknown else 2) == len(asked)
+    assert all(len(names) < 2100 for names in asked)
+
+
+def test_symbols_of_which_nobody_can_say_whether_they_trade(exchange: StandIn, database: Path) -> None:
+    """Where exchangeInfo can't be had, a symbol without klines is neither said to trade nor to have ended; the run is
+    not Completed."""
+    exchange.list("ETHUSDT", until_ms=at(-20), status="BREAK")
+    exchange.fault(None, "status", status=500, path="exchangeInfo")
+    outcome = collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    assert "Degraded" == outcome.state
+    assert "1 without a kline for 5 minutes, and whether they trade could not be asked: ETHUSDT" in outcome.message
+    assert "trading without a kline" not in outcome.message
+
+
 def test_a_pattern_without_a_match_is_a_bad_parameter(listed: StandIn, database: Path) -> None:
     """The run fails with the pattern and the nearest symbols named, and asks for no kline."""
     outcome = collect_once(listed, database, ["BTCUSD?T"])

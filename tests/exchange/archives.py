@@ -12,18 +12,23 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from tests.exchange.faults import Answer, Asked
-from tests.exchange.market import DAY_MS, HOUR_MS, LENGTH_MS, Market, Page, Rows, following
+from tests.exchange.market import DAY_MS, HOUR_MS, LENGTH_MS, Market, Page, Rows, floor, following
 
 PATH = re.compile(
     r"/data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>\w+)"
     r"/(?P<name>(?P=symbol)-(?P=interval)-(?P<date>\d{4}-\d\d(-\d\d)?))\.zip(?P<checksum>\.CHECKSUM)?"
 )
+FOLDER = re.compile(
+    r"data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>\w+)/"
+)
+XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
 MARKETS = {"spot": "spot", "futures/um": "usdm", "futures/cm": "coinm"}
 NO_DAILY = ("3d", "1w", "1M")
 HEADER = (
@@ -96,6 +101,35 @@ class Archives(Market):
         if wanted.is_checksum:
             return checksum(wanted, body, kind)
         return Answer(raw=spoiled(wanted, body, kind), kind="application/zip")
+
+    def listed(self, asked: Asked) -> Answer:
+        """The bucket's listing: a thousand keys at most that begin with `prefix` and come after `marker`, ascending."""
+        prefix, most = asked.params.get("prefix", ""), min(1000, int(asked.params.get("max-keys", 1000)))
+        keys = [key for key in self._keys(prefix, asked.now_ms) if key > asked.params.get("marker", "")]
+        contents = "".join(f"<Contents><Key>{escape(key)}</Key><Size>1</Size></Contents>" for key in keys[:most])
+        is_cut = str(len(keys) > most).lower()
+        text = f"<Prefix>{escape(prefix)}</Prefix><IsTruncated>{is_cut}</IsTruncated>{contents}"
+        body = f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="{XMLNS}">{text}</ListBucketResult>'
+        return Answer(body=body, kind="application/xml")
+
+    def _keys(self, prefix: str, now_ms: int) -> list[str]:
+        """The files, and their checksums, below the folder of a series, whether or not each can be made."""
+        found = FOLDER.fullmatch(prefix)
+        listing = self.listing(MARKETS[found["market"]], found["symbol"]) if found else None
+        if found is None or listing is None:
+            return []
+        step, until_ms = {"daily": "1d", "monthly": "1M"}[found["kind"]], min(listing.until_ms or now_ms, now_ms)
+        at, names = floor(listing.since_ms, step), []
+        while at < until_ms:
+            day = f"{datetime.fromtimestamp(at / 1000, UTC):{'%Y-%m-%d' if step == '1d' else '%Y-%m'}}"
+            at = following(at, step)
+            if at + self.published_after_ms[found["kind"]] <= now_ms:
+                names.append(f"{found['symbol']}-{found['interval']}-{day}")
+        length = {"daily": 10, "monthly": 7}[found["kind"]]
+        names += [name for name in self._placed if name.startswith(f"{found['symbol']}-{found['interval']}-")]
+        names = [name for name in names if len(name) - len(f"{found['symbol']}-{found['interval']}-") == length]
+        gone = [name for name, body in self._placed.items() if body is None]
+        return sorted(f"{prefix}{name}.zip{end}" for name in {*names} - {*gone} for end in ("", ".CHECKSUM"))
 
     def _strike(self, wanted: Wanted) -> str:
         """The fault on this download, the n-th zip or the n-th checksum of the file."""

@@ -1,9 +1,10 @@
 """Ways in which an answer can be wrong, switched on per symbol or for all.
 
-whole answer   status code html object empty list_error redirect latency
+whole answer   status code html object empty list_error redirect latency age body listed
 on the wire    hang drip reset truncate gzip_garbage huge
-in the rows    short_row nan negative_volume high_below_low off_grid outside too_many duplicate_equal
+in a row       short_row nan negative_volume high_below_low off_grid outside too_many duplicate_equal
                duplicate_unequal descending string_trades cut_close_time
+in every row   microseconds another_day floats nulls ten_fields flood
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.exchange.market import Row, Rows, floor
+from tests.exchange.market import DAY_MS, Row, Rows, floor
 
 MESSAGES = {
     -1000: "An unknown error occurred while processing the request.",
@@ -131,7 +132,8 @@ def _become(answer: Answer, other: Answer) -> None:
 
 
 def _status(answer: Answer, asked: Asked, status: int, code: int | None = None, **options: Any) -> None:
-    """A status with the body it comes with; Retry-After on 429 and 418 unless `retry_after=None`."""
+    """A status with the body it comes with, or `body`, and a fault of the `wire`; Retry-After on 429 and 418 unless
+    `retry_after=None`."""
     usual = {429: 60 - asked.now_ms // 1000 % 60, 418: 120}.get(status)
     wait_s = options.get("retry_after", usual)
     if status == 418 and code is None:
@@ -143,6 +145,7 @@ def _status(answer: Answer, asked: Asked, status: int, code: int | None = None, 
         _become(answer, error(CODES[status] if code is None else code, status, limit=asked.limit))
     if wait_s is not None:
         answer.headers["Retry-After"] = str(wait_s)
+    answer.body, answer.wire = options.get("body", answer.body), options.get("wire", "")
 
 
 def _code(answer: Answer, asked: Asked, code: int, status: int = 400, **options: Any) -> None:
@@ -153,6 +156,22 @@ def _latency(answer: Answer, _asked: Asked, seconds: float) -> None:
     answer.delay_s += seconds
 
 
+def _body(answer: Answer, _asked: Asked, body: str) -> None:
+    """A success with this text."""
+    _become(answer, Answer(body=body))
+
+
+def _age(answer: Answer, _asked: Asked, seconds: int) -> None:
+    """As a cache says how long it has kept the answer."""
+    answer.headers["Age"] = str(seconds)
+
+
+def _listed(answer: Answer, _asked: Asked, entries: str) -> None:
+    """More entries in exchangeInfo, as JSON."""
+    info = json.loads(answer.body)
+    answer.body = json.dumps(info | {"symbols": info["symbols"] + json.loads(entries)})
+
+
 def _always(make: Callable[[], Answer]) -> Callable[..., None]:
     return lambda answer, _: _become(answer, make())
 
@@ -161,6 +180,9 @@ WHOLE: dict[str, Callable[..., None]] = {
     "status": _status,
     "code": _code,
     "latency": _latency,
+    "age": _age,
+    "body": _body,
+    "listed": _listed,
     "html": _always(lambda: page(200, "Welcome")),
     "object": _always(Answer),
     "empty": _always(lambda: Answer(body="[]")),
@@ -210,7 +232,18 @@ def _cut(row: Row) -> int:
     return int(row[0]) + (int(row[6]) - int(row[0])) // 4
 
 
+def _every(change: Callable[[Row], Row]) -> Callable[[Rows, int, Asked], Rows]:
+    """A spoiler that changes every row."""
+    return lambda rows, _at, _asked: [change(row) for row in rows]
+
+
 SPOILERS: dict[str, Callable[[Rows, int, Asked], Rows]] = {
+    "microseconds": _every(lambda row: [row[0] * 1000, *row[1:6], row[6] * 1000, *row[7:]]),
+    "another_day": _every(lambda row: [row[0] - DAY_MS, *row[1:6], row[6] - DAY_MS, *row[7:]]),
+    "floats": _every(lambda row: [float(row[0]), *row[1:]]),
+    "nulls": _every(lambda _: [None] * 12),
+    "ten_fields": _every(lambda row: row[:10]),
+    "flood": lambda rows, *_: rows * (60_000 // len(rows)),
     "short_row": _short_row,
     "nan": _set(4, lambda _: "NaN"),
     "negative_volume": _set(5, lambda _: "-1.00000000"),

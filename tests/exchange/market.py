@@ -213,7 +213,8 @@ class Listing(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One question: up to `limit` rows that open in [start, end], both ends included; the newest or the oldest."""
+    """One question: up to `limit` rows that open in [start, end], both ends included; the newest or the oldest; nothing
+    from before `begins_ms` is known."""
 
     market: str
     symbol: str
@@ -223,6 +224,7 @@ class Page(NamedTuple):
     limit: int
     newest: bool
     now_ms: int
+    begins_ms: int = 0
 
 
 class Span(NamedTuple):
@@ -244,7 +246,7 @@ class Market:
         self._late_ms: dict[str | None, int] = {}
         self._restated: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
         self._recorded: dict[str, list[Span]] = {}
-        self._days: dict[tuple[str, str, int], Units | None] = {}
+        self._days: dict[tuple[str, str, int, int], Units | None] = {}
         self._zips: dict[tuple[str, str], bytes | None] = {}
 
     def list(self, symbol: str, *, since_ms: int = FIRST_LISTING_MS, until_ms: int | None = None,
@@ -394,7 +396,7 @@ class Market:
         """The page's time without what is not listed and without holes; recorded stretches as such."""
         listing = self.listing(page.market, page.symbol)
         assert listing is not None
-        start_ms, end_ms = max(page.start_ms, floor(listing.since_ms, "1m")), page.end_ms + 1
+        start_ms, end_ms = max(page.start_ms, floor(listing.since_ms, "1m"), page.begins_ms), page.end_ms + 1
         end_ms = end_ms if listing.until_ms is None or listing.phantom else min(end_ms, listing.until_ms)
         cuts = [Span(a, b) for a, b, whose in self._holes if whose in (None, page.symbol)]
         for cut in sorted(self._recorded.get(page.symbol, []) + cuts, key=lambda span: span.start_ms):
@@ -431,7 +433,11 @@ class Market:
 
     def _day(self, page: Page, start_ms: int, end_ms: int) -> Units | None:
         """One day's minutes in one, kept once the day is over."""
-        kept, key, over = self._days, (page.market, page.symbol, start_ms), start_ms + DAY_MS <= page.now_ms
+        kept, key, over = (
+            self._days,
+            (page.market, page.symbol, start_ms, page.begins_ms),
+            start_ms + DAY_MS <= page.now_ms,
+        )
         if over and key in kept:
             return kept[key]
         if self._is_plain(page._replace(interval="1m"), start_ms, start_ms + DAY_MS):

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterable
+from email.utils import formatdate
 from typing import Any, NamedTuple
 
 from tests.exchange.archives import Archives
@@ -54,6 +55,12 @@ class Rules(Archives):
         self.maintenance, self.sapi, self.down = False, True, False
         self.latency_s = 0.0
         self.clock_offset_ms = 0
+        self.date_offset_ms: int | None = 0
+        self.date: str | None = None
+        self.server_time: str | None = None
+        self.ignored: dict[str, str | None] = {}
+        self.silent_ends = False
+        self._begins_ms: dict[str, int] = {}
         self._frozen_ms: int | None = None
         self._faults: list[Fault] = []
         self._used: dict[str, tuple[int, int, int]] = {}
@@ -111,7 +118,7 @@ class Rules(Archives):
     def answer(self, asked: Asked) -> Answer:
         """The answer to one GET, recorded."""
         market, name = ROUTES.get(asked.path, ("", ""))
-        if asked.path.startswith("/data/"):
+        if asked.path.startswith("/data/") or (asked.path == "/" and "prefix" in asked.params):
             answer = self._from_the_archive(asked)
         elif market not in self.markets or (name == "status" and not self.sapi):
             answer = page(404) if "text/html" in asked.headers.get("accept", "") else Answer(404, "")
@@ -122,10 +129,14 @@ class Rules(Archives):
         return answer
 
     def _from_the_archive(self, asked: Asked) -> Answer:
-        """A file, or its checksum, with the faults that are switched on for path "archive"."""
-        answer, file = self.archived(asked), archive_file(asked.path)
+        """A file, its checksum, or a listing, with the faults that are switched on for path "archive" or "bucket"."""
+        is_listing, file = asked.path == "/", archive_file(asked.path)
+        answer = self.listed(asked) if is_listing else self.archived(asked)
         for fault in self._faults:
-            if fault.path == "archive" and fault.symbol in (None, file.symbol if file else ""):
+            if fault.path == ("bucket" if is_listing else "archive") and fault.symbol in (
+                None,
+                file.symbol if file else "",
+            ):
                 fault.strike(answer, asked)
         return answer
 
@@ -172,14 +183,34 @@ class Rules(Archives):
         return Answer()
 
     def _time(self, market: str, asked: Asked) -> Answer:
+        if self.server_time is not None:
+            return Answer(body=f'{{"serverTime":{self.server_time}}}')
         return Answer(body=json.dumps({"serverTime": asked.now_ms * (1000 if _in_us(market, asked) else 1)}))
 
     def _status(self, _market: str, _asked: Asked) -> Answer:
         word = "system_maintenance" if self.maintenance else "normal"
         return Answer(body=json.dumps({"status": int(self.maintenance), "msg": word}))
 
+    def begin(self, symbol: str, time_ms: int) -> None:
+        """REST knows no kline of the symbol from before, as of a name that is used again; the archive does."""
+        self._begins_ms[symbol] = time_ms
+
+    def dated(self, asked: Asked) -> dict[str, str]:
+        """The Date header: of the exchange's clock, or `date_offset_ms` beside it (None: none), or `date`."""
+        if self.date is not None or self.date_offset_ms is None:
+            return {} if self.date is None else {"Date": self.date}
+        return {"Date": formatdate((asked.now_ms + self.date_offset_ms) // 1000, usegmt=True)}
+
+    def ignore(self, name: str, value: str | None = None) -> None:
+        """Answer klines as if the parameter `name` had not been sent, or had this value."""
+        self.ignored[name] = value
+
+    def _heeded(self, params: dict[str, str]) -> dict[str, str]:
+        others = {name: value for name, value in self.ignored.items() if value is not None}
+        return {name: value for name, value in params.items() if name not in self.ignored} | others
+
     def _klines(self, market: str, asked: Asked) -> Answer:
-        params = asked.params
+        params = self._heeded(asked.params)
         self._known(market, params.get("symbol"))
         if params.get("interval") not in LENGTH_MS or (params["interval"] == "1s" and market != "spot"):
             raise Refused(-1120) if params.get("interval") else Refused(-1102, name="interval")
@@ -190,9 +221,13 @@ class Rules(Archives):
         if limit < 1 or (market != "spot" and limit > 1500):
             raise Refused(-1130, name="limit")
         symbol, interval, (start_ms, end_ms, newest) = params["symbol"], params["interval"], _window(market, params)
+        begins_ms = self._begins_ms.get(symbol, 0)
+        start_ms = max(start_ms, floor(begins_ms, interval))
         end_ms = min(end_ms, self.newest_ms(symbol, interval, asked.now_ms))
         limit = min(limit, 1000) if market == "spot" else limit
-        rows = self.rows(Page(market, symbol, interval, start_ms, end_ms, limit, newest, asked.now_ms))
+        rows = self.rows(Page(market, symbol, interval, start_ms, end_ms, limit, newest, asked.now_ms, begins_ms))
+        if self.silent_ends and "startTime" not in params and "endTime" in params:
+            rows = []
         if _in_us(market, asked):
             rows = [[row[0] * 1000, *row[1:6], row[6] * 1000 + 999, *row[7:]] for row in rows]
         return Answer(rows=rows)

@@ -160,6 +160,7 @@ class StandIn(Rules):
     def _head(self, answer: Answer, asked: Asked, length: int, more: str = "") -> bytes:
         market, _ = ROUTES.get(asked.path, ("spot", ""))
         used = self.used_weight(POOLS[market])
+        more += "".join(f"{name}: {value}\r\n" for name, value in self.dated(asked).items())
         return (
             f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, 'Unknown')}\r\nContent-Type: {answer.kind}\r\n"
             f"Content-Length: {length}\r\nX-MBX-USED-WEIGHT: {used}\r\nX-MBX-USED-WEIGHT-1M: {used}\r\n{more}\r\n"

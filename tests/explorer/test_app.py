@@ -53,7 +53,8 @@ class Explorer:
             with urlopen(f"{self.address}/api/{part}?{urlencode(parameters)}", timeout=60) as answer:
                 return json.load(answer)
         except HTTPError as error:
-            return json.load(error)
+            with error:
+                return json.load(error)
 
     def open(self, program: Any, choice: dict[str, str] | None = None, scheme: str = "light", width: int = 1280) -> Any:
         """The page once every part of it has its answer; what goes wrong in it is noted in `trouble`."""
@@ -318,7 +319,7 @@ def test_what_is_not_there_is_said(explorer: Explorer, tmp_path: Path, hole_ms: 
     with exploring(absent) as nothing:
         said = nothing.ask("series")["error"]
     assert str(absent) in said
-    assert "make run" in said
+    assert "klines run" in said
     with opened(empty, time.monotonic() + 5):
         pass
     with exploring(empty) as nothing:

@@ -122,6 +122,8 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path) -> None:
     assert 32 == len(row["hash"])
     assert (tmp_path / "prefect" / "prefect.db").exists()
     assert [profiles] == list((tmp_path / ".prefect").iterdir())
+    assert "Finished in state Completed" in done.stderr
+    assert not any(text in done.stderr for text in ("Error logging to API", "View at "))  # its last logs reach it
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from klines.interval import INTERVALS
 from klines.market import MARKETS
 from klines.outcome import Stored
 from klines.reasons import slots
-from klines.rows import Reject, Row
+from klines.rows import Reject, Rejects, Row
 from klines.storage.database import opened
 from klines.storage.store import store
 from klines.tables.klines import stored_windows
@@ -85,7 +85,7 @@ def test_failure_in_the_middle_leaves_everything_as_it_was(connection: duckdb.Du
     """One transaction: when writing the ledger fails, the klines of the same run are not there either."""
     connection.execute("DROP TABLE rejects")
     want = answered([row(at(0))], Window(at(0), at(2)))
-    want.rejects = [Reject(at(1), "high below open or close", "[]")]
+    want.rejects = Rejects([Reject(at(1), "high below open or close", "[]")])
     with pytest.raises(duckdb.CatalogException):
         put(connection, want)
 
@@ -96,7 +96,7 @@ def test_reject_is_kept_once_with_how_often_it_was_seen(connection: duckdb.DuckD
     """The same refused row again raises `seen` and `last_seen`; other content of the same key is a row of its own."""
     for now_ms, text in ((NOON, "[1]"), (NOON + MINUTE, "[1]"), (NOON + 2 * MINUTE, "[2]")):
         want = answered([], Window(at(0), at(1)))
-        want.rejects = [Reject(at(0), "a value is no decimal number", text)]
+        want.rejects = Rejects([Reject(at(0), "a value is no decimal number", text)])
         put(connection, want, now_ms)
 
     assert [("[1]", 2, NOON + MINUTE), ("[2]", 1, NOON + 2 * MINUTE)] == connection.execute(
@@ -140,7 +140,9 @@ def test_stored_ledger_and_missing_tile_the_window(
         window = Window(at(start), at(min(start + length, SLOTS)))
         inside = [m for m in sorted(existing - refused) if window.start_ms <= at(m) < window.end_ms]
         want = answered([row(at(m)) for m in inside], window)
-        want.rejects = [Reject(at(m), "refused", str(m)) for m in refused if window.start_ms <= at(m) < window.end_ms]
+        want.rejects = Rejects(
+            [Reject(at(m), "refused", str(m)) for m in refused if window.start_ms <= at(m) < window.end_ms]
+        )
         put(connection, want, now_ms)
 
     whole = Window(at(0), at(SLOTS))

@@ -1,0 +1,61 @@
+"""A ban that can't be entered into the database, as somebody holds that: it waits beside it for the next run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from klines.errors import Blocked, RateLimited, Stop
+from klines.interval import DAY
+from klines.ledger import FOREVER_MS
+
+LONGEST_BAN_MS = 3 * DAY
+"""The longest ban that Binance documents for a 418."""
+_LONGEST = 2**16
+"""Bytes of the file that are looked at; it has a line a ban."""
+
+
+def keep(database: Path, pool: str, error: Stop, now_ms: int, exchange_now_ms: int) -> None:
+    """Leave a ban, met at `now_ms` of this machine's clock, beside the database."""
+    until_ms = now_ms + error.until_ms - exchange_now_ms if isinstance(error, RateLimited) else None
+    if until_ms is None and not (isinstance(error, Blocked) and error.remember):
+        return
+    line, place = json.dumps([pool, str(error), now_ms, until_ms]), _place(database)
+    if place.is_file() or not place.exists():
+        with contextlib.suppress(OSError), place.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def kept(database: Path) -> list[tuple[str, Stop, int]]:
+    """The bans beside the database, each with its pool and when it was met, by this machine's clock.
+
+    What can't be read is none.
+    """
+    lines: list[str] = []
+    if _place(database).is_file():
+        with contextlib.suppress(OSError), _place(database).open("rb") as file:
+            lines = file.read(_LONGEST).decode(errors="replace").splitlines()
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
+            pool, message, met_ms, until_ms = json.loads(line)
+            is_ban = isinstance(pool, str) and isinstance(message, str) and 0 < int(met_ms) < FOREVER_MS
+            if is_ban and (until_ms is None or 0 < int(until_ms) - int(met_ms) <= LONGEST_BAN_MS):
+                found.append((pool, _error(message, until_ms), int(met_ms)))
+    return found
+
+
+def forget(database: Path) -> None:
+    """They are in the database now."""
+    with contextlib.suppress(OSError):
+        os.unlink(_place(database))
+
+
+def _place(database: Path) -> Path:
+    return database.with_name(f"{database.name}.bans")
+
+
+def _error(message: str, until_ms: int | None) -> Stop:
+    return Blocked(message, remember=True) if until_ms is None else RateLimited(message, int(until_ms), banned=True)
