@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -190,7 +191,8 @@ def _row(units: Units, close_ms: int, market: str) -> Row:
     return row
 
 
-def _units(row: Row) -> Units:
+@lru_cache(maxsize=2**17)
+def _units(row: tuple[Any, ...]) -> Units:
     """The numbers of a REST row."""
     o, h, lo, c, v, q, tv, tq = (_in_units(row[i]) for i in (1, 2, 3, 4, 5, 7, 9, 10))
     return (row[0], o, h, lo, c, v, q, int(row[8]), tv, tq)
@@ -383,7 +385,10 @@ class Market:
 
     def _made(self, page: Page, first: int, stop: int) -> Klines:
         step_ms = LENGTH_MS[page.interval]
-        made = _make(page.market, page.symbol, step_ms, first, stop) if stop > first else []
+        if stop - first >= MANY:
+            made: Klines = _make_many(page.market, page.symbol, step_ms, first, stop).rows()
+        else:
+            made = _make(page.market, page.symbol, step_ms, first, stop) if stop > first else []
         if made and made[-1][0] + step_ms > page.now_ms:
             made[-1] = _so_far(made[-1], page.now_ms - made[-1][0], step_ms)
         listing = self.listings.get(page.symbol)
@@ -416,17 +421,36 @@ class Market:
         rows: Rows = []
         at = floor(page.end_ms if page.newest else page.start_ms, page.interval)
         at = following(at, page.interval) if at < page.start_ms and not page.newest else at
+        count = min(page.limit, MANY) if LENGTH_MS[page.interval] < DAY_MS else 1
         while page.start_ms <= at <= page.end_ms and len(rows) < page.limit:
-            after = following(at, page.interval)
-            parts = self._parts(page, at, min(after, page.now_ms + 1), after - at)
-            if parts:
-                rows.append(_row(_merge(parts, at), after - 1, page.market))
-            at = floor(at - 1, page.interval) if page.newest else after
-        return rows[::-1] if page.newest else rows
+            first_ms, after = self._stretch(page, at, min(count, page.limit - len(rows)))
+            found = self._merged(page, first_ms, after)
+            rows = found + rows if page.newest else rows + found
+            at = floor(first_ms - 1, page.interval) if page.newest else after
+        return rows
 
-    def _parts(self, page: Page, start_ms: int, end_ms: int, length_ms: int) -> Klines:
-        """What a long kline is made of: minutes, or whole days."""
-        if length_ms < DAY_MS:
+    def _stretch(self, page: Page, at: int, count: int) -> tuple[int, int]:
+        """The time of up to `count` klines of the page that begin, or end, with the one that opens at `at`."""
+        if count == 1:
+            return at, following(at, page.interval)
+        length_ms = LENGTH_MS[page.interval]
+        if page.newest:
+            earliest = floor(page.start_ms + length_ms - 1, page.interval)
+            return max(at - (count - 1) * length_ms, earliest), at + length_ms
+        return at, min(at + count * length_ms, following(floor(page.end_ms, page.interval), page.interval))
+
+    def _merged(self, page: Page, start_ms: int, end_ms: int) -> Rows:
+        """The long klines of a stretch of time: of minutes, or one of whole days."""
+        parts = self._parts(page, start_ms, min(end_ms, page.now_ms + 1))
+        if LENGTH_MS[page.interval] >= DAY_MS:
+            return [_row(_merge(parts, start_ms), end_ms - 1, page.market)] if parts else []
+        klines = groupby(parts, lambda part: floor(part[0], page.interval))
+        length_ms = LENGTH_MS[page.interval]
+        return [_row(_merge(list(made), at), at + length_ms - 1, page.market) for at, made in klines]
+
+    def _parts(self, page: Page, start_ms: int, end_ms: int) -> Klines:
+        """What long klines are made of: minutes, or whole days."""
+        if LENGTH_MS[page.interval] < DAY_MS:
             return self._minutes(page, start_ms, end_ms)
         days = (self._day(page, at, min(at + DAY_MS, end_ms)) for at in range(start_ms, end_ms, DAY_MS))
         return [day for day in days if day is not None]
@@ -451,6 +475,6 @@ class Market:
     def _minutes(self, page: Page, start_ms: int, end_ms: int) -> Klines:
         page = page._replace(interval="1m", start_ms=start_ms, end_ms=end_ms - 1, limit=DAY_MS, newest=False)
         if page.symbol in self._recorded or self._is_restated(page, start_ms, end_ms):
-            return [_units(row) for row in self._with_restated(page, self._short(page))]
+            return [_units(tuple(row)) for row in self._with_restated(page, self._short(page))]
         spans = [self._numbers(page, span.start_ms, span.end_ms, page.limit) for span in self._spans(page)]
         return [units for first, stop in spans for units in self._made(page, first, stop)]
