@@ -11,8 +11,8 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -35,8 +35,8 @@ FIELDS = (
     *("taker_buy_volume", "taker_buy_quote_volume", "ignore"),
 )
 
-MANY = 500
-"""So many klines and more are made by columns."""
+MANY = 1500
+"""So many klines and more are made by columns; fewer are sooner made one by one."""
 AMOUNT = "%d.%08d"
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 LENGTH_MS = {"1s": SECOND_MS} | {f"{n}m": n * MINUTE_MS for n in (1, 3, 5, 15, 30)}
@@ -191,10 +191,17 @@ def _row(units: Units, close_ms: int, market: str) -> Row:
     return row
 
 
-def _units(row: Row) -> Units:
+@lru_cache(maxsize=2**17)
+def _units(row: tuple[Any, ...]) -> Units:
     """The numbers of a REST row."""
-    o, h, lo, c, v, q, tv, tq = (int(Decimal(row[i]) * UNIT) for i in (1, 2, 3, 4, 5, 7, 9, 10))
+    o, h, lo, c, v, q, tv, tq = (_in_units(row[i]) for i in (1, 2, 3, 4, 5, 7, 9, 10))
     return (row[0], o, h, lo, c, v, q, int(row[8]), tv, tq)
+
+
+def _in_units(text: str) -> int:
+    """A number of at most eight decimals, in units."""
+    whole, _, decimals = text.partition(".")
+    return int(whole + decimals.ljust(8, "0"))
 
 
 class Listing(NamedTuple):
@@ -312,17 +319,22 @@ class Market:
         return page._replace(market=market, start_ms=start_ms, end_ms=min(page.end_ms, page.now_ms))
 
     def _with_restated(self, page: Page, rows: Rows) -> Rows:
-        restated = self._restated.get((page.symbol, page.interval))
-        if not restated:
+        restated = self._restated.get((page.symbol, page.interval), {})
+        if not self._is_restated(page, page.start_ms, page.end_ms + 1):
             return rows
-        return [[restated.get(row[0], {}).get(i, value) for i, value in enumerate(row)] for row in rows]
+        return [
+            [restated[row[0]].get(i, value) for i, value in enumerate(row)] if row[0] in restated else row
+            for row in rows
+        ]
+
+    def _is_restated(self, page: Page, start_ms: int, end_ms: int) -> bool:
+        restated = self._restated.get((page.symbol, page.interval), {})
+        return any(start_ms <= open_ms < end_ms for open_ms in restated)
 
     def _short(self, page: Page) -> Rows:
         """Rows of 1s or 1m, span by span until there are `limit`."""
-        if (many := self._many(page)) is not None:
-            return [list(row) for row in many.rows()]
         rows: Rows = []
-        spans, step_ms = list(self._spans(page)), LENGTH_MS[page.interval]
+        spans = list(self._spans(page))
         for span in reversed(spans) if page.newest else spans:
             left = page.limit - len(rows)
             if left <= 0:
@@ -330,28 +342,38 @@ class Market:
             if span.recorded is not None:
                 found = span.recorded[-left:] if page.newest else span.recorded[:left]
             else:
-                made = self._made(page, span, left)
-                found = [_row(units, units[0] + step_ms - 1, page.market) for units in made]
+                found = self._shown(page, *self._numbers(page, span.start_ms, span.end_ms, left))
             rows = found + rows if page.newest else rows + found
         return rows
 
     def many(self, page: Page) -> pl.DataFrame | None:
         """The rows of a page of many closed klines of 1s or 1m, as they are made, without a hole; None for others."""
-        return self._many(self._cut(page))
-
-    def _many(self, page: Page) -> pl.DataFrame | None:
-        if page.interval not in ("1s", "1m") or (page.symbol, page.interval) in self._restated:
+        if page.interval not in ("1s", "1m"):
             return None
-        step_ms = LENGTH_MS[page.interval]
+        page, step_ms = self._cut(page), LENGTH_MS[page.interval]
         first, stop = self._numbers(page, page.start_ms, page.end_ms + 1, page.limit)
         if stop - first < MANY or not self._is_plain(page, first * step_ms, stop * step_ms):
             return None
+        return self._columns(page, first, stop)
+
+    def _columns(self, page: Page, first: int, stop: int) -> pl.DataFrame:
+        step_ms = LENGTH_MS[page.interval]
         return bulk.shown(_make_many(page.market, page.symbol, step_ms, first, stop), step_ms, page.market)
 
+    def _shown(self, page: Page, first: int, stop: int) -> Rows:
+        """The rows of these numbers: many closed ones by columns, the others one by one."""
+        step_ms, listing = LENGTH_MS[page.interval], self.listings.get(page.symbol)
+        closed = min(stop, page.now_ms // step_ms)
+        if closed - first < MANY or (listing and listing.phantom):
+            closed = first
+        rows = [list(row) for row in self._columns(page, first, closed).rows()] if closed > first else []
+        made = self._made(page, closed, stop)
+        return rows + [_row(units, units[0] + step_ms - 1, page.market) for units in made]
+
     def _is_plain(self, page: Page, start_ms: int, end_ms: int) -> bool:
-        """Whether all of this time is made, without holes, and closed."""
+        """Whether all of this time is made, without holes or changes, and closed."""
         listing = self.listings.get(page.symbol)
-        if end_ms > page.now_ms or (listing and listing.phantom):
+        if end_ms > page.now_ms or (listing and listing.phantom) or self._is_restated(page, start_ms, end_ms):
             return False
         return [Span(start_ms, end_ms)] == list(self._spans(page._replace(start_ms=start_ms, end_ms=end_ms - 1)))
 
@@ -361,10 +383,12 @@ class Market:
         first, stop = -(-start_ms // step_ms), -(-end_ms // step_ms)
         return (max(first, stop - limit), stop) if page.newest else (first, min(stop, first + limit))
 
-    def _made(self, page: Page, span: Span, limit: int) -> Klines:
+    def _made(self, page: Page, first: int, stop: int) -> Klines:
         step_ms = LENGTH_MS[page.interval]
-        first, stop = self._numbers(page, span.start_ms, span.end_ms, limit)
-        made = _make(page.market, page.symbol, step_ms, first, stop) if stop > first else []
+        if stop - first >= MANY:
+            made: Klines = _make_many(page.market, page.symbol, step_ms, first, stop).rows()
+        else:
+            made = _make(page.market, page.symbol, step_ms, first, stop) if stop > first else []
         if made and made[-1][0] + step_ms > page.now_ms:
             made[-1] = _so_far(made[-1], page.now_ms - made[-1][0], step_ms)
         listing = self.listings.get(page.symbol)
@@ -397,17 +421,36 @@ class Market:
         rows: Rows = []
         at = floor(page.end_ms if page.newest else page.start_ms, page.interval)
         at = following(at, page.interval) if at < page.start_ms and not page.newest else at
+        count = min(page.limit, MANY) if LENGTH_MS[page.interval] < DAY_MS else 1
         while page.start_ms <= at <= page.end_ms and len(rows) < page.limit:
-            after = following(at, page.interval)
-            parts = self._parts(page, at, min(after, page.now_ms + 1), after - at)
-            if parts:
-                rows.append(_row(_merge(parts, at), after - 1, page.market))
-            at = floor(at - 1, page.interval) if page.newest else after
-        return rows[::-1] if page.newest else rows
+            first_ms, after = self._stretch(page, at, min(count, page.limit - len(rows)))
+            found = self._merged(page, first_ms, after)
+            rows = found + rows if page.newest else rows + found
+            at = floor(first_ms - 1, page.interval) if page.newest else after
+        return rows
 
-    def _parts(self, page: Page, start_ms: int, end_ms: int, length_ms: int) -> Klines:
-        """What a long kline is made of: minutes, or whole days."""
-        if length_ms < DAY_MS:
+    def _stretch(self, page: Page, at: int, count: int) -> tuple[int, int]:
+        """The time of up to `count` klines of the page that begin, or end, with the one that opens at `at`."""
+        if count == 1:
+            return at, following(at, page.interval)
+        length_ms = LENGTH_MS[page.interval]
+        if page.newest:
+            earliest = floor(page.start_ms + length_ms - 1, page.interval)
+            return max(at - (count - 1) * length_ms, earliest), at + length_ms
+        return at, min(at + count * length_ms, following(floor(page.end_ms, page.interval), page.interval))
+
+    def _merged(self, page: Page, start_ms: int, end_ms: int) -> Rows:
+        """The long klines of a stretch of time: of minutes, or one of whole days."""
+        parts = self._parts(page, start_ms, min(end_ms, page.now_ms + 1))
+        if LENGTH_MS[page.interval] >= DAY_MS:
+            return [_row(_merge(parts, start_ms), end_ms - 1, page.market)] if parts else []
+        klines = groupby(parts, lambda part: floor(part[0], page.interval))
+        length_ms = LENGTH_MS[page.interval]
+        return [_row(_merge(list(made), at), at + length_ms - 1, page.market) for at, made in klines]
+
+    def _parts(self, page: Page, start_ms: int, end_ms: int) -> Klines:
+        """What long klines are made of: minutes, or whole days."""
+        if LENGTH_MS[page.interval] < DAY_MS:
             return self._minutes(page, start_ms, end_ms)
         days = (self._day(page, at, min(at + DAY_MS, end_ms)) for at in range(start_ms, end_ms, DAY_MS))
         return [day for day in days if day is not None]
@@ -421,7 +464,7 @@ class Market:
         )
         if over and key in kept:
             return kept[key]
-        if (page.symbol, "1m") not in self._restated and self._is_plain(page, start_ms, start_ms + DAY_MS):
+        if self._is_plain(page._replace(interval="1m"), start_ms, start_ms + DAY_MS):
             return _whole_day(page.market, page.symbol, start_ms)
         minutes = self._minutes(page, start_ms, end_ms)
         day = _merge(minutes, start_ms) if minutes else None
@@ -431,6 +474,7 @@ class Market:
 
     def _minutes(self, page: Page, start_ms: int, end_ms: int) -> Klines:
         page = page._replace(interval="1m", start_ms=start_ms, end_ms=end_ms - 1, limit=DAY_MS, newest=False)
-        if page.symbol in self._recorded or (page.symbol, "1m") in self._restated:
-            return [_units(row) for row in self._with_restated(page, self._short(page))]
-        return [units for span in self._spans(page) for units in self._made(page, span, page.limit)]
+        if page.symbol in self._recorded or self._is_restated(page, start_ms, end_ms):
+            return [_units(tuple(row)) for row in self._with_restated(page, self._short(page))]
+        spans = [self._numbers(page, span.start_ms, span.end_ms, page.limit) for span in self._spans(page)]
+        return [units for first, stop in spans for units in self._made(page, first, stop)]

@@ -68,14 +68,20 @@ def test_a_file_of_many_is_the_file_of_its_rows(path: str, start: str) -> None:
 
 
 def test_what_is_missing_or_changed_is_not_made_by_columns() -> None:
-    """A page with a hole, a changed kline, an end, or the open kline in it is made one by one."""
+    """The file of a day with a hole, a changed kline, or an end, is made of its rows; a page that goes on to the open
+    kline, or over a hole, shows what it would one by one."""
     page = Page("spot", "BTCUSDT", "1m", NOON - 2 * MANY * 60_000, NOON - 1, 10_000, False, NOON)
     with StandIn(any_symbol=True) as exchange:
         assert exchange.many(page) is not None
         assert exchange.many(page._replace(now_ms=NOON - 1)) is None
-        exchange.restate("BTCUSDT", NOON - 60_000, close="1.00000000")
-        assert exchange.many(page) is None
+        assert exchange.rows(page)[:-1] == exchange.rows(page._replace(now_ms=NOON - 1))[:-1]
+        assert exchange.rows(page)[-1] != exchange.rows(page._replace(now_ms=NOON - 1))[-1]
+        whole = exchange.rows(page._replace(symbol="ETHUSDT"))
         exchange.hole(NOON - 120_000, NOON - 60_000, "ETHUSDT")
         assert exchange.many(page._replace(symbol="ETHUSDT")) is None
+        assert [*whole[:-2], whole[-1]] == exchange.rows(page._replace(symbol="ETHUSDT"))
+        exchange.restate("BTCUSDT", NOON - 60_000, close="1.00000000")
+        assert exchange.many(page) is None
+        assert "1.00000000" == exchange.rows(page)[-1][4]
         exchange.list("XRPUSDT", until_ms=NOON - 60_000)
         assert exchange.many(page._replace(symbol="XRPUSDT")) is None

@@ -43,12 +43,11 @@ def exchange_with_history() -> Any:
 
 @pytest.fixture(scope="module")
 def minutes(exchange_with_history: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six weeks of 1m of two symbols, collected and audited; and a 3d kline of another, which shows their phase."""
+    """Six weeks of 1m of two symbols, audited; and a 3d kline of another, which shows their phase."""
     database = tmp_path_factory.mktemp("minutes") / "klines.duckdb"
-    since = date.fromisoformat(SINCE)
-    collect_once(exchange_with_history, database, ["BTCUSDT", "ETHUSDT"], since=since)
+    backfill_once(exchange_with_history, database, ["BTCUSDT", "ETHUSDT"], SINCE, NOW)
     collect_once(exchange_with_history, database, ["SOLUSDT"], interval="3d", lookback=timedelta(days=10))
-    audit_once(exchange_with_history, database, since=since)
+    audit_once(exchange_with_history, database, since=date.fromisoformat(SINCE))
     return database
 
 
@@ -176,11 +175,14 @@ def test_3d_needs_a_kline_that_shows_its_days(exchange: StandIn, database: Path)
         klines.read("BTCUSDT", interval="3d", database=database)
 
 
-def replayed(exchange: StandIn, database: Path, rows: list[list[Any]], start: str, end: str) -> None:
-    """Recorded minutes, stored by REST and audited, at their end."""
-    exchange.freeze(ms(end) + 5_000)
+def replayed(
+    exchange: StandIn, database: Path, rows: list[list[Any]], start: str, end: str, source: str = "rest"
+) -> None:
+    """Recorded minutes, stored and audited, at their end; when they come from the archive, as soon as it has them."""
+    exchange.freeze(ms(end) + 5_000 + (HOUR_MS if source == "archive" else 0))
+    exchange.published_after_ms = dict.fromkeys(exchange.published_after_ms, 0)
     exchange.replay("BTCUSDT", rows)
-    backfill_once(exchange, database, ["BTCUSDT"], start, end, source="rest")
+    backfill_once(exchange, database, ["BTCUSDT"], start, end, source=source)
     audit_once(exchange, database)
 
 
@@ -235,21 +237,23 @@ def test_three_recorded_months(exchange: StandIn, database: Path) -> None:
     """December 2024 to February 2025: every interval up to the month."""
     with tarfile.open(recorded(FOLDER, "BTCUSDT-1m-daily_2024-12_2025-02.tar.xz")) as tar:
         rows = [row for name in sorted(tar.getnames()) for row in rest_rows(tar.extractfile(name).read().decode())]  # type: ignore[union-attr]
-    replayed(exchange, database, rows, "2024-12-01", "2025-03-01")
+    replayed(exchange, database, rows, "2024-12-01", "2025-03-01", "archive")
     for interval in (name for name in LONGER if name != "3d"):
         start_ms = INTERVALS[interval].ceil(ms("2024-12-01"))
         end_ms = INTERVALS[interval].floor(ms("2025-03-01"))
         expected = exchange.klines("BTCUSDT", start_ms, end_ms, interval)
-        assert [] == differences(expected, klines.read("BTCUSDT", interval=interval, database=database))
+        actual = klines.read("BTCUSDT", None, "2025-03-01", interval=interval, database=database)
+        assert [] == differences(expected, actual)
 
 
 def test_a_recorded_month_of_futures(exchange: StandIn, database: Path) -> None:
     """ALGOUSDT of September 2024, USDS-M: its days and hours."""
     body = recorded("usdm_archive", "ALGOUSDT-1m-2024-09.zip").read_bytes()
     rows = rest_rows(zipfile.ZipFile(io.BytesIO(body)).read("ALGOUSDT-1m-2024-09.csv").decode())
-    exchange.freeze(ms("2024-10-01") + 5_000)
+    exchange.freeze(ms("2024-10-01") + HOUR_MS)
     exchange.replay("ALGOUSDT", rows)
-    backfill_once(exchange, database, ["ALGOUSDT"], "2024-09-01", "2024-10-01", market="usdm", source="rest")
+    exchange.published_after_ms = dict.fromkeys(exchange.published_after_ms, 0)
+    backfill_once(exchange, database, ["ALGOUSDT"], "2024-09-01", "2024-10-01", market="usdm", source="archive")
     for interval in ("5m", "1h", "1d", "1M"):
         expected = exchange.klines("ALGOUSDT", ms("2024-09-01"), ms("2024-10-01"), interval, "usdm")
         actual = klines.read("ALGOUSDT", market="usdm", interval=interval, database=database)

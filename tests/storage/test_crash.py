@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -45,7 +46,8 @@ def test_disk_full(exchange: StandIn, small_disk: Path) -> None:
     """A full disk fails the run, which says so; what was stored stays, and with room again the next run has all."""
     database = small_disk / "klines.duckdb"
     collect_once(exchange, database, SYMBOLS)
-    exchange.freeze(at(20_000) + 5_000)
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free - 1_800_000))
+    exchange.freeze(at(4_000) + 5_000)
     full = collect_once(exchange, database, SYMBOLS)
     assert ("Failed", True) == (full.state, "is full" in full.message), full.message
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
@@ -54,4 +56,4 @@ def test_disk_full(exchange: StandIn, small_disk: Path) -> None:
     while "due" in collect_once(exchange, database, SYMBOLS).message:
         pass
     for symbol in SYMBOLS:
-        assert published(exchange.klines(symbol, at(-30), at(20_000))) == stored(database, symbol)
+        assert published(exchange.klines(symbol, at(-30), at(4_000))) == stored(database, symbol)
