@@ -101,8 +101,9 @@ def fields(name: str, state: State[Any], settings: Settings) -> dict[str, Any]:
     """What a program wants to know of a run that has ended: its numbers, and of an audit the certificate."""
     from prefect.exceptions import MissingResult
 
+    from tasks.report import numbers
+
     told: dict[str, Any] = {"state": state.name, "message": state.message}
     with contextlib.suppress(MissingResult):
-        numbers = state.result(raise_on_failure=False)
-        told |= numbers if isinstance(numbers, Mapping) else {}
+        told |= numbers(state)
     return told | ({"certificate": AuditJob.of(settings).certificate()} if name == "audit" else {})

@@ -130,7 +130,7 @@ class Collect(Session):
         self._due_ms = self.interval.step(self.interval.floor(now_ms), -1)
         share_out(found, self.interval, self.job.market.page_slots(self.interval), self._pages)
         self.wants = {want.symbol: want for want in found}
-        if found and self.interval.length_ms != MINUTE:  # of minutes the answers show how new the newest is
+        if found and self.interval.length_ms > MINUTE:  # of shorter ones the answers show how new the newest is
             self._call(self.exchange.look_at_newest)
         return list(self.wants)
 

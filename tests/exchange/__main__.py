@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
+import threading
 from pathlib import Path
 
 from tests.exchange.server import StandIn
@@ -28,12 +30,15 @@ def main() -> None:
     parser.add_argument("--any", action="store_true", help="answer for every upper-case name")
     parser.add_argument("--archives", type=Path, help="a folder with files of the archive, below data/")
     args = parser.parse_args()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    with StandIn(symbols(args.symbols), port=args.port, any_symbol=args.any) as exchange:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whichever thread gets it: some begin at an import
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        StandIn(symbols(args.symbols), port=args.port, any_symbol=args.any) as exchange,
+    ):
         exchange.folder = args.archives
         switch = f"curl -X POST '{exchange.url}/faults?symbol=ETHUSDT&kind=status&status=500' (off: -X DELETE)"
         print(f"exchange stand-in at {exchange.url}; a fault: {switch}", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -677,7 +677,7 @@ def test_it_runs_by_itself_and_ends_well() -> None:
         with urllib.request.urlopen(f"{url}/fapi/v1/klines?symbol=XYZUSDT&interval=1h&limit=2") as response:
             assert len(json.loads(response.read())) == 2
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_taken_port_is_said_at_once(exchange: StandIn) -> None:
