@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +21,7 @@ SECTION = {"name": "left-overs", "entrypoint": "flows/collect.py:collect", "work
 @pytest.mark.parametrize("state", [Pending(), Running()], ids=["pending", "running"])
 @pytest.mark.parametrize(("worker", "left"), [({}, "CRASHED"), ({"prefect.worker.name": "another"}, None)])
 def test_what_a_stopped_worker_left_is_crashed(
-    tmp_path: Path, state: State[None], worker: dict[str, str], left: str | None
+    tmp_path: Path, state: State[None], worker: dict[str, Any], left: str | None
 ) -> None:
     """A run that was taken a moment before its worker was stopped, which had not said yet that it was its own, holds no
     slot for ever; one of another worker stays as it is."""
