@@ -44,10 +44,11 @@ class Outcome:
 def fail(error: KlinesError) -> Outcome:
     """The final state of a run that `error` ended."""
     state = next((name for kind, name in STATES.items() if isinstance(error, kind)), "Failed")
-    return Outcome(state, f"{str(error).rstrip('.')}. {_next_step(error)}".strip())
+    return Outcome(state, f"{str(error).rstrip('.')}. {next_step(error)}".strip())
 
 
-def _next_step(error: KlinesError) -> str:
+def next_step(error: KlinesError) -> str:
+    """What heals by itself after an error that ended a run, or what to do; empty where the error says it."""
     if isinstance(error, RateLimited):
         until = datetime.fromtimestamp(error.until_ms / 1000, UTC)
         return f"No request is made before {until:%Y-%m-%d %H:%M:%S} UTC; then collecting goes on by itself."

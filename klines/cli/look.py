@@ -100,8 +100,23 @@ def explore_command(*, port: int = 4220, browser: bool = True) -> None:
     os._exit(0)  # an orderly end would wait for the threads, and they for DuckDB, or for a file that somebody holds
 
 
+def doctor_command(*, json: Json = False) -> int:
+    """Check, in under a minute, that everything is as klines takes it to be: this machine, the way to Binance, Binance.
+
+    A line for each check: ok, or what differs, with what it means and what to do. It writes nothing, and takes at most
+    100 request weight. The exit status is 0 when all is ok.
+
+    Args:
+        json: Print all of it as JSON.
+    """
+    from klines.cli.consultation import consult
+
+    return consult(as_json=json)
+
+
 LOOK: Commands = {
     "status": (status_command, "klines status"),
+    "doctor": (doctor_command, "klines doctor"),
     "read": (read_command, "klines read BTCUSDT ETHUSDT --start 2024-01-01 --interval 4h --csv klines.csv"),
     "explore": (explore_command, "klines explore --port 0 --no-browser"),
 }
