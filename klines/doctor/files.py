@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from klines.binance.archive import Archive
-from klines.binance.bucket import MOST_KEYS, folder
+from klines.binance.bucket import MOST_KEYS, folder, listing_url
 from klines.binance.csv import raw_rows, read_csv
 from klines.binance.files import File
 from klines.binance.totals import disagreeing, of_days
@@ -25,6 +26,8 @@ DAYS_OLD = (3, 10)
 MID_MONTH = 14
 """From this day on, the file of the month before should be there."""
 HEADER = ",".join([*Row._fields, "ignore"]).replace("trades", "count").encode()
+LONG_AGO_MS = 1_685_577_600_000
+"""June 2023, which the archive has of everything that trades since."""
 MICROSECONDS = 10**14
 BY_REST = "a backfill takes such days by REST, which is slower, and says so"
 INSTEAD = f"{BY_REST}; if it stays, {REPORT}"
@@ -46,7 +49,7 @@ class Shelf:
 
 async def archive_answers(shelf: Shelf) -> str:
     """The archive answers, directly or through a proxy."""
-    host = shelf.url.partition("://")[2]
+    host = urlsplit(shelf.url).netloc
     try:
         await shelf.archive.checksum(_day(shelf, DAYS_OLD[0]))
     except KlinesError as error:
@@ -65,8 +68,34 @@ async def listing_goes_on(shelf: Shelf) -> str:
     elif keys != sorted(set(keys)):
         said = "its keys are not ascending, or come again after the marker"
     else:
-        return f"{MOST_KEYS} keys at a time, ascending, and on from a marker"
+        url = listing_url(shelf.url, prefix).partition("?")[0]
+        return f"{urlsplit(url).netloc}, {way_to(url)}: {MOST_KEYS} keys at a time, ascending, and on from a marker"
     raise Differs(said, f"history from before REST's first kline would not be settled; {REPORT}")
+
+
+async def absence_is_said(shelf: Shelf) -> str:
+    """A file that is not there is 404, whatever there is in its place elsewhere."""
+    tomorrow = _day(shelf, -1)
+    try:
+        found = await shelf.archive.checksum(tomorrow)
+    except Retry as error:
+        raise Differs(
+            f"for {tomorrow.name}.zip, which can't be there yet: {error}",
+            f"files that are not there yet would be asked for three times each; {REPORT}",
+        ) from None
+    if found:
+        raise Differs(
+            f"{tomorrow.name}.zip is there, of a day that has not begun", f"is the clock right? Else {REPORT}"
+        )
+    return "a file that is not there is 404"
+
+
+async def months_are_named_1mo(shelf: Shelf) -> str:
+    """The interval 1M is called 1mo in the archive."""
+    file = File(shelf.market, shelf.symbol, "1M", True, LONG_AGO_MS)
+    if await shelf.archive.checksum(file) is None:
+        raise Differs(f"{file.name}.zip is not there", f"klines of 1M come by REST then, which is slower; {REPORT}")
+    return f"klines of 1M are in {file.name}.zip"
 
 
 async def day_is_there(shelf: Shelf) -> str:

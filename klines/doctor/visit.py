@@ -48,6 +48,12 @@ ONLY_OF = {"status": "spot", "longest page": "spot", "widest": "coinm", "pool": 
 """What one market alone has, or is asked of one alone, as it costs little there."""
 OF_ROWS = {"page", "order", "side", "ends", "end alone", "newest", "first", "day", "grids", "longest page", "widest"}
 """What can't be said where rows can't be read."""
+OF_ARCHIVE: dict[str, Callable[[Shelf], Awaitable[str]]] = {
+    "listing": files.listing_goes_on,
+    "absent": files.absence_is_said,
+    "1mo": files.months_are_named_1mo,
+}
+"""The checks of the archive, made of spot."""
 OF_FILES: dict[str, Callable[[Shelf], Awaitable[str]]] = {
     "daily": files.day_is_there,
     "monthly": files.month_is_there,
@@ -119,7 +125,7 @@ class Visit:
         ]
         reached = await examine("archive reach", partial(files.archive_answers, shelves[0]), self._time.left_s(SLOW_S))
         self._note([reached])
-        groups: list[Calls] = [{"archive listing": partial(files.listing_goes_on, shelves[0])}]
+        groups: list[Calls] = [{f"archive {name}": partial(check, shelves[0]) for name, check in OF_ARCHIVE.items()}]
         groups += map(_of_files, shelves)
         if reached.state == "ok":
             found = await asyncio.gather(*map(self._looked_into, groups))

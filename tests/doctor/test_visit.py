@@ -11,7 +11,7 @@ import pytest
 from klines.binance import silence
 from klines.doctor.diagnosis import Clockwork, Diagnosis
 from klines.doctor.run import ALL_S, MOST_WEIGHT, Examination
-from klines.doctor.visit import OF_FILES, OF_MARKET, ONLY_OF
+from klines.doctor.visit import OF_ARCHIVE, OF_FILES, OF_MARKET, ONLY_OF
 from klines.errors import RateLimited
 from klines.interval import DAY, HOUR, MINUTE
 from klines.market import MARKETS
@@ -63,8 +63,9 @@ def test_all_is_ok_while_the_rules_hold(exchange: StandIn, database: Path) -> No
     assert [] == [finding for finding in found if finding.state != "ok"]
     expected = {name for check in OF_MARKET for name in of(check, *filter(None, [ONLY_OF.get(check)]))}
     expected |= {f"archive {market} {check}" for market in MARKETS for check in OF_FILES}
-    assert expected | {"archive reach", "archive listing"} == {finding.check for finding in found}
-    assert len(expected) + 2 == len(found)
+    expected |= {f"archive {check}" for check in ("reach", *OF_ARCHIVE)}
+    assert expected == {finding.check for finding in found}
+    assert len(expected) == len(found)
     assert exchange.used_weight("spot") + exchange.used_weight("futures") == examination.weight <= MOST_WEIGHT
     assert not database.exists()
 
@@ -90,6 +91,8 @@ BROKEN = {
     "listings ascend": {"archive listing"},
     "futures' files have headers": {f"archive {market} columns" for market in MARKETS},
     "spot's files are in microseconds": {f"archive {market} unit" for market in MARKETS},
+    "files that are not there are 404": {"archive absent"},
+    "months are 1mo": {"archive 1mo"},
     "files have twelve columns": {f"archive {market} columns" for market in MARKETS},
     "startTime is included": of("ends") | of("side", "spot", "usdm") | of("day"),
 }
@@ -235,4 +238,4 @@ def test_every_rule_has_its_check() -> None:
     assert {*RULES} == {*BROKEN}
     names = {name for checks in [*BROKEN.values(), *(checks for _, checks in FAULTS.values())] for name in checks}
     checks = {name.removeprefix("archive ").split(" ", 1)[-1] for name in names}
-    assert {*OF_MARKET, *OF_FILES, "listing"} - {"reach"} == checks
+    assert {*OF_MARKET, *OF_FILES, *OF_ARCHIVE} - {"reach"} == checks

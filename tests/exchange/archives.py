@@ -105,9 +105,11 @@ class Archives(Market):
         wanted = named(asked.path)
         if wanted and self.folder and (kept := self.folder / asked.path[1:]).is_file():
             return Answer(file=kept, kind="binary/octet-stream" if wanted.is_checksum else "application/zip")
-        body = None if wanted is None else self._zip(wanted, asked.now_ms)
+        is_hidden = "months are 1mo" in self.broken and "-1mo-" in asked.path
+        body = None if wanted is None or is_hidden else self._zip(wanted, asked.now_ms)
         if wanted is None or body is None:
-            return Answer(404, "<Error><Code>NoSuchKey</Code></Error>", kind="application/xml")
+            status = 404 if "files that are not there are 404" not in self.broken else 403
+            return Answer(status, "<Error><Code>NoSuchKey</Code></Error>", kind="application/xml")
         kind = self._strike(wanted)
         if wanted.is_checksum:
             return checksum(wanted, body, kind)

@@ -26,6 +26,8 @@ RULES = {
     "listings ascend": "they descend",
     "futures' files have headers": "spot's have them, futures' have none",
     "spot's files are in microseconds": "they are in milliseconds, futures' in microseconds",
+    "files that are not there are 404": "they are 403",
+    "months are 1mo": "they are 1M",
     "files have twelve columns": "they have thirteen",
 }
 """Each with what happens instead."""
