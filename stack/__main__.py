@@ -341,6 +341,7 @@ def run(is_demo: bool, prefect_file: Path) -> None:
             listed += [symbol for symbol in EXAMINED if symbol not in listed]
             children.start("exchange", "tests.exchange", "--port", str(port + 1), "--symbols", *listed)
         server = bring_up(children, port, prefect_file)
+        until_the_end.callback(server.close)
         until_the_end.enter_context(environment.noted(home, os.environ["PREFECT_API_URL"]))
         if is_demo:
             until_the_end.enter_context(demo_shell(DEMO / "env", demo_settings(port + 1)))

@@ -47,6 +47,8 @@ MADE_HERE = re.compile("[0-9a-f]{8}-[0-9a-f]{8}")
 """What `version` returns."""
 ENDING = timedelta(seconds=10)
 """So long a run's last state may be young when its process is gone, before that means anything."""
+STARTING = timedelta(seconds=120)
+"""So long a run may wait for its process."""
 OVERLAP = timedelta(seconds=10)
 """So much older ends are asked for again: a run's end can become visible after that of a later one."""
 REMEMBERED = 1000
@@ -65,6 +67,10 @@ class Server:
         self._ids: list[UUID] = []
         self._told: list[UUID] = []
         self._since = datetime.now(UTC) + OVERLAP
+
+    def close(self) -> None:
+        """End its connections."""
+        self._client.__exit__()
 
     @property
     def ui(self) -> str:
@@ -139,26 +145,29 @@ class Server:
         message = "Its worker was stopped; the next run fetches what is missing."
         with no_answer_is_no_matter():
             for run in self._runs(ACTIVE):
-                if run.labels.get("prefect.worker.name") == self.worker:
+                if self._is_ours(run):
                     pid = process_of(run)
                     if pid is not None:
                         kill(pid)
                     self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
     def crash_dead(self, lives: Callable[[int], bool], *, is_worker_new: bool = False) -> None:
-        """Set our worker's runs to Crashed whose process does not live any more, and did not say how it ended.
-
-        Of a worker that has ended those too that had no process yet.
+        """Set our worker's runs to Crashed whose process does not live any more, and did not say how it ended, and
+        those that have none for so long that none will come; of a worker that has ended all that have none.
         """
         message = "Its process ended without a word; the next run fetches what is missing."
         with no_answer_is_no_matter():
             for run in self._runs(ACTIVE):
                 pid = process_of(run)
-                is_ours = run.labels.get("prefect.worker.name", self.worker) == self.worker
                 age = datetime.now(UTC) - cast(State[Any], run.state).timestamp
-                is_dead = is_worker_new if pid is None else age > ENDING and not lives(pid)
-                if is_ours and is_dead:
+                is_unstarted = pid is None and (is_worker_new or age > STARTING)
+                is_dead = pid is not None and age > ENDING and not lives(pid)
+                if self._is_ours(run) and (is_unstarted or is_dead):
                     self._client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+
+    def _is_ours(self, run: FlowRun) -> bool:
+        """Whether our worker has it; one that took it a moment ago has not said so yet."""
+        return run.labels.get("prefect.worker.name", self.worker) == self.worker
 
     def collect_now(self) -> None:
         """Ask for a run of each deployment of collect that has a schedule which is on."""

@@ -69,20 +69,13 @@ def test_held_file_is_waited_for_until_the_deadline_then_names_the_holder(databa
 def test_file_that_becomes_free_in_time_is_opened(database: Path) -> None:
     """A reader that lets go before the deadline costs waiting, nothing else."""
     make(database)
-    released = threading.Event()
-
-    def hold_for_a_moment() -> None:
-        with held(database, "read"):
-            released.wait(10)
-
-    holder = threading.Thread(target=hold_for_a_moment)
-    holder.start()
-    timer = threading.Timer(1.0, released.set)
-    timer.start()
-    with opened(database, soon(20)) as connection:
-        assert connection.execute("SELECT count(*) FROM klines").fetchall() == [(0,)]
-    timer.join()
-    holder.join()
+    with contextlib.ExitStack() as reader:
+        reader.enter_context(held(database, "read"))
+        timer = threading.Timer(1.0, reader.close)
+        timer.start()
+        with opened(database, soon(20)) as connection:
+            assert connection.execute("SELECT count(*) FROM klines").fetchall() == [(0,)]
+        timer.join()
 
 
 def test_connection_of_this_very_process_in_another_mode_is_named(database: Path) -> None:
