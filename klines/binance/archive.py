@@ -6,6 +6,7 @@ The zip and its SHA-256 are asked for at the same time; what is not as it should
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import os
@@ -27,6 +28,7 @@ from klines.binance.csv import read_csv
 from klines.binance.faults import no_answer
 from klines.binance.files import File
 from klines.binance.line import machine_ms
+from klines.binance.proxies import web
 from klines.errors import BadArchive, KlinesError, Retry, ServerFault, Unreachable
 from klines.interval import Interval
 from klines.rows import Rejects
@@ -39,6 +41,7 @@ PAUSES_S = (1.0, 3.0)
 """How long to wait before the second and the third try."""
 GIVE_UP_AFTER = 5
 """So many files in a row that could not be reached, and the archive is not asked any more in this run."""
+_HEADERS = {"User-Agent": "klines", "Accept-Encoding": "identity"}
 _TIMEOUT = aiohttp.ClientTimeout(total=180, sock_connect=10, sock_read=20)
 _IS_UTF8 = 0x800
 _CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](\S+)\s*")
@@ -74,16 +77,17 @@ class Archive:
         self.skew_ms = 0
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections),
-            headers={"User-Agent": "klines", "Accept-Encoding": "identity"},
-            timeout=_TIMEOUT,
-            trust_env=True,
-        )
+        async with contextlib.AsyncExitStack() as stack:
+            addresses = self._url, listing_url(self._url, "")  # which may be another host, with another proxy
+            self._files, self._listings = [
+                await stack.enter_async_context(web(url, self._connections, headers=_HEADERS, timeout=_TIMEOUT))
+                for url in addresses
+            ]
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._session.close()
+        await self._stack.aclose()
 
     async def fetch(self, file: File, interval: Interval) -> Content | None:
         """What the file holds, its checksum right; None where the archive has none; raises Retry after three tries."""
@@ -126,7 +130,7 @@ class Archive:
         return oldest_file(listing, market, symbol, is_month=is_month)
 
     async def _listing(self, prefix: str, marker: str = "") -> bytes:
-        listing = await self._get(listing_url(self._url, prefix, marker), LONGEST_LISTING)
+        listing = await self._get(listing_url(self._url, prefix, marker), LONGEST_LISTING, self._listings)
         if listing is None:
             raise BadArchive("it has no listing")
         return listing
@@ -155,10 +159,10 @@ class Archive:
             raise BadArchive("its checksum file is none")
         return body, stated
 
-    async def _get(self, url: str, longest: int) -> bytes | None:
+    async def _get(self, url: str, longest: int, session: aiohttp.ClientSession | None = None) -> bytes | None:
         """The whole body, `longest` bytes at most; None for 404."""
         try:
-            async with self._session.get(url, allow_redirects=False) as answer:
+            async with (session or self._files).get(url, allow_redirects=False) as answer:
                 date_ms = header_ms(answer.headers.get("Date", ""))
                 self.skew_ms = 0 if date_ms is None else date_ms - machine_ms()
                 if answer.status == 404:

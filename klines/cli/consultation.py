@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.text import Text
 
-from klines.binance.proxies import is_this_machine
+from klines.binance.proxies import check_proxies, is_this_machine
 from klines.cli import environment, server
 from klines.doctor.diagnosis import Diagnosis, Differs, NotAsked, examine_here
 from klines.doctor.run import Examination
@@ -91,7 +91,7 @@ def door_is_closed() -> str:
 
 def _environment() -> str:
     environment.complete()
-    environment.check_socks()
+    check_proxies()
     return f"Prefect's things are in {environment.home()}"
 
 
