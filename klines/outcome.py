@@ -16,6 +16,7 @@ GEO_ADVICE = (
     "Binance does not serve this place. Spot: set KLINES_SPOT_URL=https://data-api.binance.vision; "
     "futures: let KLINES_USDM_URL or KLINES_COINM_URL name a proxy in a place that it serves."
 )
+UNBAN = "If this machine has another address now, `klines unban` lets the next run ask at once."
 STATES: dict[type[KlinesError], str] = {
     Blocked: "Blocked",
     RateLimited: "RateLimited",
@@ -44,17 +45,19 @@ class Outcome:
 def fail(error: KlinesError) -> Outcome:
     """The final state of a run that `error` ended."""
     state = next((name for kind, name in STATES.items() if isinstance(error, kind)), "Failed")
-    return Outcome(state, f"{str(error).rstrip('.')}. {_next_step(error)}".strip())
+    return Outcome(state, f"{str(error).rstrip('.')}. {next_step(error)}".strip())
 
 
-def _next_step(error: KlinesError) -> str:
+def next_step(error: KlinesError) -> str:
+    """What heals by itself after an error that ended a run, or what to do; empty where the error says it."""
     if isinstance(error, RateLimited):
         until = datetime.fromtimestamp(error.until_ms / 1000, UTC)
-        return f"No request is made before {until:%Y-%m-%d %H:%M:%S} UTC; then collecting goes on by itself."
+        return f"No request is made before {until:%Y-%m-%d %H:%M:%S} UTC; then collecting goes on by itself. {UNBAN}"
     if isinstance(error, Blocked) and "HTTP 451" in str(error):
         return GEO_ADVICE
     if isinstance(error, Blocked):
-        return "Binance's firewall refuses this address; it is asked again after 5 minutes, doubling up to 6 hours."
+        again = "it is asked again after 5 minutes, doubling up to 6 hours"
+        return f"Binance's firewall refuses this address; {again}. {UNBAN}"
     return "The next run tries again." if isinstance(error, ExchangeDown | Retry | Later) else ""
 
 

@@ -32,15 +32,34 @@ from klines.interval import Interval
 from klines.reading.coverage import Coverage, last_days
 from klines.storage.database import opened
 from klines.symbol import choose, is_pattern
-from klines.tables.bans import active_ban, remember_ban, was_banned
+from klines.tables.bans import active_ban, lift, remember_ban, was_banned
 from klines.tables.klines import a_stored_time
 from klines.tables.symbols import EVERY_MS, SOONEST_MS, Known, known, note_listing
 
 AFTERWARDS_S = 1.0
 """How long a run waits for the file for what is only news, when everything is stored."""
+LIFT_WAIT_S = 30.0
+"""How long the file is waited for to lift a ban."""
 STOPPED = "the run was stopped"
 MORE = 3
 """So many of its own symbols have a say about the clock, where those that usually have are not known."""
+
+
+def enter_kept(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
+    """Enter the bans that were left beside the file."""
+    for pool, error, met_ms in silence.kept(database):
+        remember_ban(connection, pool, error, now_ms=met_ms, exchange_now_ms=met_ms)
+    silence.forget(database)
+
+
+def lift_bans(database: Path, pools: Sequence[str]) -> dict[str, int]:
+    """End the silence of these pools, in the database and beside it; until when each was silent, in ms.
+
+    Raises DatabaseBusy, BadDatabase, BadParameter.
+    """
+    with opened(database, time.monotonic() + LIFT_WAIT_S) as connection:
+        enter_kept(connection, database)
+        return lift(connection, pools, machine_ms())
 
 
 class Session:
@@ -75,7 +94,7 @@ class Session:
 
     def __enter__(self) -> Self:
         with self._opened() as connection:
-            self._enter_kept(connection)
+            enter_kept(connection, self.database)
             ban = active_ban(connection, self.market.pool, machine_ms())
             self._is_probe = was_banned(connection, self.market.pool, machine_ms())
         if ban:
@@ -138,12 +157,6 @@ class Session:
 
     def _keep(self, error: Stop) -> None:
         silence.keep(self.database, self.market.pool, error, machine_ms(), self.exchange.now_ms())
-
-    def _enter_kept(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Enter the bans that were left beside the file."""
-        for pool, error, met_ms in silence.kept(self.database):
-            remember_ban(connection, pool, error, now_ms=met_ms, exchange_now_ms=met_ms)
-        silence.forget(self.database)
 
     def _enter_ban(self, connection: duckdb.DuckDBPyConnection, error: Stop) -> None:
         remember_ban(connection, self.market.pool, error, now_ms=machine_ms(), exchange_now_ms=self.exchange.now_ms())

@@ -42,6 +42,8 @@ TERM_S = 6
 """How long children may take to end by themselves; twice that, and what is asked of the server, stay under 15 s."""
 LOG_BYTES = 20_000_000
 DEMO = CHECKOUT / ".demo"
+EXAMINED = ("BTCUSDT", "BTCUSD_PERP")
+"""What `klines doctor` asks for, so that the demo's exchange has it, too."""
 JUMP_S, MINUTE_S = 20, 60
 """A clock that changes by more in a second was put; how often runs are asked for while it repeats itself."""
 AGAIN_S, LOOK_S = 20, 20
@@ -336,6 +338,7 @@ def run(is_demo: bool, prefect_file: Path) -> None:
         if is_demo:
             check_port(port + 1)
             listed = [entry for entry in loaded.symbols if not is_pattern(entry)] or settings.TEN_SYMBOLS
+            listed += [symbol for symbol in EXAMINED if symbol not in listed]
             children.start("exchange", "tests.exchange", "--port", str(port + 1), "--symbols", *listed)
         server = bring_up(children, port, prefect_file)
         until_the_end.callback(server.close)

@@ -19,7 +19,7 @@ KLINES, TASKS, FLOWS, STACK = (
 LAYERS = (
     "the modules beside __init__.py",
     *("binance", "tables", "storage", "reading", "session", "collect", "backfill", "audit", "maintain", "explorer"),
-    "cli",
+    *("doctor", "cli"),
 )
 """The rooms of klines/, each importing only those before it; session is a module."""
 MOST_MODULES = 15

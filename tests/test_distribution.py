@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import klines
+from klines.doctor.machine import PYTHONS
 from tests.drive import collect_once
 from tests.exchange import StandIn
 from tests.test_architecture import FLOWS, KLINES, ROOT, STACK, TASKS, files_of, packages, reached
@@ -152,6 +154,23 @@ print(klines.read("BTCUSDT").height > 0, klines.coverage().height > 0, klines.sy
     assert "True True 1" == answers
 
 
+def test_the_wheels_doctor(unpacked: Path, tmp_path: Path) -> None:
+    """From another folder, with the wheel alone, the doctor examines, and compares with the set that was tested."""
+    assert (ROOT / "constraints.txt").read_bytes() == (unpacked / "klines" / "doctor" / "constraints.txt").read_bytes()
+    program = """
+import sys
+from klines.cli import exit_status
+print(exit_status(["doctor", "--json"]))
+"""
+    with StandIn(["BTCUSDT", "BTCUSD_PERP"]) as exchange:
+        addresses = {f"KLINES_{name}_URL": exchange.url for name in ("SPOT", "USDM", "COINM", "ARCHIVE")}
+        settings = {"KLINES_DATABASE": str(tmp_path / "none.duckdb"), "PREFECT_HOME": str(tmp_path), **addresses}
+        told, _ = from_elsewhere(unpacked, tmp_path, program, **settings).splitlines()
+    found = {one["check"]: one["state"] for one in json.loads(told)["findings"]}
+    assert {"ok"} == {state for check, state in found.items() if not check.startswith(("machine ", "prefect "))}
+    assert "machine packages" in found
+
+
 def test_no_database_is_one_line(unpacked: Path, tmp_path: Path) -> None:
     """Reading where nothing is stored raises an error of `klines`, of one line."""
     program = """
@@ -185,6 +204,7 @@ def test_the_same_pythons_everywhere() -> None:
     classifiers = "\n".join(PROJECT["classifiers"])
     assert expected == re.findall(r"Python :: (3\.\d+)$", classifiers, re.MULTILINE)
     assert expected == [f"3.{minor}" for minor in range(int(first), int(last))]
+    assert expected == [f"3.{minor}" for minor in range(PYTHONS[0][1], PYTHONS[1][1])]
     assert expected == sorted(set(re.findall(r"python(3\.\d+)", makefile)))
     assert {f"Python {expected[0]} to {expected[-1]}"} == set(re.findall(r"Python 3\.\d+ to 3\.\d+", makefile))
     assert expected == re.findall(r'"(3\.\d+)"', workflow)

@@ -160,11 +160,21 @@ def test_no_proxy_at_all_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("*", "*") == (os.environ["NO_PROXY"], os.environ["no_proxy"])
 
 
-def test_a_socks_proxy_needs_a_package(checkout: Path) -> None:
-    """Prefect's client reads the setting even where it would not use it: what is missing is one line."""
-    for name in ("ALL_PROXY", "all_proxy"):
-        _, error = told(checkout, "environment.check_socks()", **{name: "socks5://127.0.0.1:1080"})
-        assert (error == "") if find_spec("socksio") else ("pip install 'httpx[socks]'" in error)
+def test_a_socks_proxy_as_desktops_spell_it(checkout: Path) -> None:
+    """Prefect's client reads these variables even where it would not use them, and knows socks5:// alone."""
+    found, _ = told(checkout, COMPLETED, ALL_PROXY="socks://127.0.0.1:1080", http_proxy="http://proxy.example:3128")
+    assert ("socks5://127.0.0.1:1080", "http://proxy.example:3128") == (found["ALL_PROXY"], found["http_proxy"])
+
+
+def test_a_proxy_that_can_not_be_used(checkout: Path) -> None:
+    """What is none, and what needs a package that is missing, is one line before Prefect reads it."""
+    check = "__import__('klines.binance.proxies').binance.proxies.check_proxies()"
+    for name in ("ALL_PROXY", "all_proxy", "https_proxy", "HTTP_PROXY"):
+        _, error = told(checkout, check, **{name: "socks5://127.0.0.1:1080"})
+        has_packages = find_spec("socksio") and find_spec("aiohttp_socks")
+        assert (error == "") if has_packages else ("pip install aiohttp-socks socksio" in error)
+        _, error = told(checkout, check, **{name: "socks4://127.0.0.1:1080"})
+        assert error.startswith(f"{name.upper()}: 'socks4://127.0.0.1:1080' is no proxy; write")
 
 
 def test_a_stack_that_runs_is_found(tmp_path: Path) -> None:

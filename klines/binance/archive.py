@@ -6,6 +6,7 @@ The zip and its SHA-256 are asked for at the same time; what is not as it should
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import os
@@ -21,12 +22,13 @@ import polars as pl
 from anyio import CapacityLimiter, to_thread
 from isal import isal_zlib
 
-from klines.binance.bucket import LONGEST_LISTING, folder, listing_url, oldest_file
+from klines.binance.bucket import LONGEST_LISTING, folder, listed_keys, listing_url, oldest_file
 from klines.binance.clocks import header_ms
 from klines.binance.csv import read_csv
 from klines.binance.faults import no_answer
 from klines.binance.files import File
 from klines.binance.line import machine_ms
+from klines.binance.proxies import web
 from klines.errors import BadArchive, KlinesError, Retry, ServerFault, Unreachable
 from klines.interval import Interval
 from klines.rows import Rejects
@@ -39,6 +41,7 @@ PAUSES_S = (1.0, 3.0)
 """How long to wait before the second and the third try."""
 GIVE_UP_AFTER = 5
 """So many files in a row that could not be reached, and the archive is not asked any more in this run."""
+_HEADERS = {"User-Agent": "klines", "Accept-Encoding": "identity"}
 _TIMEOUT = aiohttp.ClientTimeout(total=180, sock_connect=10, sock_read=20)
 _IS_UTF8 = 0x800
 _CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](\S+)\s*")
@@ -74,16 +77,17 @@ class Archive:
         self.skew_ms = 0
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections),
-            headers={"User-Agent": "klines", "Accept-Encoding": "identity"},
-            timeout=_TIMEOUT,
-            trust_env=True,
-        )
+        async with contextlib.AsyncExitStack() as stack:
+            addresses = self._url, listing_url(self._url, "")  # which may be another host, with another proxy
+            self._files, self._listings = [
+                await stack.enter_async_context(web(url, self._connections, headers=_HEADERS, timeout=_TIMEOUT))
+                for url in addresses
+            ]
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._session.close()
+        await self._stack.aclose()
 
     async def fetch(self, file: File, interval: Interval) -> Content | None:
         """What the file holds, its checksum right; None where the archive has none; raises Retry after three tries."""
@@ -112,14 +116,36 @@ class Archive:
         answers = await asyncio.gather(*(self._oldest(market, symbol, is_month) for is_month in (False, True)))
         return min(filter(None, answers), key=lambda file: file.window.end_ms, default=None)
 
+    async def keys(self, prefix: str, marker: str = "") -> list[str]:
+        """The first keys of the listing below a prefix, or the first after `marker`; raises Retry."""
+        return listed_keys(await self._listing(prefix, marker), prefix)
+
+    async def csv(self, file: File, interval: Interval) -> bytes | None:
+        """The file's CSV as it is, its checksum right, in one try; None where there is no such file; raises Retry."""
+        found = await self._download(file, interval)
+        return None if found is None else _checked(file, interval, *found)
+
     async def _oldest(self, market: str, symbol: str, is_month: bool) -> File | None:
-        prefix = folder(market, symbol, is_month=is_month)
-        listing = await self._get(listing_url(self._url, prefix), LONGEST_LISTING)
-        if listing is None:
-            raise BadArchive("it has no listing")
+        listing = await self._listing(folder(market, symbol, is_month=is_month))
         return oldest_file(listing, market, symbol, is_month=is_month)
 
+    async def _listing(self, prefix: str, marker: str = "") -> bytes:
+        listing = await self._get(listing_url(self._url, prefix, marker), LONGEST_LISTING, self._listings)
+        if listing is None:
+            raise BadArchive("it has no listing")
+        return listing
+
     async def _fetch(self, file: File, interval: Interval) -> Content | None:
+        found = await self._download(file, interval)
+        if found is None:
+            return None
+        async with self._threads:
+            if self._may_open:
+                await self._may_open.wait()
+            return await to_thread.run_sync(_open, file, interval, *found)
+
+    async def _download(self, file: File, interval: Interval) -> tuple[bytes, str] | None:
+        """The zip as it came, and the SHA-256 that the archive states."""
         url = f"{self._url}/{file.url_path}"
         body, checksum = await asyncio.gather(
             self._get(url, _longest(file, interval)), self._get(f"{url}.CHECKSUM", LONGEST_CHECKSUM)
@@ -131,15 +157,12 @@ class Archive:
         stated = _stated(file, checksum)
         if stated is None:
             raise BadArchive("its checksum file is none")
-        async with self._threads:
-            if self._may_open:
-                await self._may_open.wait()
-            return await to_thread.run_sync(_open, file, interval, body, stated)
+        return body, stated
 
-    async def _get(self, url: str, longest: int) -> bytes | None:
+    async def _get(self, url: str, longest: int, session: aiohttp.ClientSession | None = None) -> bytes | None:
         """The whole body, `longest` bytes at most; None for 404."""
         try:
-            async with self._session.get(url, allow_redirects=False) as answer:
+            async with (session or self._files).get(url, allow_redirects=False) as answer:
                 date_ms = header_ms(answer.headers.get("Date", ""))
                 self.skew_ms = 0 if date_ms is None else date_ms - machine_ms()
                 if answer.status == 404:
@@ -174,10 +197,15 @@ def _stated(file: File, checksum: bytes) -> str | None:
 
 def _open(file: File, interval: Interval, body: bytes, sha256: str) -> Content:
     """The rows of a downloaded zip; raises BadArchive where it is not what the archive says."""
+    rows, rejects = read_csv(_checked(file, interval, body, sha256), interval, file.window)
+    return Content(sha256, rows, rejects)
+
+
+def _checked(file: File, interval: Interval, body: bytes, sha256: str) -> bytes:
+    """The CSV of a downloaded zip; raises BadArchive where its SHA-256 is another, or it is no such zip."""
     if hashlib.sha256(body).hexdigest() != sha256:
         raise BadArchive("its SHA-256 is not the one that the archive states")
-    rows, rejects = read_csv(unzipped(file, interval, body), interval, file.window)
-    return Content(sha256, rows, rejects)
+    return unzipped(file, interval, body)
 
 
 def unzipped(file: File, interval: Interval, body: bytes) -> bytes:

@@ -18,7 +18,8 @@ from klines.errors import BadArchive
 S3 = "https://s3-ap-northeast-1.amazonaws.com/data.binance.vision"
 """Where the bucket of data.binance.vision answers; any other archive does at its own address."""
 LONGEST_LISTING = 2**20
-_MOST_KEYS = 10
+MOST_KEYS = 10
+"""Keys that are asked for at a time: the first is enough, but for the few that are no files."""
 _KEY = re.compile(r"<Key>([^<]*)</Key>")
 _DATE = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?\.zip")
 
@@ -28,19 +29,27 @@ def folder(market: str, symbol: str, *, is_month: bool) -> str:
     return f"data/{FOLDERS[market]}/{'monthly' if is_month else 'daily'}/klines/{symbol}/1m/"
 
 
-def listing_url(archive_url: str, prefix: str) -> str:
-    """The address of the first keys below a prefix."""
+def listing_url(archive_url: str, prefix: str, marker: str = "") -> str:
+    """The address of the first keys below a prefix, or of the first after `marker`."""
     base = S3 if urlsplit(archive_url).hostname == "data.binance.vision" else f"{archive_url}/"
-    return f"{base}?{urlencode({'delimiter': '/', 'prefix': prefix, 'max-keys': _MOST_KEYS})}"
+    asked = {"delimiter": "/", "prefix": prefix, "max-keys": MOST_KEYS} | ({"marker": marker} if marker else {})
+    return f"{base}?{urlencode(asked)}"
+
+
+def listed_keys(listing: bytes, prefix: str) -> list[str]:
+    """The keys that a listing names; raises BadArchive for what is no listing of this prefix."""
+    text = listing.decode(errors="replace")
+    keys = [html.unescape(key) for key in _KEY.findall(text)]
+    if "<ListBucketResult" not in text or not all(key.startswith(prefix) for key in keys):
+        raise BadArchive("its listing is none of what was asked for")
+    return keys
 
 
 def oldest_file(listing: bytes, market: str, symbol: str, *, is_month: bool) -> File | None:
     """The first file that a listing names; None for a symbol without any. Raises BadArchive for what is no listing of
     this symbol."""
-    text, prefix = listing.decode(errors="replace"), folder(market, symbol, is_month=is_month)
-    keys = [html.unescape(key) for key in _KEY.findall(text)]
-    if "<ListBucketResult" not in text or not all(key.startswith(prefix) for key in keys):
-        raise BadArchive("its listing is none of what was asked for")
+    prefix = folder(market, symbol, is_month=is_month)
+    keys = listed_keys(listing, prefix)
     return min(_files(keys, f"{prefix}{symbol}-1m-", market, symbol, is_month), default=None)
 
 

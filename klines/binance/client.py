@@ -17,6 +17,7 @@ from urllib.parse import quote
 import aiohttp
 
 from klines.binance.faults import translate
+from klines.binance.proxies import web
 from klines.errors import BadAnswer
 
 with warnings.catch_warnings():  # python-binance imports websockets.legacy, which nothing here uses
@@ -47,7 +48,7 @@ class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
     ) -> None:
         self._observe = observe
         self._now_ms = now_ms
-        self._connections = connections
+        self._base, self._connections = url, connections
         super().__init__(requests_params={"timeout": aiohttp.ClientTimeout(total=None), "allow_redirects": False})
         self._is_spot = market == "spot"
         self.API_URL, self.MARGIN_API_URL = f"{url}/api", f"{url}/sapi"
@@ -65,11 +66,7 @@ class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
         }[market]
 
     def _init_session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections),
-            headers={"Accept": "application/json", "User-Agent": "klines"},
-            trust_env=True,
-        )
+        return web(self._base, self._connections, headers={"Accept": "application/json", "User-Agent": "klines"})
 
     async def _spot_info(self, symbols: Sequence[str]) -> Any:
         """exchangeInfo of some symbols; of none: as little as there is, for the limits."""

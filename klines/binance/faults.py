@@ -29,6 +29,13 @@ UNKNOWN = {-1121, -1122, -1220}
 """BAD_SYMBOL, INVALID_SYMBOLSTATUS, SYMBOL_DOES_NOT_MATCH_STATUS."""
 LONGEST_SILENCE_MS = 5 * MINUTE
 """For how long any answer but a 418 may silence us: then one request asks whether it still holds."""
+PROXY_PASSWORD = "; the proxy wants a password: set HTTPS_PROXY, or what names it, to http://name:password@host:port"
+_WAYS = {
+    "CERTIFICATE_VERIFY_FAILED": "; in a network with a certificate authority of its own, set SSL_CERT_FILE to a file "
+    "with its certificate and the others, in PEM",
+    "407, message=": PROXY_PASSWORD,
+}
+"""What stands between this machine and Binance, by what is said of it, and what to set then."""
 _SECONDS = re.compile(r"[0-9]+")
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 
@@ -37,6 +44,8 @@ def translate(status: int, body: str, headers: Mapping[str, str], now_ms: int) -
     """What the caller should do about an answer with this HTTP `status`; `now_ms` is the exchange's clock."""
     code, message = _code(body)
     said = f"HTTP {status}, code {code}: {message}" if code else f"HTTP {status}: {message}"
+    if status == 407:
+        return no_answer(Exception(f"{said}{PROXY_PASSWORD}"))
     if status in (403, 451):
         return Blocked(said, remember=status == 403)
     if status in (418, 429) or code == -1003:
@@ -51,8 +60,10 @@ def translate(status: int, body: str, headers: Mapping[str, str], now_ms: int) -
 
 
 def no_answer(error: Exception, of: str = "") -> Unreachable:
-    """What a connection that fails means, in one line."""
-    return Unreachable(f"no answer{of}: {plain(str(error)) or type(error).__name__}")
+    """What a connection that fails means, in one line, and what to set where the way there is the cause."""
+    said = plain(str(error)) or type(error).__name__
+    advice = next((advice for sign, advice in _WAYS.items() if sign in said), "")
+    return Unreachable(f"no answer{of}: {said}{advice}")
 
 
 def _code(body: str) -> tuple[int, str]:

@@ -90,14 +90,20 @@ def _time_ms(value: Any) -> int | None:
 
 def stated_limit(info: Any, documented: int) -> int:
     """The request weight a minute that exchangeInfo states; `documented` where it states none, or an absurd one."""
+    a_minute = weight_a_minute(info)
+    is_likely = a_minute is not None and documented // 60 <= a_minute <= 10 * documented
+    return a_minute if a_minute is not None and is_likely else documented
+
+
+def weight_a_minute(info: Any) -> int | None:
+    """The request weight a minute that exchangeInfo states; None where it states none that is a number."""
     limits = info.get("rateLimits") if isinstance(info, dict) else None
     for limit in limits if isinstance(limits, list) else []:
         if isinstance(limit, dict) and (limit.get("rateLimitType"), limit.get("interval")) == _WEIGHT_A_MINUTE:
             most, minutes = (limit.get(name) for name in ("limit", "intervalNum"))
             if type(most) is int and type(minutes) is int and 0 < minutes <= MOST_MINUTES:
-                a_minute = most // minutes
-                return a_minute if documented // 60 <= a_minute <= 10 * documented else documented
-    return documented
+                return most // minutes
+    return None
 
 
 _WEIGHT_A_MINUTE = ("REQUEST_WEIGHT", "MINUTE")

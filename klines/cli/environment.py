@@ -11,11 +11,10 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
+from klines.binance.proxies import VARIABLES
 from klines.checkout import CHECKOUT, env_file
-from klines.errors import BadParameter
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PIDS, URL = "stack.pids", "stack.url"
@@ -34,6 +33,7 @@ def complete() -> None:
     os.environ.pop("PREFECT_PROFILE", None)
     os.environ.setdefault("DO_NOT_TRACK", "1")
     spare_loopback()
+    spell_socks()
 
 
 def home() -> Path:
@@ -50,12 +50,13 @@ def spare_loopback() -> None:
             os.environ[name] = ",".join(dict.fromkeys([*filter(None, kept), *LOOPBACK]))
 
 
-def check_socks() -> None:
-    """Raises BadParameter for a SOCKS proxy that Prefect's client, which reads these even for loopback, can't have."""
-    for name in ("all_proxy", "https_proxy", "http_proxy"):
-        value = os.environ.get(name) or os.environ.get(name.upper()) or ""
-        if value.lower().startswith("socks") and not find_spec("socksio"):
-            raise BadParameter(f"{name.upper()}: a SOCKS proxy needs one more package: pip install 'httpx[socks]'")
+def spell_socks() -> None:
+    """`socks://`, as desktops write it, is `socks5://`: Prefect's client, which reads these even where it uses none,
+    knows that alone."""
+    for name in (*VARIABLES, *map(str.upper, VARIABLES)):
+        value = os.environ.get(name, "")
+        if value.lower().startswith("socks://"):
+            os.environ[name] = f"socks5{value[len('socks') :]}"
 
 
 def running(folder: Path) -> str | None:

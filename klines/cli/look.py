@@ -1,4 +1,4 @@
-"""The commands that read: they work wherever klines is installed."""
+"""The commands that work wherever klines is installed: they read, or look after what is there."""
 
 from __future__ import annotations
 
@@ -100,8 +100,47 @@ def explore_command(*, port: int = 4220, browser: bool = True) -> None:
     os._exit(0)  # an orderly end would wait for the threads, and they for DuckDB, or for a file that somebody holds
 
 
+def doctor_command(*, json: Json = False) -> int:
+    """Check, in under a minute, that everything is as klines takes it to be: this machine, the way to Binance, Binance.
+
+    A line for each check: ok, or what differs, with what it means and what to do. It writes nothing, and takes at most
+    100 request weight. The exit status is 0 when all is ok.
+
+    Args:
+        json: Print all of it as JSON.
+    """
+    from klines.cli.consultation import consult
+
+    return consult(as_json=json)
+
+
+def unban_command(pool: Literal["spot", "futures"] | None = None, /) -> int:
+    """Forget a ban, so that the next run asks Binance at once, at first with one request, whether it still holds.
+
+    Only where you know that it does not, as this machine has another address: who asks within a ban makes it longer.
+
+    Args:
+        pool: spot, or futures, which USDS-M and COIN-M share; none: both.
+    """
+    from klines.clock import clock
+    from klines.market import MARKETS
+    from klines.session import lift_bans
+    from klines.storage.access import place
+
+    complete()
+    pools = [pool] if pool else sorted({market.pool for market in MARKETS.values()})
+    lifted = lift_bans(place(None), pools)
+    for name, until_ms in lifted.items():
+        print(f"{name}: the silence until {clock(until_ms)} UTC is lifted; the next run asks whether it still holds")
+    if not lifted:
+        print(f"no ban holds of {' and '.join(pools)}")
+    return 0
+
+
 LOOK: Commands = {
     "status": (status_command, "klines status"),
+    "doctor": (doctor_command, "klines doctor"),
+    "unban": (unban_command, "klines unban spot"),
     "read": (read_command, "klines read BTCUSDT ETHUSDT --start 2024-01-01 --interval 4h --csv klines.csv"),
     "explore": (explore_command, "klines explore --port 0 --no-browser"),
 }

@@ -58,6 +58,27 @@ def last_runs(api_url: str, count: int) -> list[dict[str, Any]]:
         raise NoServer(f"what answers at {api_url} is no Prefect server") from None
 
 
+def version_of(api_url: str) -> str:
+    """The version that a Prefect server says it has; raises NoServer."""
+    try:
+        version = json.loads(_answer(api_url, "/admin/version", _headers()) or b"null")
+    except ValueError:
+        version = None
+    if not isinstance(version, str):
+        raise NoServer(f"what answers at {api_url} is no Prefect server")
+    return version[:40]
+
+
+def lets_in(api_url: str, name: str, value: str) -> bool:
+    """Whether a server answers to who asks with this header; raises NoServer."""
+    try:
+        return bool(_answer(api_url, "/admin/version", _headers() | {name: value}))
+    except NoServer as error:
+        if "PREFECT_API_AUTH_STRING" in str(error):  # 403, as from a door
+            return False
+        raise
+
+
 def news(count: int) -> list[dict[str, Any]] | None:
     """The last runs, for a look; None where no server answers at once."""
     url = api_in_use()

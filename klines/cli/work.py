@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from klines.binance.proxies import check_proxies
 from klines.checkout import CHECKOUT
-from klines.cli.environment import check_socks, complete
+from klines.cli.environment import complete
 from klines.errors import BadParameter
 from klines.interval import IntervalName
 from klines.market import MarketName, SourceName
@@ -186,7 +187,7 @@ def _module(command: str, name: str) -> Any:
     if CHECKOUT is None:
         raise BadParameter(f"`klines {command}` needs the checkout: git clone the repository and run it there")
     complete()
-    check_socks()
+    check_proxies()
     os.chdir(CHECKOUT)
     if str(CHECKOUT) not in sys.path:
         sys.path.insert(0, str(CHECKOUT))

@@ -41,7 +41,7 @@ def busy(error: duckdb.Error, path: Path) -> DatabaseBusy | None:
     if _CONFLICT not in text and "being used by another process" not in text:
         return None
     holder = _HOLDER.search(text)
-    if holder is None and not _has_locks(path):
+    if holder is None and not has_locks(path):
         return None
     who = f"{Path(holder['program']).name}, pid {holder['pid']}," if holder else "another process"
     return DatabaseBusy(f"{who} has {path} open; nothing is lost: close it there, the next run catches up")
@@ -76,7 +76,7 @@ def unusable(error: duckdb.Error, path: Path) -> KlinesError | None:
     return None
 
 
-def _has_locks(path: Path) -> bool:
+def has_locks(path: Path) -> bool:
     """Whether files beside `path` can be locked; so it is taken to be where none can be made."""
     try:
         probe = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.")  # noqa: SIM115 - closed below

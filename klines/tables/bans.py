@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from klines.errors import Blocked, RateLimited, Stop
@@ -31,6 +33,21 @@ def was_banned(connection: duckdb.DuckDBPyConnection, pool: str, now_ms: int) ->
     return bool(found.fetchall())
 
 
+def lift(connection: duckdb.DuckDBPyConnection, pools: Sequence[str], now_ms: int) -> dict[str, int]:
+    """End what holds for these pools at `now_ms`, so that the next run asks, at first with one request; until when each
+    was silent, in ms."""
+    found = connection.execute(
+        """SELECT pool, epoch_ms(max(until)) FROM bans
+           WHERE list_contains(?, pool) AND until > epoch_ms(?::BIGINT) GROUP BY pool ORDER BY pool""",
+        [list(pools), now_ms],
+    ).fetchall()
+    connection.execute(
+        "UPDATE bans SET until = epoch_ms(?::BIGINT) WHERE list_contains(?, pool) AND until > epoch_ms(?::BIGINT)",
+        [now_ms, list(pools), now_ms],
+    )
+    return dict(found)
+
+
 def remember_ban(
     connection: duckdb.DuckDBPyConnection, pool: str, error: Stop, *, now_ms: int, exchange_now_ms: int
 ) -> None:
@@ -54,7 +71,9 @@ def _block_ms(connection: duckdb.DuckDBPyConnection, pool: str, now_ms: int) -> 
     if not rows:
         return _FIRST_BLOCK_MS
     [(length_ms, until_ms)] = rows
-    return min(2 * length_ms, _LONGEST_BLOCK_MS) if now_ms < until_ms + length_ms else _FIRST_BLOCK_MS
+    if now_ms >= until_ms + length_ms:
+        return _FIRST_BLOCK_MS
+    return int(max(_FIRST_BLOCK_MS, min(2 * length_ms, _LONGEST_BLOCK_MS)))  # one that was lifted may have been short
 
 
 def _enter(

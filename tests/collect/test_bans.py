@@ -10,6 +10,12 @@ from typing import Any
 
 import pytest
 
+from klines.binance import silence
+from klines.cli import exit_status
+from klines.errors import Blocked, RateLimited
+from klines.interval import MINUTE
+from klines.storage.database import opened
+from klines.tables.bans import active_ban, lift, remember_ban
 from tests.drive import NOON, backfill_once, collect_once, query
 from tests.exchange import StandIn
 from tests.storage.test_database import held
@@ -103,3 +109,47 @@ def test_a_ban_that_comes_while_the_file_is_held(exchange: StandIn, database: Pa
     assert [] == exchange.requests
     assert 1 == len(query(database, "FROM bans"))
     assert not database.with_name(f"{database.name}.bans").exists()
+
+
+@pytest.mark.usefixtures("in_settings")
+@pytest.mark.parametrize("status", [418, 403])
+@pytest.mark.parametrize("is_beside", [False, True])
+def test_a_ban_is_lifted_by_a_command(
+    exchange: StandIn, database: Path, status: int, is_beside: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the run's message names: `klines unban` ends the silence of its pool, in the database and beside it; the
+    next run asks once whether it still holds, and goes on where it does not. The other pool's stays."""
+    exchange.fault(None, "status", status=status, path="time")
+    outcome = collect_once(exchange, database, ["BTCUSDT"])
+    assert "`klines unban` lets the next run ask at once" in outcome.message
+    now_ms = time.time_ns() // 1_000_000
+    ban = RateLimited("HTTP 418", now_ms + 60_000, banned=True)
+    silence.keep(database, "futures", ban, now_ms, now_ms)
+    if is_beside:
+        query(database, "DELETE FROM bans")
+        silence.keep(database, "spot", ban, now_ms, now_ms)
+    assert 0 == exit_status(["unban", "spot"])
+    told = capsys.readouterr().out
+    assert told.startswith("spot: the silence until ")
+    assert 1 == told.count("\n")
+
+    exchange.forget()
+    assert outcome.state == collect_once(exchange, database, ["BTCUSDT"]).state
+    assert ["/api/v3/ping"] == [request.path for request in exchange.requests[:1]]
+    exchange.clear()
+    exit_status(["unban"])
+    assert "Completed" == collect_once(exchange, database, ["BTCUSDT"]).state
+    capsys.readouterr()
+    assert 0 == exit_status(["unban"])
+    assert "no ban holds of futures and spot\n" == capsys.readouterr().out
+
+
+def test_a_block_that_was_lifted_soon(database: Path) -> None:
+    """A 403 that comes again after its block was lifted is not asked about for five minutes, as at first."""
+    blocked = Blocked("HTTP 403", remember=True)
+    with opened(database, time.monotonic() + 5) as connection:
+        remember_ban(connection, "spot", blocked, now_ms=NOON, exchange_now_ms=NOON)
+        assert {"spot": NOON + 5 * MINUTE} == lift(connection, ["spot"], NOON + 9_000)
+        assert {} == lift(connection, ["spot"], NOON + 9_000)
+        remember_ban(connection, "spot", blocked, now_ms=NOON + 10_000, exchange_now_ms=NOON)
+        assert active_ban(connection, "spot", NOON + 5 * MINUTE)

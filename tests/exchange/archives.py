@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from tests.exchange.broken import RULES
 from tests.exchange.faults import Answer, Asked
 from tests.exchange.market import DAY_MS, HOUR_MS, LENGTH_MS, Market, Page, Rows, floor, following
 
@@ -34,13 +35,13 @@ NO_DAILY = ("3d", "1w", "1M")
 HEADER = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
 )
-MICROSECONDS_FROM_MS, HEADER_FROM_MS = 1_735_689_600_000, 1_640_995_200_000
+US_FROM_MS, HEADER_FROM_MS = 1_735_689_600_000, 1_640_995_200_000
 KINDS = ("wrong_checksum", "no_checksum", "odd_checksum", "cut_zip", "corrupt_zip", "odd_member", "two_members", "bomb")
 Edit = Callable[[Rows], Rows]
 
 
 class Wanted(NamedTuple):
-    """A file as its path names it."""
+    """A file as its path names it, and how it is written: with a header, in microseconds."""
 
     market: str
     kind: str
@@ -50,6 +51,8 @@ class Wanted(NamedTuple):
     start_ms: int
     end_ms: int
     is_checksum: bool
+    is_headed: bool
+    in_us: bool
 
 
 class Archives(Market):
@@ -57,11 +60,19 @@ class Archives(Market):
 
     def __init__(self, markets: Iterable[str], any_symbol: bool) -> None:
         super().__init__(markets, any_symbol)
+        self.broken: set[str] = set()
         self.folder: Path | None = None
         self.published_after_ms = {"daily": 6 * HOUR_MS, "monthly": 2 * DAY_MS}
         self._placed: dict[str, bytes | None] = {}
         self._edits: dict[str, Edit] = {}
         self._spoiled: dict[str, tuple[str, int, list[int]]] = {}
+
+    def break_rule(self, rule: str) -> None:
+        """Break one of Binance's rules from now on, see RULES."""
+        if rule not in RULES:
+            raise ValueError(f"no rule {rule!r}, one of: {', '.join(RULES)}")
+        self.broken.add(rule)
+        self._zips = {}
 
     def place(self, name: str, body: bytes | None) -> None:
         """Serve these bytes as `name`.zip (BTCUSDT-1m-2020-01-01), with their checksum; None: there is no such file."""
@@ -94,9 +105,11 @@ class Archives(Market):
         wanted = named(asked.path)
         if wanted and self.folder and (kept := self.folder / asked.path[1:]).is_file():
             return Answer(file=kept, kind="binary/octet-stream" if wanted.is_checksum else "application/zip")
-        body = None if wanted is None else self._zip(wanted, asked.now_ms)
+        is_hidden = "months are 1mo" in self.broken and "-1mo-" in asked.path
+        body = None if wanted is None or is_hidden else self._zip(wanted, asked.now_ms)
         if wanted is None or body is None:
-            return Answer(404, "<Error><Code>NoSuchKey</Code></Error>", kind="application/xml")
+            status = 404 if "files that are not there are 404" not in self.broken else 403
+            return Answer(status, "<Error><Code>NoSuchKey</Code></Error>", kind="application/xml")
         kind = self._strike(wanted)
         if wanted.is_checksum:
             return checksum(wanted, body, kind)
@@ -105,7 +118,10 @@ class Archives(Market):
     def listed(self, asked: Asked) -> Answer:
         """The bucket's listing: a thousand keys at most that begin with `prefix` and come after `marker`, ascending."""
         prefix, most = asked.params.get("prefix", ""), min(1000, int(asked.params.get("max-keys", 1000)))
-        keys = [key for key in self._keys(prefix, asked.now_ms) if key > asked.params.get("marker", "")]
+        marker = asked.params.get("marker", "") if "listings go on after a marker" not in self.broken else ""
+        most = most if "listings have max-keys" not in self.broken else 1000
+        keys = [key for key in self._keys(prefix, asked.now_ms) if key > marker]
+        keys = keys if "listings ascend" not in self.broken else keys[most - 1 :: -1] + keys[most:]
         contents = "".join(f"<Contents><Key>{escape(key)}</Key><Size>1</Size></Contents>" for key in keys[:most])
         is_cut = str(len(keys) > most).lower()
         text = f"<Prefix>{escape(prefix)}</Prefix><IsTruncated>{is_cut}</IsTruncated>{contents}"
@@ -157,11 +173,22 @@ class Archives(Market):
         )
         edit = self._edits.get(wanted.name)
         if edit is None and (many := self.many(page)) is not None:
-            return zipped(f"{wanted.name}.csv", csv_of_many(wanted, many))
+            return zipped(f"{wanted.name}.csv", self._broken_csv(csv_of_many(self._broken(wanted), many)))
         rows = self.rows(page)
         if not rows:
             return None
-        return zipped(f"{wanted.name}.csv", csv(wanted, edit(rows) if edit else rows))
+        content = csv(self._broken(wanted), edit(rows) if edit else rows)
+        return zipped(f"{wanted.name}.csv", self._broken_csv(content))
+
+    def _broken(self, wanted: Wanted) -> Wanted:
+        """How the file is written, where rules of that are broken."""
+        is_headed, in_us = wanted.is_headed, wanted.in_us
+        is_headed ^= "futures' files have headers" in self.broken
+        in_us ^= "spot's files are in microseconds" in self.broken
+        return wanted._replace(is_headed=is_headed, in_us=in_us)
+
+    def _broken_csv(self, content: bytes) -> bytes:
+        return content.replace(b"\n", b",0\n") if "files have twelve columns" in self.broken else content
 
 
 def named(path: str) -> Wanted | None:
@@ -174,35 +201,29 @@ def named(path: str) -> Wanted | None:
     start_ms = int(datetime.fromisoformat(first).replace(tzinfo=UTC).timestamp()) * 1000
     end_ms = start_ms + DAY_MS if found["kind"] == "daily" else following(start_ms, "1M")
     market, is_checksum = MARKETS[found["market"]], bool(found["checksum"])
-    return Wanted(market, found["kind"], found["symbol"], interval, found["name"], start_ms, end_ms, is_checksum)
+    is_headed, in_us = market != "spot" and start_ms >= HEADER_FROM_MS, market == "spot" and start_ms >= US_FROM_MS
+    series = (market, found["kind"], found["symbol"], interval)
+    return Wanted(*series, found["name"], start_ms, end_ms, is_checksum, is_headed, in_us)
 
 
 def csv(wanted: Wanted, rows: Rows) -> bytes:
     """The rows as the archive writes them."""
-    if _in_us(wanted):
+    if wanted.in_us:
         rows = [[row[0] * 1000, *row[1:6], row[6] * 1000 + 999, *row[7:]] for row in rows]
     lines = [",".join(map(str, row)) for row in rows]
-    if _has_header(wanted):
+    if wanted.is_headed:
         lines.insert(0, HEADER)
     return "\n".join([*lines, ""]).encode()
 
 
 def csv_of_many(wanted: Wanted, klines: pl.DataFrame) -> bytes:
     """The klines as the archive writes them."""
-    if _in_us(wanted):
+    if wanted.in_us:
         klines = klines.with_columns(pl.col("open_time") * 1000, pl.col("close_time") * 1000 + 999)
-    body = io.BytesIO(f"{HEADER}\n".encode() * _has_header(wanted))
+    body = io.BytesIO(f"{HEADER}\n".encode() * wanted.is_headed)
     body.seek(0, io.SEEK_END)
     klines.write_csv(body, include_header=False)
     return body.getvalue()
-
-
-def _in_us(wanted: Wanted) -> bool:
-    return wanted.market == "spot" and wanted.start_ms >= MICROSECONDS_FROM_MS
-
-
-def _has_header(wanted: Wanted) -> bool:
-    return wanted.market != "spot" and wanted.start_ms >= HEADER_FROM_MS
 
 
 def zipped(member: str, content: bytes, *others: str) -> bytes:

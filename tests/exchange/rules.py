@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tests.exchange.archives import Archives
 from tests.exchange.archives import named as archive_file
+from tests.exchange.broken import other_page, other_rows
 from tests.exchange.faults import KINDS, Answer, Asked, Fault, banned, error, page
 from tests.exchange.market import DAY_MS, LENGTH_MS, MINUTE_MS, Listing, Page, Rows, assets, floor, is_coinm
 
@@ -50,7 +51,7 @@ class Rules(Archives):
     def __init__(self, symbols: Iterable[str], markets: Iterable[str], any_symbol: bool) -> None:
         super().__init__(markets, any_symbol)
         self.requests: list[Request] = []
-        self.weight_limit = {"spot": 6000, "futures": 2400}
+        self.weight_limit = {"spot": 6000, "futures": 2400, "coinm": 2400}
         self.ban_after = BAN_AFTER
         self.maintenance, self.sapi, self.down = False, True, False
         self.latency_s = 0.0
@@ -64,7 +65,7 @@ class Rules(Archives):
         self._frozen_ms: int | None = None
         self._faults: list[Fault] = []
         self._used: dict[str, tuple[int, int, int]] = {}
-        self._banned_until_ms = {"spot": 0, "futures": 0}
+        self._banned_until_ms = {"spot": 0, "futures": 0, "coinm": 0}
         for symbol in symbols:
             self.list(symbol)
 
@@ -115,6 +116,10 @@ class Rules(Archives):
         minute, used, _ = self._used.get(pool, (0, 0, 0))
         return used if minute == self.now_ms() // MINUTE_MS else 0
 
+    def pool(self, market: str) -> str:
+        """Whose weight is counted together."""
+        return "coinm" if market == "coinm" and "futures are one pool" in self.broken else POOLS[market]
+
     def answer(self, asked: Asked) -> Answer:
         """The answer to one GET, recorded."""
         market, name = ROUTES.get(asked.path, ("", ""))
@@ -162,11 +167,12 @@ class Rules(Archives):
 
     def _weigh(self, market: str, name: str, asked: Asked) -> Answer | None:
         """Count the request's weight; 429 over the limit, 418 while banned for not heeding it."""
-        pool, minute = POOLS[market], asked.now_ms // MINUTE_MS
+        pool, minute = self.pool(market), asked.now_ms // MINUTE_MS
         limit = asked.limit = self.weight_limit[pool]
         counted, used, over = self._used.get(pool, (minute, 0, 0))
         used, over = (used, over) if counted == minute else (0, 0)
         used += _weight(market, name, asked.params)
+        used += 2 * ("a klines request of spot costs 2" in self.broken and (market, name) == ("spot", "klines"))
         over += used > limit
         self._used[pool] = (minute, used, over)
         if over > self.ban_after and self._banned_until_ms[pool] <= asked.now_ms:
@@ -211,6 +217,8 @@ class Rules(Archives):
 
     def _klines(self, market: str, asked: Asked) -> Answer:
         params = self._heeded(asked.params)
+        if "strangers are refused" in self.broken and not self.listing(market, params.get("symbol", "")):
+            return Answer(rows=[])
         self._known(market, params.get("symbol"))
         if params.get("interval") not in LENGTH_MS or (params["interval"] == "1s" and market != "spot"):
             raise Refused(-1120) if params.get("interval") else Refused(-1102, name="interval")
@@ -220,12 +228,14 @@ class Rules(Archives):
         limit = 500 if limit is None else limit
         if limit < 1 or (market != "spot" and limit > 1500):
             raise Refused(-1130, name="limit")
-        symbol, interval, (start_ms, end_ms, newest) = params["symbol"], params["interval"], _window(market, params)
+        symbol, interval = params["symbol"], params["interval"]
+        start_ms, end_ms, newest = _window(market, params, "windows are 200 days wide" not in self.broken)
         begins_ms = self._begins_ms.get(symbol, 0)
         start_ms = max(start_ms, floor(begins_ms, interval))
         end_ms = min(end_ms, self.newest_ms(symbol, interval, asked.now_ms))
         limit = min(limit, 1000) if market == "spot" else limit
-        rows = self.rows(Page(market, symbol, interval, start_ms, end_ms, limit, newest, asked.now_ms, begins_ms))
+        page = Page(market, symbol, interval, start_ms, end_ms, limit, newest, asked.now_ms, begins_ms)
+        rows = other_rows(self.rows(other_page(page, self.broken, params)), page, self.broken)
         if self.silent_ends and "startTime" not in params and "endTime" in params:
             rows = []
         if _in_us(market, asked):
@@ -237,7 +247,8 @@ class Rules(Archives):
             raise Refused(-1102, name="symbol")
         listing = self.listing(market, symbol)
         if listing is None:
-            raise Refused(-1121) if re.match(SYMBOL, symbol) else Refused(-1100, name="symbol", legal=SYMBOL)
+            is_plain = re.match(SYMBOL, symbol) and "strangers are -1121" not in self.broken
+            raise Refused(-1121) if is_plain else Refused(-1100, name="symbol", legal=SYMBOL)
         return listing
 
     def _exchangeInfo(self, market: str, asked: Asked) -> Answer:  # noqa: N802 - named as its route
@@ -282,6 +293,7 @@ class Rules(Archives):
         perpetual = not re.search(r"_\d{6}$", symbol)
         about |= {"pair": symbol.partition("_")[0], "contractType": "PERPETUAL" if perpetual else "CURRENT_QUARTER"}
         about |= {"deliveryDate": PERPETUAL_MS if perpetual else listing.until_ms, "onboardDate": listing.since_ms}
+        about["onboardDate"] += 365 * DAY_MS * ("onboardDate is when it began" in self.broken)
         if not is_coinm(symbol):
             return about | {"status": status, "marginAsset": quote}
         return about | {"contractStatus": status, "contractSize": 100 if base == "BTC" else 10, "marginAsset": base}
@@ -308,7 +320,7 @@ def _number(params: dict[str, str], name: str) -> int | None:
     return None if text is None else int(text)
 
 
-def _window(market: str, params: dict[str, str]) -> tuple[int, int, bool]:
+def _window(market: str, params: dict[str, str], is_bounded: bool) -> tuple[int, int, bool]:
     """First and last open time (ms, both included) and whether the newest rows count; spot takes us as well."""
     start, end = _number(params, "startTime"), _number(params, "endTime")
     if market == "spot":
@@ -321,6 +333,6 @@ def _window(market: str, params: dict[str, str]) -> tuple[int, int, bool]:
         newest = True
         end = start + WIDEST_MS if end is None and start is not None else end
         start = end - WIDEST_MS if start is None and end is not None else start
-        if start is not None and end is not None and end - start > WIDEST_MS:
+        if start is not None and end is not None and is_bounded and end - start > WIDEST_MS:
             raise Refused(-4088)
     return start or 0, 10**15 if end is None else end, newest

@@ -28,7 +28,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
 
 from tests.exchange.faults import Answer, Asked, page
-from tests.exchange.rules import POOLS, ROUTES, Rules
+from tests.exchange.rules import ROUTES, Rules
 
 HANG_S, HUGE_BYTES = 60, 10**9
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -165,11 +165,13 @@ class StandIn(Rules):
 
     def _head(self, answer: Answer, asked: Asked, length: int, more: str = "") -> bytes:
         market, _ = ROUTES.get(asked.path, ("spot", ""))
-        used = self.used_weight(POOLS[market])
+        used = self.used_weight(self.pool(market))
+        weight = f"X-MBX-USED-WEIGHT: {used}\r\nX-MBX-USED-WEIGHT-1M: {used}\r\n"
+        more += weight if "weight is stated" not in self.broken else ""
         more += "".join(f"{name}: {value}\r\n" for name, value in self.dated(asked).items())
         return (
             f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, 'Unknown')}\r\nContent-Type: {answer.kind}\r\n"
-            f"Content-Length: {length}\r\nX-MBX-USED-WEIGHT: {used}\r\nX-MBX-USED-WEIGHT-1M: {used}\r\n{more}\r\n"
+            f"Content-Length: {length}\r\n{more}\r\n"
         ).encode()
 
     def _switched(self, method: str, asked: Asked) -> Answer | None:

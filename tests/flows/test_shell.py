@@ -18,6 +18,7 @@ from klines.errors import BadParameter
 from tests import CHECKOUT
 from tests.drive import collect_once
 from tests.exchange import StandIn
+from tests.proxies import ProxyServer
 
 
 def test_parameters_of_the_command_line() -> None:
@@ -97,24 +98,26 @@ def test_times_are_utc() -> None:
 
 def test_json(exchange: StandIn, database: Path, tmp_path: Path) -> None:
     """With --json an audit prints one JSON object: state, message, and the certificate with its hashes. Its temporary
-    server has a home of ours, and neither a profile of the user's nor a proxy that refuses everything keeps it."""
+    server has a home of ours, and neither a profile of the user's nor a proxy that refuses this machine keeps it: that
+    is asked for Binance alone."""
     collect_once(exchange, database, ["BTCUSDT"])
     (tmp_path / ".prefect").mkdir()
     profiles = tmp_path / ".prefect" / "profiles.toml"
     profiles.write_text('active = "work"\n[profiles.work]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n')
-    proxies = dict.fromkeys(("HTTP_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    away = exchange.url.replace("127.0.0.1", "binance.example")
     environment = os.environ | {
-        "KLINES_SPOT_URL": exchange.url,
-        "KLINES_ARCHIVE_URL": exchange.url,
+        "KLINES_SPOT_URL": away,
+        "KLINES_ARCHIVE_URL": away,
         "KLINES_DATABASE": str(database),
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_PROFILES_PATH": str(profiles),
         "HOME": str(tmp_path),
-        **proxies,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.audit", "--json"], cwd=CHECKOUT, env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "flows.audit", "--json"]
+    with ProxyServer() as proxy:
+        environment |= dict.fromkeys(("HTTP_PROXY", "https_proxy", "ALL_PROXY"), proxy.url)
+        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
+    assert ({"binance.example"}, []) == ({*proxy.asked}, proxy.refused)
     told = json.loads(done.stdout)
     assert (0, "Completed") == (done.returncode, told["state"])
     [row] = told["certificate"]

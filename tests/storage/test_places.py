@@ -151,7 +151,8 @@ def test_a_reader_makes_nothing(database: Path) -> None:
 @pytest.mark.skipif(shutil.which("cc") is None or sys.platform != "linux", reason="there is no C compiler")
 @pytest.mark.parametrize("error", [95, 37, 38], ids=["EOPNOTSUPP", "ENOLCK", "ENOSYS"])
 def test_a_file_system_without_locks_is_named_at_once(tmp_path: Path, error: int) -> None:
-    """That files can't be locked is no other program that has the file: it is said at once, and what to do."""
+    """That files can't be locked is no other program that has the file: it is said at once, and what to do, and the
+    doctor says it, too."""
     library, source = tmp_path / "without.so", tmp_path / "without.c"
     source.write_text(WITHOUT_LOCKS)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
@@ -160,10 +161,14 @@ def test_a_file_system_without_locks_is_named_at_once(tmp_path: Path, error: int
         "from klines.storage.database import opened\n"
         "try:\n"
         "    with opened(Path(sys.argv[1]), time.monotonic() + 300): pass\n"
-        "except BadParameter as error: print(error)"
+        "except BadParameter as error: print(error)\n"
+        "from klines.doctor.diagnosis import examine_here\n"
+        "from klines.doctor.machine import place_has_locks\n"
+        "print(examine_here('locks', lambda: place_has_locks(Path(sys.argv[1]))).state)"
     )
     environment = os.environ | {"LD_PRELOAD": str(library), "LOCK_ERROR": str(error)}
     command = [sys.executable, "-c", code, str(tmp_path / "klines.duckdb")]
     done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120)
     assert "can't be locked: its file system" in done.stdout
     assert "put the file on a local disk" in done.stdout
+    assert "differs" == done.stdout.splitlines()[-1]
