@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def main() -> None:
     if options.parts:
         report([kept(file) for file in options.parts])
         return
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who is started in the background ignores it
     print(machine())
     folder = options.folder or Path(tempfile.mkdtemp(prefix="soak-"))
     folder.mkdir(parents=True, exist_ok=True)

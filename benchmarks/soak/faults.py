@@ -21,6 +21,8 @@ LIES = ("cut_close_time",)
 HEAVY = ("flood", "huge", "gzip_bomb", "hang", "drip")
 """What takes long to send, or as long as a run's patience: once or twice each."""
 CODES = (-1000, -1001, -1003, -1006, -1007, -1008, -1016, -1023, -1100, -1102, -1104, -1120, -1130, -4088)
+UNKNOWN_SYMBOL, QUARANTINE_S = -1121, 75 * 60
+"""After this code a symbol is not asked for during an hour, so it must come so long before the end."""
 STATUSES = (400, 404, 408, 418, 451, 500, 502, 503, 504)
 BODIES = ("", "null", "0", "[[]]", "[[],[],[]]", '"', "[" * 5000, '{"serverTime":1e400}', "[[null]]", '{"symbols":[]}')
 NAMES = ("../../x", "<img src=x>", "", "A" * 500, "\ud800", "A\nB", "币安人生USDT")
@@ -122,7 +124,7 @@ class Faults:
         chance = self.chance
         found: dict[str, dict[str, Any]] = {
             "status": {"status": chance.choice(STATUSES)},
-            "code": {"code": chance.choice(CODES)},
+            "code": {"code": chance.choice([*CODES, *([UNKNOWN_SYMBOL] * (self.left_s() > QUARANTINE_S))])},
             "latency": {"seconds": chance.choice([0.5, 2, 5, 12])},
             "age": {"seconds": chance.choice([3, 60, 3600, 10**9])},
             "body": {"body": chance.choice(BODIES)},
@@ -184,7 +186,8 @@ class Faults:
             }
             self.exchange.put(**odd[sort])
         self._until("clock", seconds, end)
-        return f"{sort}, {by_s:+} s, for {seconds:.0f} s"
+        by = f" by {by_s:+} s" if sort in ("all", "date", "other time") else ""
+        return f"{sort}{by} for {seconds:.0f} s"
 
     def late(self) -> str:
         """Klines show late."""

@@ -49,7 +49,8 @@ class Part:
 
     def keep(self, file: Path) -> None:
         """As JSON."""
-        file.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        found = vars(self) | {"looks": [asdict(look) for look in self.looks]}
+        file.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def kept(file: Path) -> Part:
@@ -75,9 +76,9 @@ def show(parts: Sequence[Part]) -> None:
     show_found("before the closing correction", [part.healed for part in parts])
     show_found("at the end", [part.found for part in parts])
     line("complaints", sum(len(part.complaints) for part in parts), "", limit="0")
-    for name in sorted({name for part in parts for name in part.peaks_mb}):
-        peak_mb = max(part.peaks_mb.get(name, 0) for part in parts)
-        line(f"the most memory that a {name} process held", peak_mb, "MB", limit=f"≤ {LIMIT_MB:,}")
+    for name in ("flow", *ALIVE):
+        peak_mb = max(part.peaks_mb.get(name, 0.0) for part in parts)
+        line(f"the most memory that a process held: {name}", peak_mb, "MB", limit=f"≤ {LIMIT_MB:,}")
     show_growth(parts)
 
 

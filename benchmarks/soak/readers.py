@@ -21,6 +21,7 @@ from urllib.request import urlopen
 import polars as pl
 
 import klines
+from klines.cli.environment import spare_loopback
 from klines.errors import KlinesError
 from klines.reading.inventory import series
 
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=8.0, help="seconds between questions, on average")
     options = parser.parse_args()
     chance = random.Random(f"{options.seed} {time.time()}")
+    spare_loopback()
     reader = Reader(chance, options.explorer)
     with contextlib.suppress(KeyboardInterrupt):
         while True:

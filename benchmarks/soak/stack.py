@@ -19,7 +19,7 @@ from benchmarks.soak import processes
 from benchmarks.soak.exchange import Series
 from tests import stacks
 
-STOP_S = 30
+STOP_S, AGAIN_S = 30, 10
 SHORT_S = 60
 """A stack that was started again so short ago, or hit by a kill, may end by itself: it says so and is started again."""
 
@@ -43,6 +43,7 @@ class Stack:
         self._file.write_text(yaml.safe_dump(deployments(series, seed)))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._ids: dict[str, str] = {}
+        self._again_s: dict[str, float] = {}
         self._hit_s = 0.0
 
     def start(self) -> None:
@@ -55,8 +56,9 @@ class Stack:
 
     def _start(self, name: str, *arguments: str) -> None:
         before = self._running.get(name)
-        if before and before.poll() is None:
+        if (before and before.poll() is None) or time.monotonic() < self._again_s.get(name, 0):
             return
+        self._again_s[name] = time.monotonic() + AGAIN_S
         if before and name == "stack":
             self.restarts += 1
             if before.returncode != -signal.SIGKILL and time.monotonic() - self._hit_s > SHORT_S:
@@ -95,7 +97,7 @@ class Stack:
         """End everything in order; what is left after that is killed, and returned."""
         for name in ("reader", "explorer", "stack"):
             if process := self._running.get(name):
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGINT if name == "stack" else signal.SIGTERM)
         for process in self._running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
