@@ -34,7 +34,8 @@ KILLS = {"flow": 9, "worker": 3, "server": 2, "explorer": 1, "reader": 1, "stack
 STARTED_S, HEALED_S = 400, 900
 PEAK_S = 3
 QUARTERS = 4
-WAITING, ACTIVE = ("Scheduled", "Late"), ("Pending", "Running", "AwaitingConcurrencySlot", "AwaitingRetry")
+WAITING = ("Scheduled", "Late")
+ACTIVE = ("Pending", "Submitting", "InfrastructurePending", "Running", "Cancelling", "AwaitingConcurrencySlot")
 STATES = {
     *("Completed", "Degraded", "ExchangeDown", "RateLimited", "Blocked", "DatabaseBusy", "Crashed", "Cancelled"),
     *(*WAITING, *ACTIVE),
@@ -313,9 +314,8 @@ class Soak:
         odd = [f"{flow} {state}: {message[:400]}" for flow, state, message in runs if state not in STATES]
         part.complaints += [*self.stack.complaints, *odd]
         lines = read_lines(self.folder / "reader.log")
-        part.read = Counter(" ".join(line.split()[1 : 3 if " refused " in line else 2]) for line in lines)
+        part.read = Counter(" ".join(line.split()[1 : 3 if " refused " in line else 2]).rstrip(":") for line in lines)
         part.complaints += [line for line in lines if " wrong " in f" {line} " or "Traceback" in line]
-        part.kills["stack, ended and started again"] = self.stack.restarts
 
 
 def read_lines(file: Path) -> Sequence[str]:

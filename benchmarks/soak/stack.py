@@ -20,6 +20,8 @@ from benchmarks.soak.exchange import Series
 from tests import stacks
 
 STOP_S, AGAIN_S = 30, 10
+FIRST_PORT = 21_000
+"""Two for each seed, below those that connections get, one of which could have it while a server is started again."""
 SHORT_S = 60
 """A stack that was started again so short ago, or hit by a kill, may end by itself: it says so and is started again."""
 
@@ -34,11 +36,11 @@ class Stack:
         (temporary := folder / "tmp").mkdir()
         names = [one.symbol for one in series if one.market == "spot"]
         self.environment = stacks.environment(folder, url, names)
-        self.environment |= {"KLINES_SINCE": since, "TMPDIR": str(temporary)}
-        self.explorer = stacks.free_port()
+        port = FIRST_PORT + seed % 1000 * 2
+        self.environment |= {"KLINES_SINCE": since, "TMPDIR": str(temporary), "PREFECT_SERVER_API_PORT": str(port)}
+        self.explorer = port + 1
         self.seed = seed
         self.complaints: list[str] = []
-        self.restarts = 0
         self._file = folder / "prefect.yaml"
         self._file.write_text(yaml.safe_dump(deployments(series, seed)))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -60,7 +62,6 @@ class Stack:
             return
         self._again_s[name] = time.monotonic() + AGAIN_S
         if before and name == "stack":
-            self.restarts += 1
             if before.returncode != -signal.SIGKILL and time.monotonic() - self._hit_s > SHORT_S:
                 self.complaints.append(f"the stack ended by itself ({before.returncode}): {self.last_line()}")
             self._hit_s = time.monotonic()
