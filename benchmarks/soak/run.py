@@ -29,7 +29,7 @@ DAY_MS, MINUTE_MS = 86_400_000, 60_000
 EVENT_S, CALM_S = 14.0, 75.0
 """Seconds between what happens, on average; and after a kill of more than a run, until the next."""
 FAULT, JOB, KILL = "fault", "job", "kill"
-SHARES = {FAULT: 70, JOB: 18, KILL: 12}
+SHARES = {FAULT: 80, JOB: 9, KILL: 11}
 KILLS = {"flow": 9, "worker": 3, "server": 2, "explorer": 1, "reader": 1, "stack": 2, "all": 2}
 STARTED_S, HEALED_S = 400, 900
 PEAK_S = 3

@@ -133,13 +133,13 @@ class Stack:
 
 
 def deployments(series: Sequence[Series], seed: int) -> dict[str, Any]:
-    """prefect.yaml, with usdm every two minutes, and with seconds that differ from soaks beside this one."""
+    """prefect.yaml, with usdm every five minutes, and with seconds that differ from soaks beside this one."""
     found: dict[str, Any] = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
     found["deployments"] = [section for section in found["deployments"] if section["name"] != "coinm"]
     futures = [one for one in series if one.market != "spot"]
     for number, section in enumerate(found["deployments"][:2]):
         second = 5 + seed % 4 * 12 + 7 * number
-        section["schedules"][0] |= {"anchor_date": f"2026-01-01T00:00:{second:02}+00:00", "interval": 60 + 60 * number}
+        section["schedules"][0] |= {"anchor_date": f"2026-01-01T00:00:{second:02}+00:00", "interval": (60, 300)[number]}
         section["schedules"][0]["active"] = True
     found["deployments"][1]["parameters"] = {
         "market": futures[0].market,
