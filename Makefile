@@ -4,7 +4,7 @@
 # make alarms URL=…  alarms that call a webhook, on the server that runs
 # make test   the whole suite;  make test-ui  what people see, in Chromium, with screenshots
 # make test-fast  what needs neither Prefect nor a stack, nor much time
-# make bench  every benchmark, for some hours: benchmarks/RESULTS.md
+# make bench  every benchmark, for half a day: benchmarks/RESULTS.md
 # make check  ruff and mypy;  make fix  what ruff can mend
 #
 # Needs Python 3.11 to 3.14; PYTHON=/path/to/python3.12 picks one. This folder is installed into .venv as it is, so that

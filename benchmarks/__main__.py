@@ -1,8 +1,9 @@
 """Every benchmark, one after the other, and their tables: `make bench` writes benchmarks/RESULTS.md.
 
     python -m benchmarks [--only minute growth …] [--quick]
+    python -m benchmarks --only soak --parts FILE FILE …
 
-All of it takes some hours, and 40 GB of disk for temporary files; --quick is the same with little data, to try it.
+All of it takes half a day, and 40 GB of disk for temporary files; --quick is the same with little data, to try it.
 What is measured again replaces the table of before, the others stay.
 """
 
@@ -55,6 +56,7 @@ BENCHMARKS = {
     "maintain": Benchmark("Maintenance", [], ["--symbols", "20", "--minutes", "100_000"]),
     "read": Benchmark("Reading", [], ["--rows", "200_000", "--symbols", "5"]),
     "day": Benchmark("Prefect's server over a day", [], ["--runs", "8", "--after", "4", "--pause", "0.2"]),
+    "soak": Benchmark("Hours in a hostile world", ["--hours", "6"], ["--hours", "0.1"]),
 }
 
 
@@ -63,16 +65,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="little data: the numbers mean nothing")
+    parser.add_argument("--parts", nargs="+", default=[], help="what soaks of some hours each kept: their sum is shown")
     options = parser.parse_args()
     place = FOLDER / ("RESULTS.quick.json" if options.quick else "RESULTS.json")
     found = json.loads(place.read_text()) if place.exists() else {}
     for name in options.only:
         benchmark = BENCHMARKS[name]
         print(f"\n== {benchmark.title} ==", flush=True)
+        given = benchmark.quick if options.quick else benchmark.options
+        parts = ["--parts", *options.parts] if options.parts and name == "soak" else []
         found[name] = {
             "when": f"{datetime.now(UTC):%Y-%m-%d}",
             "machine": machine(),
-            "lines": [asdict(line) for line in run(name, benchmark.quick if options.quick else benchmark.options)],
+            "lines": [asdict(line) for line in run(name, parts or given)],
         }
         place.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         place.with_suffix(".md").write_text(written(found))
