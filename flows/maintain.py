@@ -12,7 +12,7 @@ from klines.errors import KlinesError
 from klines.maintain.run import MaintainJob, Maintenance
 from klines.outcome import counted, fail
 from klines.session import machine_ms
-from klines.storage.database import settings_to_write
+from klines.storage.access import settings_to_write
 from tasks.maintain import cluster, prove, prune, survey, swap
 from tasks.progress import Bar
 from tasks.report import report

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import duckdb
@@ -30,7 +29,7 @@ from klines.errors import (
 )
 from klines.interval import Interval
 from klines.reading.coverage import Coverage, last_days
-from klines.storage.database import opened
+from klines.storage.place import Done, Place, Scope
 from klines.symbol import choose, is_pattern
 from klines.tables.bans import active_ban, remember_ban, was_banned
 from klines.tables.klines import a_stored_time
@@ -53,7 +52,7 @@ class Session:
 
     def __init__(
         self,
-        database: Path,
+        place: Place,
         interval: Interval,
         exchange: Exchange,
         *,
@@ -62,7 +61,7 @@ class Session:
         entries: Sequence[str] = (),
     ) -> None:
         exchange.witnesses = [*exchange.witnesses, *[entry for entry in entries if not is_pattern(entry)][:MORE]]
-        self.database = database
+        self.place = place
         self.market = exchange.market
         self.interval = interval
         self.exchange = exchange
@@ -95,10 +94,23 @@ class Session:
         stack.enter_context(self._portal.wrap_async_context_manager(self.exchange))
 
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return opened(self.database, min(time.monotonic() + self._wait_s, self._until_s))
+        return self.place.opened(self._deadline_s())
 
     def _opened_afterwards(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return opened(self.database, time.monotonic() + AFTERWARDS_S)
+        return self.place.opened(time.monotonic() + AFTERWARDS_S)
+
+    def _change(self, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        """What `do` returns; nobody else changes the scope meanwhile."""
+        return self.place.write(self._deadline_s(), scope, do)
+
+    def _change_afterwards(self, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        return self.place.write(time.monotonic() + AFTERWARDS_S, scope, do)
+
+    def _scope(self, symbols: Sequence[str] = (), *, notes: bool = False) -> Scope:
+        return Scope(self.market.name, self.interval.name, symbols, notes)
+
+    def _deadline_s(self) -> float:
+        return min(time.monotonic() + self._wait_s, self._until_s)
 
     def health(self) -> int:
         """Ask whether the exchange serves, and for its clock; returns its difference to this machine's, in ms.
@@ -137,13 +149,13 @@ class Session:
             self._keep(error)
 
     def _keep(self, error: Stop) -> None:
-        silence.keep(self.database, self.market.pool, error, machine_ms(), self.exchange.now_ms())
+        silence.keep(self.place.beside, self.market.pool, error, machine_ms(), self.exchange.now_ms())
 
     def _enter_kept(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Enter the bans that were left beside the file."""
-        for pool, error, met_ms in silence.kept(self.database):
+        for pool, error, met_ms in silence.kept(self.place.beside):
             remember_ban(connection, pool, error, now_ms=met_ms, exchange_now_ms=met_ms)
-        silence.forget(self.database)
+        silence.forget(self.place.beside)
 
     def _enter_ban(self, connection: duckdb.DuckDBPyConnection, error: Stop) -> None:
         remember_ban(connection, self.market.pool, error, now_ms=machine_ms(), exchange_now_ms=self.exchange.now_ms())
@@ -186,9 +198,12 @@ class Session:
         if not entries:
             return None
         now_ms = self.exchange.now_ms()
-        with self._opened() as connection:
+
+        def enter(connection: duckdb.DuckDBPyConnection) -> Known:
             note_listing(connection, self.market, entries, now_ms)
             return known(connection, self.market, now_ms)
+
+        return self._change(self._scope(notes=True), enter)
 
     @staticmethod
     def _many_vanished(before: Known, entries: Mapping[str, SymbolInfo]) -> bool:

@@ -26,7 +26,9 @@ from klines.settings import Settings
 from klines.storage.beside import Beside
 from klines.storage.database import opened
 from klines.storage.duckdb_errors import named_errors
+from klines.storage.file import LocalFile
 from klines.storage.live import WAIT_S, Live
+from klines.storage.place import Place
 
 REJECTS_KEPT_MS = 90 * DAY
 """How long a refused row is kept after it was last seen."""
@@ -59,6 +61,7 @@ class Maintenance:
 
     def __init__(self, database: Path, now_ms: int) -> None:
         self.database = database
+        self.place: Place = LocalFile(database)
         self._began_s = time.monotonic()
         self._now_ms = now_ms
         self._beside = Beside(database)
