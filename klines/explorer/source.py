@@ -6,7 +6,6 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import duckdb
 
@@ -15,6 +14,7 @@ from klines.clock import epoch_ms
 from klines.explorer.pictures import Series, all_series
 from klines.explorer.queue import Question
 from klines.interval import FRESH_MS
+from klines.settings import Address
 from klines.storage.access import place_of
 
 MAX_AGE = timedelta(hours=1)
@@ -41,7 +41,7 @@ class Snapshot:
 class Source:
     """The database at a path, for reading by several threads."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Address) -> None:
         self.database = database
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
@@ -65,7 +65,7 @@ class Source:
         return connection
 
 
-def _opened(database: Path) -> Snapshot:
+def _opened(database: Address) -> Snapshot:
     connection = klines.connect(max_age=MAX_AGE, database=database)
     connection.execute(f"SET memory_limit = '{MEMORY}'; SET enable_progress_bar = false")
     until_ms = (epoch_ms(place_of(database).time_of(connection)) - FRESH_MS) // FRESH_MS * FRESH_MS

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import duckdb
 
-from klines.errors import DatabaseBusy
+from klines.errors import BadParameter, DatabaseBusy
 from klines.interval import DAY
 from klines.maintain.copying import Copy
 from klines.maintain.message import MaintainFacts, maintain_outcome
@@ -23,6 +23,7 @@ from klines.maintain.survey import CHUNK, MONTH, Month, RowRange, months, ranges
 from klines.maintain.unique import Doubles, find_doubles
 from klines.outcome import Outcome
 from klines.settings import Settings
+from klines.storage.access import place_of
 from klines.storage.beside import Beside
 from klines.storage.database import opened
 from klines.storage.duckdb_errors import named_errors
@@ -43,14 +44,22 @@ ROUNDS = 100
 
 @dataclass(frozen=True, slots=True)
 class MaintainJob:
-    """Which file is to be maintained."""
+    """Which database is to be maintained."""
 
-    database: Path
+    place: Place
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The job that the settings describe: the flow has no parameters."""
-        return cls(settings.database)
+        return cls(place_of(settings.database))
+
+    def begin(self, now_ms: int) -> Maintenance:
+        """The maintenance of that kind of database, which began at `now_ms`."""
+        return self.place.upkeep(lambda path: Maintenance(path, now_ms), _not_yet)
+
+
+def _not_yet(lake: Place) -> Maintenance:
+    raise BadParameter(f"maintain: a lake can't be maintained yet; {lake} stays as it is, and works")
 
 
 class Maintenance:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import cast
@@ -16,18 +18,26 @@ import polars as pl
 
 from klines import settings
 from klines.clock import duration_s
-from klines.settings import Settings
+from klines.errors import BadParameter
+from klines.settings import Address, LakeAddress, Settings, is_lake
 from klines.storage.file import LocalFile
 from klines.storage.place import Place
 from klines.storage.snapshot import WAIT_S
 
-Database = str | PathLike[str] | None
-"""A file; None: that of KLINES_DATABASE."""
+Database = str | PathLike[str] | LakeAddress | None
+"""A file, or ducklake:postgres:…; None: that of KLINES_DATABASE."""
 
 
-def place_of(address: Path) -> Place:
-    """Where the database is that a setting names."""
-    return LocalFile(address)
+def place_of(address: Address) -> Place:
+    """The database that a setting names; a lake, which it costs a second to open, is one for the whole process."""
+    return _lake(address, os.getpid()) if isinstance(address, LakeAddress) else LocalFile(address)
+
+
+@lru_cache(maxsize=4)
+def _lake(address: LakeAddress, pid: int) -> Place:  # noqa: ARG001 - a fork can't use what its parent has open
+    from klines.storage.lake.lake import Lake
+
+    return Lake(address)
 
 
 def settings_to_write() -> Settings:
@@ -42,10 +52,20 @@ def stored_at(database: Database) -> Place:
 
     Raises NotStored, naming the place, where there is none, BadParameter where it can't be read.
     """
-    path = settings.load().database if database is None else Path(database).expanduser()
-    path = path.absolute()
-    place_of(path).check_readable()
-    return place_of(path.resolve())
+    address = settings.load().database if database is None else _address(database)
+    if isinstance(address, Path):
+        address = address.absolute()
+    place_of(address).check_readable()
+    return place_of(address.resolve() if isinstance(address, Path) else address)
+
+
+def _address(database: str | PathLike[str] | LakeAddress) -> Address:
+    if isinstance(database, LakeAddress):
+        return database
+    try:
+        return LakeAddress.of(database) if is_lake(database) else Path(database).expanduser()
+    except ValueError as error:
+        raise BadParameter(f"database: {error}") from None
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -17,6 +18,9 @@ from klines.storage.duckdb_errors import named_errors
 from klines.storage.place import Done, Scope
 from klines.storage.places import check_place, check_readable
 from klines.storage.snapshot import NAME, take
+
+if TYPE_CHECKING:
+    from klines.storage.lake.lake import Lake
 
 _TRIES = 5
 
@@ -102,3 +106,11 @@ class LocalFile:
     def size(self) -> int:
         """Of the file."""
         return self.path.stat().st_size
+
+    def upkeep(
+        self,
+        of_file: Callable[[Path], Done],
+        of_lake: Callable[[Lake], Done],  # noqa: ARG002 - it is none
+    ) -> Done:
+        """That of a file."""
+        return of_file(self.path)

@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import duckdb
+
+if TYPE_CHECKING:
+    from klines.storage.lake.lake import Lake
 
 Done = TypeVar("Done")
 
@@ -74,3 +77,6 @@ class Place(Protocol):
 
     def size(self) -> int:
         """Bytes that are stored."""
+
+    def upkeep(self, of_file: Callable[[Path], Done], of_lake: Callable[[Lake], Done]) -> Done:
+        """What of the two is called, as maintenance of one has nothing in common with that of the other."""
