@@ -37,7 +37,11 @@ TEN_SYMBOLS = [
 
 LAKE = "ducklake:"
 _POSTGRES = "postgres:"
-_SECRET = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&']*)|(://[^:@/\s]*:)\S*(?=@)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"""(password\s*=\s*)('(?:[^'\\]|\\.)*(?:'\S*|$)|[^\s&]*)  # libpq's words, also in an address
+    |   (://[^:@/\s]*:)\S*(?=@)                            # an address""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _DATABASE = re.compile(r"dbname\s*=\s*'?([^\s']+)|://[^/\s]+/([^?\s]+)")
 
 

@@ -33,6 +33,11 @@ def place_of(address: Address) -> Place:
     return _lake(address, os.getpid()) if isinstance(address, LakeAddress) else LocalFile(address)
 
 
+def forget_lakes() -> None:
+    """Let go of every lake that nobody uses any more."""
+    _lake.cache_clear()
+
+
 @lru_cache(maxsize=4)
 def _lake(address: LakeAddress, pid: int) -> Place:  # noqa: ARG001 - a fork can't use what its parent has open
     from klines.storage.lake.lake import Lake

@@ -96,7 +96,7 @@ class Lake:
     @contextlib.contextmanager
     def opened(self, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor, on a connection that was alive just now."""
-        with busy_unless_done_again(), self._cursor(self._writer, deadline_s) as cursor:
+        with busy_unless_done_again(), self._cursor(self._living(self._writer, deadline_s)) as cursor:
             yield cursor
 
     def write(self, deadline_s: float, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
@@ -104,9 +104,10 @@ class Lake:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
+                alive = self._living(self._writer, deadline_s)  # first: making the tables needs all locks
                 with (
                     self.turns.taken(keys_of(scope), deadline_s) as turn,
-                    self._cursor(self._writer, deadline_s) as cursor,
+                    self._cursor(alive) as cursor,
                     checked(cursor, turn.check),
                 ):
                     return do(cursor)
@@ -123,7 +124,7 @@ class Lake:
     @contextlib.contextmanager
     def reading(self, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of a connection that only reads."""
-        with busy_unless_done_again(), self._cursor(self._reader, deadline_s) as cursor:
+        with busy_unless_done_again(), self._cursor(self._living(self._reader, deadline_s)) as cursor:
             yield cursor
 
     def version(self, since: datetime, wait_s: float) -> duckdb.DuckDBPyConnection:  # noqa: ARG002 - it is of now
@@ -160,17 +161,20 @@ class Lake:
         return of_lake(self)
 
     @contextlib.contextmanager
-    def _cursor(
-        self, instance: Callable[[], duckdb.DuckDBPyConnection], deadline_s: float
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _cursor(self, instance: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of an instance; one that has lost its catalog is not used again."""
-        alive = _patiently(lambda: self._alive(instance), deadline_s)
         try:
-            with cursor_of(alive) as cursor, named_lake_errors(self.login):
+            with cursor_of(instance) as cursor, named_lake_errors(self.login):
                 yield cursor
         except Again:
-            self._drop(alive)
+            self._drop(instance)
             raise
+
+    def _living(
+        self, instance: Callable[[], duckdb.DuckDBPyConnection], deadline_s: float
+    ) -> duckdb.DuckDBPyConnection:
+        """An instance that has just now reached its catalog."""
+        return _patiently(lambda: self._alive(instance), deadline_s)
 
     def _alive(self, instance: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection:
         with self._mutex:

@@ -141,7 +141,7 @@ class Turns:
         else:
             return
         raise DatabaseBusy(
-            f"{who} writes the same symbols of the lake {self._login}; nothing is lost, the next run catches up"
+            f"{who} writes what this one would, in the lake {self._login}; nothing is lost, the next run catches up"
         )
 
     def _unlock(self, session: Connection) -> None:
