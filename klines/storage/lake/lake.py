@@ -164,7 +164,7 @@ class Lake:
     def _cursor(self, instance: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of an instance; one that has lost its catalog is not used again."""
         try:
-            with cursor_of(instance) as cursor, named_lake_errors(self.login):
+            with named_lake_errors(self.login), cursor_of(instance) as cursor:
                 yield cursor
         except Again:
             self._drop(instance)
@@ -180,7 +180,7 @@ class Lake:
         with self._mutex:
             found = instance()
         try:
-            with cursor_of(found) as cursor, named_lake_errors(self.login):
+            with named_lake_errors(self.login), cursor_of(found) as cursor:
                 cursor.execute("FROM lake.current_snapshot()").fetchall()
         except Again:
             self._drop(found)

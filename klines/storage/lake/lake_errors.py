@@ -27,7 +27,7 @@ def busy_unless_done_again() -> Iterator[None]:
 
 _LOST = (
     *("Unable to connect", "could not connect", "Connection refused", "Connection already closed", "timeout expired"),
-    *("server closed the connection", "connection to server", "terminating connection", "starting up", "shutting down"),
+    *("server closed the connection", "terminating connection", "starting up", "shutting down"),
     *("no connection to the server", "SSL connection has been closed", "Failed to execute query", "recovery mode"),
     *("Could not connect", "Could not establish connection", "Connection error", "Connection reset", "timed out"),
     *("HTTP 500", "HTTP 502", "HTTP 503", "HTTP 504", "too many clients", "remaining connection slots"),
@@ -70,25 +70,26 @@ def named_lake_errors(login: Login) -> Iterator[None]:
 
 def lake_error(error: Exception, login: Login) -> KlinesError | Again | None:
     """The error as one of ours, where the lake is the cause."""
-    said = _plain(error, login)
-    if any(sign in said for sign in _FULL):
+    whole = _plain(error, login)
+    said = _short(whole)
+    if any(sign in whole for sign in _FULL):
         return NoRoom(f"a disk of the lake {login} is full ({said}): nothing stored is lost; make room")
-    if _OTHER_VERSION in said:
+    if _OTHER_VERSION in whole:
         return BadDatabase(
             f"the lake {login} was made by another version of DuckLake ({said.split(': ')[-1]}): use the klines and "
             "DuckDB that the others use, or let its owner upgrade it when all writers have stopped"
         )
-    if "DATA_PATH parameter" in said:
+    if "DATA_PATH parameter" in whole:
         return BadParameter(f"KLINES_DATA_PATH: the lake {login} has its data elsewhere: {said}")
-    if any(sign in said for sign in _IN_THE_WAY):
+    if any(sign in whole for sign in _IN_THE_WAY):
         return Again(f"others write the lake {login} all the time ({said}); nothing is lost, the next run catches up")
-    if any(sign in said for sign in _REFUSED) and not isinstance(error, duckdb.CatalogException):
-        return BadParameter(f"the lake {login} can't be used: {said}")
-    if any(sign in said for sign in _LOST):
+    if any(sign in whole for sign in _LOST):
         return _lost(said, login)
+    if any(sign in whole for sign in _REFUSED) and not isinstance(error, duckdb.CatalogException):
+        return BadParameter(f"the lake {login} can't be used: {said}")
     if isinstance(error, duckdb.OutOfMemoryException):
         return NoRoom(f"DuckDB has too little memory for the lake {login}: {said}; nothing stored is lost")
-    if isinstance(error, duckdb.CatalogException) and "Table with name" in said:
+    if isinstance(error, duckdb.CatalogException) and "Table with name" in whole:
         return BadDatabase(f"KLINES_DATABASE: {login} has not the tables of a klines database: {said}")
     if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.FatalException):
         return _lost(said, login)
@@ -100,7 +101,12 @@ def _lost(said: str, login: Login) -> Again:
 
 
 def _plain(error: Exception, login: Login) -> str:
-    """What was said in one line, without the connection string, and without secrets."""
-    text = " ".join(without_secrets(str(error), login).split())
+    """What was said in one line, without secrets."""
+    return " ".join(without_secrets(str(error), login).split()) or type(error).__name__
+
+
+def _short(text: str) -> str:
+    """What matters of it: PostgreSQL's own words, or the beginning and the end."""
     start = max(text.rfind('": connection'), text.rfind("FATAL: "))
-    return (text[start:].removeprefix('": ') if start > 0 else text)[:300].strip() or type(error).__name__
+    text = text[start:].removeprefix('": ') if start > 0 else text
+    return text if len(text) <= 300 else f"{text[:120]} … {text[-170:]}"
