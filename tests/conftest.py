@@ -96,6 +96,12 @@ def lake(lakes: Lakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether the full counts are asked for."""
+    return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture
 def database(tmp_path: Path, request: pytest.FixtureRequest) -> Path | LakeAddress:
     """Where a database file may be made; or a lake, see BOTH."""
     if getattr(request, "param", "file") == "lake":

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import duckdb
 
-from klines.errors import BadParameter, DatabaseBusy
+from klines.errors import DatabaseBusy
 from klines.interval import DAY
 from klines.maintain.copying import Copy
+from klines.maintain.lake_upkeep import LakeMaintenance
 from klines.maintain.message import MaintainFacts, maintain_outcome
 from klines.maintain.survey import CHUNK, MONTH, Month, RowRange, months, ranges
 from klines.maintain.unique import Doubles, find_doubles
@@ -28,6 +30,7 @@ from klines.storage.beside import Beside
 from klines.storage.database import opened
 from klines.storage.duckdb_errors import named_errors
 from klines.storage.file import LocalFile
+from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
 from klines.storage.place import Place
 
@@ -42,6 +45,37 @@ ROUNDS = 100
 """How often what came meanwhile is copied; one or two are enough unless somebody writes more than can be copied."""
 
 
+class Upkeep(Protocol):
+    """The steps of maintenance, of either kind of database: see `Maintenance`."""
+
+    place: Place
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def prune(self) -> int:
+        """Forget what is old; how many rejects there were."""
+
+    def survey(self) -> None:
+        """Find what there is."""
+
+    def prove(self) -> int:
+        """How many slots have more than one kline."""
+
+    def plan(self) -> list[str]:
+        """The months to work on."""
+
+    def cluster(self, name: str) -> None:
+        """Work on one of them."""
+
+    def swap(self) -> None:
+        """Make what was done what is read."""
+
+    def outcome(self) -> Outcome:
+        """The final state, with counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class MaintainJob:
     """Which database is to be maintained."""
@@ -53,13 +87,11 @@ class MaintainJob:
         """The job that the settings describe: the flow has no parameters."""
         return cls(place_of(settings.database))
 
-    def begin(self, now_ms: int) -> Maintenance:
+    def begin(self, now_ms: int) -> Upkeep:
         """The maintenance of that kind of database, which began at `now_ms`."""
-        return self.place.upkeep(lambda path: Maintenance(path, now_ms), _not_yet)
-
-
-def _not_yet(lake: Place) -> Maintenance:
-    raise BadParameter(f"maintain: a lake can't be maintained yet; {lake} stays as it is, and works")
+        of_file: Callable[[Path], Upkeep] = lambda path: Maintenance(path, now_ms)  # noqa: E731
+        of_lake: Callable[[Lake], Upkeep] = lambda lake: LakeMaintenance(lake, now_ms)  # noqa: E731
+        return self.place.upkeep(of_file, of_lake)
 
 
 class Maintenance:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, LiteralString
 
 import duckdb
 
@@ -101,12 +102,31 @@ class Lake:
 
     def write(self, deadline_s: float, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
         """What `do` returns, with the locks of the scope; done again, until the deadline, where it was taken back."""
+        return self._again_and_again(deadline_s, keys_of(scope), do)
+
+    def alone(self, deadline_s: float, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        """As `write`, while nobody else writes anything."""
+        return self._again_and_again(deadline_s, [], do, alone=True)
+
+    def rows(self, sql: LiteralString) -> list[tuple[Any, ...]]:
+        """What the catalog's PostgreSQL answers; raises DatabaseBusy."""
+        with busy_unless_done_again():
+            return self.turns.rows(sql)
+
+    def _again_and_again(
+        self,
+        deadline_s: float,
+        keys: list[str],
+        do: Callable[[duckdb.DuckDBPyConnection], Done],
+        *,
+        alone: bool = False,
+    ) -> Done:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
                 alive = self._living(self._writer, deadline_s)  # first: making the tables needs all locks
                 with (
-                    self.turns.taken(keys_of(scope), deadline_s) as turn,
+                    self.turns.taken(keys, deadline_s, alone=alone) as turn,
                     self._cursor(alive) as cursor,
                     checked(cursor, turn.check),
                 ):

@@ -34,7 +34,14 @@ _LOST = (
     *("no transaction is active", "Could not resolve", "Failed to read connection", "SSL SYSCALL", "the connection is"),
 )
 """The catalog or the bucket can't be reached, or the connection was."""
-_IN_THE_WAY = ("ransaction conflict", "could not serialize", "deadlock detected", "concurrent", "Conflict")
+_IN_THE_WAY = (
+    "ransaction conflict",
+    "transaction is aborted",
+    "could not serialize",
+    "deadlock detected",
+    "concurrent",
+    "Conflict",
+)
 _FULL = (
     "No space left on device",
     "Disk quota exceeded",

@@ -100,13 +100,17 @@ class Turns:
 
     def ask(self, sql: LiteralString) -> Any:
         """The one value that PostgreSQL answers. Raises Again."""
+        [(value,)] = self.rows(sql)
+        return value
+
+    def rows(self, sql: LiteralString) -> list[tuple[Any, ...]]:
+        """What PostgreSQL answers. Raises Again."""
         with named_lake_errors(self._login):
             session = self._session()
             try:
-                [(value,)] = session.execute(sql).fetchall()
+                return session.execute(sql).fetchall()
             finally:
                 self._give_back(session)
-            return value
 
     @contextlib.contextmanager
     def taken(self, keys: list[str], deadline_s: float, *, alone: bool = False) -> Iterator[Turn]:
