@@ -20,21 +20,14 @@ BOTH = {
     "audit/test_run.py": ("test_our_own_downtime", "test_a_restated_row"),
 }
 """Those of the suite: tests of a file whose names begin so."""
-_LOCK = "it is about the lock of a file, which a lake has not"
-_OPEN = "it opens the file itself"
+_OPENS = "it opens the file itself"
 ONLY_FILE = {
     "audit/test_run.py::test_the_certificate_of_two_machines": "it compares two files",
-    "backfill/test_resume.py::test_a_file_that_is_held_all_the_time": _LOCK,
-    "backfill/test_run.py::test_a_dry_run_does_nothing": "it looks whether there is a file",
-    "collect/test_bans.py::test_a_ban_that_comes_while_the_file_is_held": _LOCK,
-    "collect/test_edges.py": _OPEN,
-    "collect/test_fault_matrix.py": _OPEN,
-    "collect/test_freshness.py": _OPEN,
-    "collect/test_incidents.py": _OPEN,
-    "collect/test_run.py::test_file_held_until_the_deadline_ends_the_run": _LOCK,
-    "collect/test_run.py::test_file_held_for_five_seconds_costs_waiting": _LOCK,
+    "collect/test_fault_matrix.py": "it has one database for many faults",
+    "collect/test_freshness.py": _OPENS,
+    "collect/test_incidents.py": _OPENS,
 }
-"""What makes no sense on a lake, and why: a test, or all of a file."""
+"""What makes no sense on a lake, and why: a test, or all of a file; beside those that are marked `file`."""
 
 
 class Where(NamedTuple):
