@@ -30,7 +30,7 @@ _LOST = (
     *("server closed the connection", "terminating connection", "starting up", "shutting down"),
     *("no connection to the server", "SSL connection has been closed", "Failed to execute query", "recovery mode"),
     *("Could not connect", "Could not establish connection", "Connection error", "Connection reset", "timed out"),
-    *("HTTP 500", "HTTP 502", "HTTP 503", "HTTP 504", "too many clients", "remaining connection slots"),
+    *("HTTP code 5", "too many clients", "remaining connection slots"),
     *("no transaction is active", "Could not resolve", "Failed to read connection", "SSL SYSCALL", "the connection is"),
 )
 """The catalog or the bucket can't be reached, or the connection was."""
@@ -51,7 +51,7 @@ _FULL = (
 )
 _REFUSED = (
     *("password authentication failed", "no password supplied", "no pg_hba.conf entry", "permission denied"),
-    *("does not exist", "HTTP 403", "HTTP 401", "HTTP 404", "HTTP 400", "AccessDenied", "InvalidAccessKeyId"),
+    *("does not exist", "HTTP code 403", "HTTP code 401", "AccessDenied", "InvalidAccessKeyId"),
     *("SignatureDoesNotMatch", "NoSuchBucket", "Permission denied", "data_path is not set", "could not translate host"),
 )
 _OTHER_VERSION = "catalog version mismatch"
@@ -90,10 +90,10 @@ def lake_error(error: Exception, login: Login) -> KlinesError | Again | None:
         return BadParameter(f"KLINES_DATA_PATH: the lake {login} has its data elsewhere: {said}")
     if any(sign in whole for sign in _IN_THE_WAY):
         return Again(f"others write the lake {login} all the time ({said}); nothing is lost, the next run catches up")
-    if any(sign in whole for sign in _LOST):
-        return _lost(said, login)
     if any(sign in whole for sign in _REFUSED) and not isinstance(error, duckdb.CatalogException):
         return BadParameter(f"the lake {login} can't be used: {said}")
+    if any(sign in whole for sign in _LOST):
+        return _lost(said, login)
     if isinstance(error, duckdb.OutOfMemoryException):
         return NoRoom(f"DuckDB has too little memory for the lake {login}: {said}; nothing stored is lost")
     if isinstance(error, duckdb.CatalogException) and "Table with name" in whole:
