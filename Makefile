@@ -50,7 +50,7 @@ fix: .venv/dev.stamp
 	$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
 
 EXTRAS_run := collect,explore
-EXTRAS_dev := collect,explore,dev
+EXTRAS_dev := collect,explore,lake,dev
 
 .venv/%.stamp: pyproject.toml constraints.txt | .venv/bin/pip
 	$(PY) $(SUPPORTED) || { $(SAY) "the Python in .venv is none that klines supports (3.11 to 3.14), or has gone:" \

@@ -16,7 +16,7 @@ from klines.errors import KlinesError
 from klines.interval import IntervalName
 from klines.market import MarketName
 from klines.outcome import fail
-from klines.storage.database import settings_to_write
+from klines.storage.access import settings_to_write
 from tasks.audit import explain, reconcile, write_certificate
 from tasks.coverage import write_coverage
 from tasks.health import health

@@ -15,7 +15,7 @@ from klines.errors import KlinesError
 from klines.interval import IntervalName
 from klines.market import MarketName, SourceName
 from klines.outcome import fail
-from klines.storage.database import settings_to_write
+from klines.storage.access import settings_to_write
 from tasks.coverage import write_coverage
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all

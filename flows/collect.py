@@ -16,7 +16,7 @@ from klines.errors import KlinesError
 from klines.interval import IntervalName
 from klines.market import MarketName
 from klines.outcome import Outcome, fail
-from klines.storage.database import settings_to_write
+from klines.storage.access import settings_to_write
 from tasks.fetch import SINGLE, fetch_missing
 from tasks.health import health
 from tasks.report import report

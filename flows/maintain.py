@@ -9,10 +9,10 @@ from prefect.client.schemas.objects import State
 
 from klines import settings
 from klines.errors import KlinesError
-from klines.maintain.run import MaintainJob, Maintenance
+from klines.maintain.run import MaintainJob
 from klines.outcome import counted, fail
 from klines.session import machine_ms
-from klines.storage.database import settings_to_write
+from klines.storage.access import settings_to_write
 from tasks.maintain import cluster, prove, prune, survey, swap
 from tasks.progress import Bar
 from tasks.report import report
@@ -26,8 +26,7 @@ def maintain() -> State[Any]:
     others but for turns of about a third of a second, and takes its place at the end.
     """
     try:
-        database = MaintainJob.of(settings_to_write()).database
-        with Maintenance(database, machine_ms()) as run:
+        with MaintainJob.of(settings_to_write()).begin(machine_ms()) as run:
             prune(run)
             survey(run)
             prove(run)

@@ -11,7 +11,7 @@ from klines import settings
 from klines.errors import KlinesError
 from klines.outcome import fail
 from klines.reading.publish import PublishJob
-from klines.storage.database import settings_to_write
+from klines.storage.access import settings_to_write
 from tasks.publish import snapshot
 from tasks.report import report
 

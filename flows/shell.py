@@ -20,7 +20,7 @@ from klines.errors import BadParameter, NoServer, Unusable
 from klines.maintain.run import MaintainJob
 from klines.reading.publish import PublishJob
 from klines.settings import Settings
-from klines.storage.database import settings_to_write
+from klines.storage.access import settings_to_write
 from stack.temporary import address, free_port, log_file, temporary_server
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from klines.reading.coverage import coverage
     from klines.reading.inventory import gaps, symbols
     from klines.reading.read import read
-    from klines.storage.snapshot import connect
+    from klines.storage.access import connect
 
 __all__ = [
     "BadDatabase",
@@ -30,7 +30,7 @@ __all__ = [
     "symbols",
 ]
 _PLACES = {
-    "connect": "klines.storage.snapshot",
+    "connect": "klines.storage.access",
     "coverage": "klines.reading.coverage",
     "gaps": "klines.reading.inventory",
     "read": "klines.reading.read",

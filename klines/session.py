@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import duckdb
@@ -30,7 +29,7 @@ from klines.errors import (
 )
 from klines.interval import Interval
 from klines.reading.coverage import Coverage, last_days
-from klines.storage.database import opened
+from klines.storage.place import Done, Place, Scope
 from klines.symbol import choose, is_pattern
 from klines.tables.bans import active_ban, lift, remember_ban, was_banned
 from klines.tables.klines import a_stored_time
@@ -45,21 +44,24 @@ MORE = 3
 """So many of its own symbols have a say about the clock, where those that usually have are not known."""
 
 
-def enter_kept(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
-    """Enter the bans that were left beside the file."""
-    for pool, error, met_ms in silence.kept(database):
+def enter_kept(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
+    """Enter the bans that were left beside the database."""
+    for pool, error, met_ms in silence.kept(place.beside):
         remember_ban(connection, pool, error, now_ms=met_ms, exchange_now_ms=met_ms)
-    silence.forget(database)
+    silence.forget(place.beside)
 
 
-def lift_bans(database: Path, pools: Sequence[str]) -> dict[str, int]:
+def lift_bans(place: Place, pools: Sequence[str]) -> dict[str, int]:
     """End the silence of these pools, in the database and beside it; until when each was silent, in ms.
 
     Raises DatabaseBusy, BadDatabase, BadParameter.
     """
-    with opened(database, time.monotonic() + LIFT_WAIT_S) as connection:
-        enter_kept(connection, database)
+
+    def end(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+        enter_kept(connection, place)
         return lift(connection, pools, machine_ms())
+
+    return place.write(time.monotonic() + LIFT_WAIT_S, Scope("bans", "", notes=True), end)
 
 
 class Session:
@@ -72,7 +74,7 @@ class Session:
 
     def __init__(
         self,
-        database: Path,
+        place: Place,
         interval: Interval,
         exchange: Exchange,
         *,
@@ -81,7 +83,7 @@ class Session:
         entries: Sequence[str] = (),
     ) -> None:
         exchange.witnesses = [*exchange.witnesses, *[entry for entry in entries if not is_pattern(entry)][:MORE]]
-        self.database = database
+        self.place = place
         self.market = exchange.market
         self.interval = interval
         self.exchange = exchange
@@ -94,7 +96,7 @@ class Session:
 
     def __enter__(self) -> Self:
         with self._opened() as connection:
-            enter_kept(connection, self.database)
+            enter_kept(connection, self.place)
             ban = active_ban(connection, self.market.pool, machine_ms())
             self._is_probe = was_banned(connection, self.market.pool, machine_ms())
         if ban:
@@ -114,10 +116,23 @@ class Session:
         stack.enter_context(self._portal.wrap_async_context_manager(self.exchange))
 
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return opened(self.database, min(time.monotonic() + self._wait_s, self._until_s))
+        return self.place.opened(self._deadline_s())
 
     def _opened_afterwards(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return opened(self.database, time.monotonic() + AFTERWARDS_S)
+        return self.place.opened(time.monotonic() + AFTERWARDS_S)
+
+    def _change(self, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        """What `do` returns; nobody else changes the scope meanwhile."""
+        return self.place.write(self._deadline_s(), scope, do)
+
+    def _change_afterwards(self, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        return self.place.write(time.monotonic() + AFTERWARDS_S, scope, do)
+
+    def _scope(self, symbols: Sequence[str] = (), *, notes: bool = False) -> Scope:
+        return Scope(self.market.name, self.interval.name, symbols, notes)
+
+    def _deadline_s(self) -> float:
+        return min(time.monotonic() + self._wait_s, self._until_s)
 
     def health(self) -> int:
         """Ask whether the exchange serves, and for its clock; returns its difference to this machine's, in ms.
@@ -156,7 +171,7 @@ class Session:
             self._keep(error)
 
     def _keep(self, error: Stop) -> None:
-        silence.keep(self.database, self.market.pool, error, machine_ms(), self.exchange.now_ms())
+        silence.keep(self.place.beside, self.market.pool, error, machine_ms(), self.exchange.now_ms())
 
     def _enter_ban(self, connection: duckdb.DuckDBPyConnection, error: Stop) -> None:
         remember_ban(connection, self.market.pool, error, now_ms=machine_ms(), exchange_now_ms=self.exchange.now_ms())
@@ -199,9 +214,12 @@ class Session:
         if not entries:
             return None
         now_ms = self.exchange.now_ms()
-        with self._opened() as connection:
+
+        def enter(connection: duckdb.DuckDBPyConnection) -> Known:
             note_listing(connection, self.market, entries, now_ms)
             return known(connection, self.market, now_ms)
+
+        return self._change(self._scope(notes=True), enter)
 
     @staticmethod
     def _many_vanished(before: Known, entries: Mapping[str, SymbolInfo]) -> bool:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, TypeGuard
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from klines.checkout import CHECKOUT, ENV_FILE, env_file
@@ -21,6 +33,63 @@ PREFIX = "KLINES_"
 TEN_SYMBOLS = [
     f"{base}USDT" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "DOGE", "ADA", "TRX", "LINK", "AVAX")
 ]  # fmt: skip
+
+
+LAKE = "ducklake:"
+_POSTGRES = "postgres:"
+_SECRET = re.compile(
+    r"""(password\s*=\s*)('(?:[^'\\]|\\.)*(?:'\S*|$)|[^\s&]*)  # libpq's words, also in an address
+    |   (://[^:@/\s]*:)\S*(?=@)                            # an address""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_DATABASE = re.compile(r"dbname\s*=\s*'?([^\s']+)|://[^/\s]+/([^?\s]+)")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LakeAddress:
+    """A lake: `catalog` is how PostgreSQL is reached, as libpq has it, `data` a folder or s3://…, None where the
+    catalog knows it already. As text it has no password.
+    """
+
+    catalog: str
+    data: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> LakeAddress:
+        """Of `ducklake:postgres:…`; raises ValueError for another catalog."""
+        catalog = text.removeprefix(LAKE)
+        if not catalog.startswith(_POSTGRES):
+            raise ValueError(
+                f"{LAKE}{catalog.split(':')[0]}… is no lake that several may write: a catalog in a file can't keep "
+                "two writers of one symbol apart, and both would store the same kline; write "
+                "ducklake:postgres:dbname=… host=…, or for one machine the path of a DuckDB file"
+            )
+        return cls(catalog.removeprefix(_POSTGRES).strip())
+
+    @property
+    def name(self) -> str:
+        """The name of the catalog's database."""
+        found = _DATABASE.search(self.catalog)
+        return (found[1] or found[2]) if found else "lake"
+
+    def __str__(self) -> str:
+        return f"{LAKE}{_POSTGRES}{hidden_passwords(self.catalog)}"
+
+    def __repr__(self) -> str:
+        return f"LakeAddress({self}, {self.data})"
+
+
+Address = Path | LakeAddress
+
+
+def is_lake(value: object) -> TypeGuard[str]:
+    """Whether a text names a lake, and no file."""
+    return isinstance(value, str) and value.startswith(LAKE)
+
+
+def hidden_passwords(text: str) -> str:
+    """The text with `…` in the place of what libpq takes for a password."""
+    return _SECRET.sub(lambda found: f"{found[1] or found[3]}…", text)
 
 
 def _url(value: str) -> str:
@@ -52,6 +121,23 @@ def _in_checkout(value: Path) -> Path:
     return path if CHECKOUT is None else CHECKOUT / path
 
 
+def _address(value: Any) -> Address:
+    if isinstance(value, LakeAddress):
+        return value
+    if is_lake(value):
+        return LakeAddress.of(value)
+    return _in_checkout(TypeAdapter(Path).validate_python(value))
+
+
+def _data_path(value: str, info: ValidationInfo) -> str:
+    """A bucket as it is, a folder from the checkout on."""
+    if isinstance(info.data.get("database"), Path):
+        raise ValueError("a DuckDB file needs none; it is for a lake, KLINES_DATABASE=ducklake:postgres:…")
+    if "://" in value and not value.startswith("s3://"):
+        raise ValueError(f"{value} is neither a folder nor s3://bucket/path")
+    return value.rstrip("/") if "://" in value else str(_in_checkout(Path(value)))
+
+
 Url = Annotated[str, AfterValidator(_url)]
 Entry = Annotated[str, AfterValidator(check_entry)]
 
@@ -60,16 +146,23 @@ class Settings(BaseSettings):
     """The settings of the table in docs/operating.md; `Settings()` reads them afresh."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=ENV_FILE, env_file_encoding="utf-8-sig", extra="ignore"
+        env_prefix=PREFIX, env_file=ENV_FILE, env_file_encoding="utf-8-sig", extra="ignore", hide_input_in_errors=True
     )
 
-    database: Annotated[Path, AfterValidator(_in_checkout)] = CHECKOUT / "klines.duckdb" if CHECKOUT else Field()
+    database: Annotated[Address, PlainValidator(_address)] = CHECKOUT / "klines.duckdb" if CHECKOUT else Field()
+    data_path: Annotated[str, AfterValidator(_data_path)] | None = None
     symbols: Annotated[list[Entry], NoDecode, BeforeValidator(_names), AfterValidator(check_entries)] = TEN_SYMBOLS
     since: date | None = None
     spot_url: Url = "https://api.binance.com"
     usdm_url: Url = "https://fapi.binance.com"
     coinm_url: Url = "https://dapi.binance.com"
     archive_url: Url = "https://data.binance.vision"
+
+    @model_validator(mode="after")
+    def _with_data(self) -> Self:
+        if isinstance(self.database, LakeAddress) and self.data_path:
+            self.database = replace(self.database, data=self.data_path)
+        return self
 
     def url(self, market: str) -> str:
         """The REST base address of `market`."""

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from klines import settings
 from klines.cli import environment
 from klines.errors import BadParameter
-from klines.storage.database import settings_to_write
+from klines.storage.access import settings_to_write
 from klines.symbol import is_pattern
 from stack import CHECKOUT
 from stack.greeting import demo_shell, greeting

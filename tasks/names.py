@@ -14,5 +14,5 @@ def named(name: Callable[[Mapping[str, Any]], str]) -> Callable[[], str]:
 
 
 def of_run(verb: str) -> Callable[[], str]:
-    """The verb, and the file of the run that is the parameter `run`."""
-    return named(lambda given: f"{verb} {given['run'].database.name}")
+    """The verb, and the database of the run that is the parameter `run`."""
+    return named(lambda given: f"{verb} {given['run'].place.name}")

@@ -12,7 +12,7 @@ from tasks.names import named
 
 @task(
     name="snapshot",
-    task_run_name=named(lambda given: f"snapshot {given['job'].database.name}"),
+    task_run_name=named(lambda given: f"snapshot {given['job'].place.name}"),
     cache_policy=NO_CACHE,
 )
 def snapshot(job: PublishJob) -> Outcome:

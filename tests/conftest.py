@@ -14,9 +14,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from klines.settings import LakeAddress
+from klines.storage.access import forget_lakes
 from klines.storage.database import opened
 from tests.drive import NOON
 from tests.exchange import StandIn
+from tests.lakes import Lakes, Postgres, skip_unless_there
+from tests.places import places_of
 
 TESTS = Path(__file__).parent
 STACKS = ("stack/", "docs/test_commands.py")
@@ -32,6 +36,16 @@ if find_spec("pandas") is None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--pictures`: the tests of what people see write the pictures of docs/ anew."""
     parser.addoption("--pictures", action="store_true", help="write docs/pictures, from the tests of what people see")
+    parser.addoption("--full", action="store_true", help="faults of a lake in their full counts, for half an hour")
+    parser.addoption("--lake", action="store_true", help="on a lake, too: every test of a run, not some of each kind")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The parameter of `database`: some tests of runs, or with --lake all that make sense, are on a lake, too."""
+    if "database" in metafunc.fixturenames and not metafunc.definition.get_closest_marker("file"):
+        where = places_of(str(metafunc.definition.path.relative_to(TESTS)), metafunc.function.__name__)
+        if where.is_both or (where.is_either and metafunc.config.getoption("--lake")):
+            metafunc.parametrize("database", ["file", "lake"], indirect=True)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
@@ -56,9 +70,43 @@ def exchange() -> Iterator[StandIn]:
         yield exchange
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all lakes of this process's tests."""
+    skip_unless_there()
+    with Postgres() as postgres:
+        yield postgres
+
+
+@pytest.fixture(scope="session")
+def lakes(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lakes]:
+    """Lakes with their data in a folder."""
+    yield Lakes(postgres, str(tmp_path_factory.mktemp("lakes")))
+    forget_lakes()
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
-    """Where a database file may be made."""
+def lake(lakes: Lakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LakeAddress]:
+    """A lake without a row."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    address = lakes.make()
+    yield address
+    forget_lakes()
+    lakes.drop(address)
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether the full counts are asked for."""
+    return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture
+def database(tmp_path: Path, request: pytest.FixtureRequest) -> Path | LakeAddress:
+    """Where a database file may be made; or a lake, see BOTH."""
+    if getattr(request, "param", "file") == "lake":
+        found: LakeAddress = request.getfixturevalue("lake")
+        return found
     return tmp_path / "klines.duckdb"
 
 
@@ -76,6 +124,9 @@ def kept_open(request: pytest.FixtureRequest) -> Iterator[None]:
     room = str(request.path.relative_to(TESTS)).partition("/")[0]
     if room in KEPT_OPEN and "database" in request.fixturenames and not request.node.get_closest_marker("file"):
         database = request.getfixturevalue("database")
+        if isinstance(database, LakeAddress):  # which has its tables
+            yield
+            return
         shutil.copy(request.getfixturevalue("empty"), database)
         with duckdb.connect(str(database)):
             yield

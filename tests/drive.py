@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,9 +19,10 @@ from klines.audit.run import Audit, AuditJob, SeriesGroup
 from klines.backfill.run import Backfill, BackfillJob
 from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
-from klines.maintain.run import Maintenance
+from klines.maintain.run import MaintainJob
 from klines.outcome import Outcome, fail
-from klines.settings import Settings
+from klines.settings import Address, LakeAddress, Settings
+from klines.storage.access import place_of
 from klines.storage.journal import mend
 from tests.exchange import StandIn
 
@@ -47,7 +49,7 @@ def clock_of(exchange: StandIn | Fixed) -> Callable[[], int] | None:
 
 def collect_once(
     exchange: StandIn | Fixed,
-    database: Path,
+    database: Address,
     symbols: Sequence[str],
     *,
     lookback: timedelta = timedelta(minutes=30),
@@ -86,7 +88,7 @@ def collect_once(
 
 def backfill_once(
     exchange: StandIn | Fixed,
-    database: Path,
+    database: Address,
     symbols: Sequence[str],
     start: str,
     end: str,
@@ -119,7 +121,7 @@ def backfill_once(
 
 def audit_once(
     exchange: StandIn | Fixed,
-    database: Path,
+    database: Address,
     *,
     since: date | None = None,
     request_timeout_s: float = PATIENCE_S,
@@ -158,10 +160,10 @@ def _audit_part(
         return SeriesOutcome(series.name, fail(error))
 
 
-def maintain_once(database: Path, now_ms: int = NOON) -> Outcome:
+def maintain_once(database: Address, now_ms: int = NOON) -> Outcome:
     """One maintenance, as the flow does it."""
     try:
-        with Maintenance(database, now_ms) as run:
+        with MaintainJob(place_of(database)).begin(now_ms) as run:
             run.prune()
             run.survey()
             run.prove()
@@ -175,16 +177,27 @@ def maintain_once(database: Path, now_ms: int = NOON) -> Outcome:
         return fail(error)
 
 
-def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
+def query(database: Address, sql: str) -> list[tuple[Any, ...]]:
     """The rows of one query, on a connection that is closed at once."""
     return queries(database, sql)[0]
 
 
-def queries(database: Path, *sqls: str) -> list[list[tuple[Any, ...]]]:
+def queries(database: Address, *sqls: str) -> list[list[tuple[Any, ...]]]:
     """The rows of each query, on one connection, which costs more than most of them."""
-    mend(database)  # whoever wrote it may have been killed
-    with duckdb.connect(str(database)) as connection:
+    with connected(database) as connection:
         return [connection.execute(sql).fetchall() for sql in sqls]
+
+
+@contextlib.contextmanager
+def connected(database: Address) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a database of either kind, whoever wrote it last may have been killed."""
+    if isinstance(database, LakeAddress):
+        with place_of(database).opened(time.monotonic() + 30) as connection:
+            yield connection
+    else:
+        mend(database)
+        with duckdb.connect(str(database)) as connection:
+            yield connection
 
 
 VALUES = (
@@ -193,7 +206,7 @@ VALUES = (
 )
 
 
-def stored(database: Path, symbol: str, interval: str = "1m") -> list[tuple[Any, ...]]:
+def stored(database: Address, symbol: str, interval: str = "1m") -> list[tuple[Any, ...]]:
     """The klines of a series as tuples of Binance's first eleven fields, ascending."""
     return query(database, _stored(symbol, interval))
 
@@ -208,7 +221,7 @@ def published(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     return [tuple(value if i in (0, 6, 8) else float(value) for i, value in enumerate(row[:11])) for row in rows]
 
 
-def ledger(database: Path, symbol: str) -> list[tuple[int, int, str]]:
+def ledger(database: Address, symbol: str) -> list[tuple[int, int, str]]:
     """The gaps of a symbol as (minute of start, minute of end, reason), minutes counted from NOON."""
     return _in_minutes(query(database, _gaps(symbol)))
 
@@ -228,7 +241,7 @@ class Held(NamedTuple):
     gaps: list[tuple[int, int, str]]
 
 
-def held_of(database: Path, *symbols: str) -> list[Held]:
+def held_of(database: Address, *symbols: str) -> list[Held]:
     """What the database has of each symbol's minutes."""
     found = queries(database, *(sql for symbol in symbols for sql in (_stored(symbol), _gaps(symbol))))
     return [Held(rows, _in_minutes(gaps)) for rows, gaps in zip(found[::2], found[1::2], strict=True)]

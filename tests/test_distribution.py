@@ -117,8 +117,8 @@ def test_the_command(unpacked: Path) -> None:
 
 
 def test_the_metadata(metadata: Message) -> None:
-    """The extras are three, and what one of them needs is no dependency of who only reads."""
-    assert {"collect", "explore", "dev"} == set(metadata.get_all("Provides-Extra", []))
+    """The extras are four, and what one of them needs is no dependency of who only reads a file."""
+    assert {"collect", "explore", "lake", "dev"} == set(metadata.get_all("Provides-Extra", []))
     requirements = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
     base = [requirement for requirement in requirements if requirement.marker is None]
     assert names(BASE) == names(base)
@@ -127,15 +127,16 @@ def test_the_metadata(metadata: Message) -> None:
 
 
 def test_reading_needs_the_base_alone() -> None:
-    """Whatever the functions of `klines` import, through all that they import, are base dependencies."""
+    """Whatever the functions of `klines` import, through all that they import, are base dependencies; a lake, which is
+    imported when one is named, needs those of its extra."""
     public = files_of({module.__module__ for module in (getattr(klines, name) for name in klines.__all__)})
     assert public
-    assert set() == needed(source for path in public for source in reached(path)) - names(BASE)
+    assert set() == needed(source for path in public for source in reached(path)) - names([*BASE, *EXTRAS["lake"]])
 
 
 def test_what_is_imported_is_declared() -> None:
     """No source relies on what another package happens to bring."""
-    declared = names([*BASE, *EXTRAS["collect"], *EXTRAS["explore"]])
+    declared = names([*BASE, *EXTRAS["collect"], *EXTRAS["explore"], *EXTRAS["lake"]])
     assert set() == needed([*KLINES, *TASKS, *FLOWS, *STACK]) - declared
 
 

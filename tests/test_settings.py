@@ -132,7 +132,7 @@ def test_since_is_midnight_utc(monkeypatch: pytest.MonkeyPatch) -> None:
         ("KLINES_SYMBOL", "KLINES_SYMBOL: there is no such setting; did you mean KLINES_SYMBOLS?"),
         ("KLINES_DATABSE", "did you mean KLINES_DATABASE?"),
         ("klines_spot", "KLINES_SPOT: there is no such setting; did you mean KLINES_SPOT_URL?"),
-        ("KLINES_QQQ", "there are DATABASE, SYMBOLS, SINCE"),
+        ("KLINES_QQQ", "there are DATABASE, DATA_PATH, SYMBOLS, SINCE"),
     ],
 )
 def test_a_misspelt_setting_is_refused(variable: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from benchmarks.soak.figures import Look, Part
 from benchmarks.soak.stack import Stack
 from benchmarks.soak.truth import Compared, compare
 from klines.errors import KlinesError
-from klines.storage.snapshot import connect
+from klines.storage.access import connect
 
 SERIES = [Series("spot", f"{base}USDT", "1m") for base in ("BTC", "ETH", "SOL", "XRP", "LTC", "NEAR")]
 SERIES += [Series("usdm", f"{base}USDT", "5m") for base in ("DOT", "UNI")]

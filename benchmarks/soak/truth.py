@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from benchmarks.soak.exchange import Series
 from klines.errors import DatabaseBusy
-from klines.storage.snapshot import connect
+from klines.storage.access import connect
 from tests.exchange.market import Rows
 
 Values = tuple[Any, ...]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Self
 
 import duckdb
@@ -29,7 +30,7 @@ from klines.ledger import DELISTED, DUE, HOLE, OUTAGE, UNRESOLVED, Gap, due, exp
 from klines.market import MARKETS
 from klines.reading.coverage import Coverage, last_days
 from klines.settings import Settings
-from klines.storage.database import opened
+from klines.storage.access import place_of
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, first_stored, largest, stored_windows
 from klines.tables.symbols import EVERY_MS
@@ -122,7 +123,7 @@ class AuditJob:
             return certificate(connection)
 
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return opened(self.settings.database, time.monotonic() + FILE_S)
+        return place_of(self.settings.database).opened(time.monotonic() + FILE_S)
 
 
 def _audited(connection: duckdb.DuckDBPyConnection) -> int:
@@ -239,8 +240,8 @@ class Audit(Backfill):
         known = [symbol for symbol in LARGE[self.market.name] if symbol in stored]
         court = Court(self.exchange, self.interval, [*known, *stored, *LARGE[self.market.name]])
         verdicts, filled = self._call(court.explain, holes)
-        with self._opened() as connection:
-            self._enter(connection, verdicts, filled, now_ms)
+        enter = partial(self._enter, verdicts=verdicts, filled=filled, now_ms=now_ms)
+        self._change(self._scope([*{*verdicts, *filled}]), enter)
         return sum(len(parts) for parts in filled.values())
 
     def _to_look_into(self, gaps: Sequence[Gap], now_ms: int) -> list[Window]:
@@ -281,16 +282,22 @@ class Audit(Backfill):
         spans = [
             (symbol, max(begin_ms, self.interval.ceil(self.job.start_ms))) for symbol, begin_ms in self.begins.items()
         ]
-        with self._opened() as connection, transaction(connection):
-            for symbol, since_ms in spans:
-                if since_ms < until_ms:
-                    series = [self.market.name, symbol, self.interval.name]
-                    connection.execute("DELETE FROM audits WHERE (market, symbol, interval) = (?, ?, ?)", series)
-                    connection.execute(
-                        """INSERT INTO audits VALUES (?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT),
-                                                          epoch_ms(?::BIGINT))""",
-                        [*series, since_ms, until_ms, now_ms],
-                    )
+        audited = {symbol: since_ms for symbol, since_ms in spans if since_ms < until_ms}
+        note = partial(self._note_audit, audited=audited, until_ms=until_ms, now_ms=now_ms)
+        self._change(self._scope(list(audited)), note)
+
+    def _note_audit(
+        self, connection: duckdb.DuckDBPyConnection, audited: Mapping[str, int], until_ms: int, now_ms: int
+    ) -> None:
+        with transaction(connection):
+            for symbol, since_ms in audited.items():
+                series = [self.market.name, symbol, self.interval.name]
+                connection.execute("DELETE FROM audits WHERE (market, symbol, interval) = (?, ?, ?)", series)
+                connection.execute(
+                    """INSERT INTO audits VALUES (?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT),
+                                                  epoch_ms(?::BIGINT))""",
+                    [*series, since_ms, until_ms, now_ms],
+                )
 
     def reconcile(self) -> None:
         """Compare what was collected live with the archive's daily files of the last 30 days."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
+from functools import partial
 from typing import Self
 
 import duckdb
@@ -35,8 +36,10 @@ from klines.market import MARKETS, Market, check_interval
 from klines.outcome import NAMED, Outcome, Stored, doubted, names, reason
 from klines.session import STOPPED, Session
 from klines.settings import Settings
-from klines.storage.database import in_memory, opened
-from klines.storage.store import Ready, store
+from klines.storage.access import place_of
+from klines.storage.database import in_memory
+from klines.storage.place import Done, Scope
+from klines.storage.store import Ready, scope_of, store
 from klines.tables.archive_files import Loaded
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, stored_totals, stored_windows
@@ -123,7 +126,7 @@ class Backfill(Session):
             yielding=True,
             clock=clock,
         )
-        super().__init__(settings.database, job.interval, exchange, wait_s=wait_s, entries=job.symbols)
+        super().__init__(place_of(settings.database), job.interval, exchange, wait_s=wait_s, entries=job.symbols)
         self._pauses_s = pauses_s
         self._writer = Writer(self._write)
         self._archive = Archive(settings.archive_url, pauses_s=pauses_s, may_open=self._writer.is_free)
@@ -144,8 +147,17 @@ class Backfill(Session):
             self._release()
 
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
-        is_new = self.job.dry_run and not self.database.exists()
-        return in_memory() if is_new else super()._opened()
+        return in_memory() if self._makes_nothing() else super()._opened()
+
+    def _change(self, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        if not self._makes_nothing():
+            return super()._change(scope, do)
+        with in_memory() as connection:
+            return do(connection)
+
+    def _makes_nothing(self) -> bool:
+        """Whether there is no database, and this run must not make one."""
+        return self.job.dry_run and not self.place.exists()
 
     @property
     def seconds(self) -> float:
@@ -194,8 +206,9 @@ class Backfill(Session):
         seconds = total.seconds(self.exchange.budget.ceiling)
         made = chunks([piece for piece in whole if piece.gaps], self.interval)
         if not self.job.dry_run:
-            with self._opened() as connection:
-                self._note(connection, found, whole, now_ms, until_ms=now_ms + max(HOUR, int(seconds * 2000)))
+            until_ms = now_ms + max(HOUR, int(seconds * 2000))
+            note = partial(self._note, found=found, pieces=whole, now_ms=now_ms, until_ms=until_ms)
+            self._change(self._scope(list(found), notes=True), note)
         self.pieces = [piece for chunk in made for piece in chunk.pieces]
         self.loader = Loader(self.exchange, self._archive, self._writer, self.interval, whole, self._pauses_s)
         return Plan(made, costs, total, seconds)
@@ -425,17 +438,25 @@ class Backfill(Session):
         files = Ready.of([item for item in items if isinstance(item, Loaded)], self.interval)
         wants = [item for item in items if isinstance(item, Want)]
         self.exchange.take_back(wants)
-        now_ms, not_trading = self.exchange.now_ms(), self.not_trading
+        now_ms = self.exchange.now_ms()
         try:
-            with self._opened() as connection:
-                began_s = time.monotonic()
-                self.stored += store(
-                    connection, self.market, self.interval, wants, now_ms=now_ms, not_trading=not_trading, files=files
-                )
+            began_s, stored = self._change(
+                scope_of(self.market, self.interval, wants, files), partial(self._put, wants, files, now_ms)
+            )
         except Exception as error:
             self._broken = error
             raise
+        self.stored += stored
         return time.monotonic() - began_s
+
+    def _put(
+        self, wants: Sequence[Want], files: Sequence[Ready], now_ms: int, connection: duckdb.DuckDBPyConnection
+    ) -> tuple[float, Stored]:
+        """When the file was there for this run, and what was stored."""
+        began_s, not_trading = time.monotonic(), self.not_trading
+        return began_s, store(
+            connection, self.market, self.interval, wants, now_ms=now_ms, not_trading=not_trading, files=files
+        )
 
     def _release(self) -> None:
         """What is left is anybody's again; where the file is busy, or the run is killed, it is so after a while."""
@@ -445,17 +466,16 @@ class Backfill(Session):
                 left[piece.symbol] += piece.left
         if self.job.dry_run or not left:
             return
+        with contextlib.suppress(DatabaseBusy, duckdb.Error):
+            deadline_s = time.monotonic() + RELEASE_S
+            self.place.write(deadline_s, self._scope(list(left)), partial(self._release_on, left))
+
+    def _release_on(self, left: Mapping[str, Sequence[Window]], connection: duckdb.DuckDBPyConnection) -> None:
         now_ms = self.exchange.now_ms()
-        unwritable = contextlib.suppress(DatabaseBusy, duckdb.Error)
-        with unwritable, opened(self.database, time.monotonic() + RELEASE_S) as connection:
-            before = read_gaps(connection, self.market, self.interval, list(left))
-            with transaction(connection):
-                write_gaps(
-                    connection,
-                    self.market,
-                    self.interval,
-                    {symbol: release(before[symbol], windows, now_ms) for symbol, windows in left.items()},
-                )
+        before = read_gaps(connection, self.market, self.interval, list(left))
+        after = {symbol: release(before[symbol], windows, now_ms) for symbol, windows in left.items()}
+        with transaction(connection):
+            write_gaps(connection, self.market, self.interval, after)
 
 
 def empty_of(gaps: Sequence[Gap]) -> list[Window]:

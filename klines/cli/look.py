@@ -125,11 +125,11 @@ def unban_command(pool: Literal["spot", "futures"] | None = None, /) -> int:
     from klines.clock import clock
     from klines.market import MARKETS
     from klines.session import lift_bans
-    from klines.storage.access import place
+    from klines.storage.access import stored_at
 
     complete()
     pools = [pool] if pool else sorted({market.pool for market in MARKETS.values()})
-    lifted = lift_bans(place(None), pools)
+    lifted = lift_bans(stored_at(None), pools)
     for name, until_ms in lifted.items():
         print(f"{name}: the silence until {clock(until_ms)} UTC is lifted; the next run asks whether it still holds")
     if not lifted:

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Self
+
+import duckdb
 
 from klines.binance.archive import Archive
 from klines.binance.exchange import Exchange
@@ -26,7 +29,8 @@ from klines.market import MARKETS, Market, check_interval
 from klines.outcome import Outcome, Stored, doubted, reason
 from klines.session import Session
 from klines.settings import Settings
-from klines.storage.store import store
+from klines.storage.access import place_of
+from klines.storage.store import scope_of, store
 from klines.tables.incidents import Incident, going_on, write_incidents
 from klines.tables.symbols import joined, quarantined
 from klines.want import Want, share_out
@@ -95,7 +99,7 @@ class Collect(Session):
         )
         self._archive = exchange.archive = Archive(settings.archive_url, connections=16, pauses_s=())
         super().__init__(
-            settings.database,
+            place_of(settings.database),
             job.interval,
             exchange,
             wait_s=deadline_s * FETCH_SHARE,
@@ -114,25 +118,29 @@ class Collect(Session):
         if not self.interval.is_phase_known:
             return []
         now_ms = self.exchange.now_ms()
-        with self._opened() as connection:
-            self._incidents = going_on(connection, self.job.market)
-            self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
-            found, self._last_ms = wants(
-                connection,
-                self.job.market,
-                self.interval,
-                [symbol for symbol in self.job.symbols if symbol not in self._quarantined],
-                now_ms=now_ms,
-                lookback_ms=int(self.job.lookback.total_seconds() * 1000),
-                since_ms=self._since_ms,
-                joined_ms=joined(connection, self.job.market, self.job.symbols),
-            )
+        found = self._change(self._scope(self.job.symbols), partial(self._look_up, now_ms=now_ms))
         self._due_ms = self.interval.step(self.interval.floor(now_ms), -1)
         share_out(found, self.interval, self.job.market.page_slots(self.interval), self._pages)
         self.wants = {want.symbol: want for want in found}
         if found and self.interval.length_ms > MINUTE:  # of shorter ones the answers show how new the newest is
             self._call(self.exchange.look_at_newest)
         return list(self.wants)
+
+    def _look_up(self, connection: duckdb.DuckDBPyConnection, now_ms: int) -> list[Want]:
+        """What is missing, and what goes on."""
+        self._incidents = going_on(connection, self.job.market)
+        self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
+        found, self._last_ms = wants(
+            connection,
+            self.job.market,
+            self.interval,
+            [symbol for symbol in self.job.symbols if symbol not in self._quarantined],
+            now_ms=now_ms,
+            lookback_ms=int(self.job.lookback.total_seconds() * 1000),
+            since_ms=self._since_ms,
+            joined_ms=joined(connection, self.job.market, self.job.symbols),
+        )
+        return found
 
     def fetch(self, symbols: Sequence[str]) -> dict[str, Exception]:
         """Ask for what is missing of `symbols`; returns the errors of those that failed. Safe to call from threads."""
@@ -168,18 +176,22 @@ class Collect(Session):
             want.keep_closed(self.exchange.closed_ms())
 
     def _write(self) -> Stored:
-        with self._opened() as connection:
-            self.stored = store(
-                connection,
-                self.job.market,
-                self.interval,
-                list(self.wants.values()),
-                now_ms=self.exchange.now_ms(),
-                not_trading=self._not_trading,
-            )
-            if self.exchange.budget.stopped:
-                self._enter_ban(connection, self.exchange.budget.stopped)
+        wants = list(self.wants.values())
+        self.stored = self._change(scope_of(self.job.market, self.interval, wants), partial(self._put, wants))
         return self.stored
+
+    def _put(self, wants: Sequence[Want], connection: duckdb.DuckDBPyConnection) -> Stored:
+        stored = store(
+            connection,
+            self.job.market,
+            self.interval,
+            wants,
+            now_ms=self.exchange.now_ms(),
+            not_trading=self._not_trading,
+        )
+        if self.exchange.budget.stopped:
+            self._enter_ban(connection, self.exchange.budget.stopped)
+        return stored
 
     def outcome(self) -> Outcome:
         """The final state, with its message."""
@@ -265,13 +277,15 @@ class Collect(Session):
         if outcome.is_completed and not seen.stale and self._incidents == []:
             return Followed()
         try:
-            with self._opened_afterwards() as connection:
-                before = going_on(connection, self.market)
-                followed = follow(before, self.market.name, self.interval.name, seen, self.exchange.now_ms())
-                write_incidents(connection, followed.changed)
-                return followed
+            return self._change_afterwards(self._scope(notes=True), partial(self._follow, seen))
         except DatabaseBusy:
             return Followed()
+
+    def _follow(self, seen: Seen, connection: duckdb.DuckDBPyConnection) -> Followed:
+        before = going_on(connection, self.market)
+        followed = follow(before, self.market.name, self.interval.name, seen, self.exchange.now_ms())
+        write_incidents(connection, followed.changed)
+        return followed
 
     def timeliness(self) -> Timeliness:
         """How soon klines were stored in the last hour; raises DatabaseBusy."""

@@ -27,6 +27,7 @@ from klines.outcome import next_step
 from klines.storage.database import opened_to_read
 from klines.storage.duckdb_errors import has_locks
 from klines.storage.journal import journal_of
+from klines.storage.place import Place
 from klines.storage.places import check_place
 from klines.tables.bans import active_ban
 
@@ -52,13 +53,22 @@ def database_opens(database: Path) -> str:
         return f"{database} opens, {database.stat().st_size / 1e6:,.1f} MB"
 
 
-def no_ban_holds(database: Path, bans: dict[str, Stop], now_ms: int) -> str:
+def lake_opens(lake: Place) -> str:
+    """The lake's catalog answers, its data can be where KLINES_DATA_PATH says, and it opens, if it is there."""
+    lake.check()
+    if not lake.exists():
+        return f"{lake} does not exist yet; the first run makes it"
+    with lake.reading(time.monotonic() + BUSY_S):
+        return f"{lake} opens, {lake.size() / 1e6:,.1f} MB"
+
+
+def no_ban_holds(place: Place, bans: dict[str, Stop], now_ms: int) -> str:
     """No ban is remembered, in the database or beside it; those that hold are noted in `bans`, by pool."""
-    for pool, error, met_ms in silence.kept(database):
+    for pool, error, met_ms in silence.kept(place.beside):
         until_ms = error.until_ms if isinstance(error, RateLimited) else met_ms + 5 * MINUTE
         bans |= {pool: error} if now_ms < until_ms else {}
-    if database.is_file() and not journal_of(database).exists():
-        with contextlib.closing(opened_to_read(database, time.monotonic() + BUSY_S)) as connection:
+    if place.exists() and not journal_of(place.beside).exists():
+        with place.reading(time.monotonic() + BUSY_S) as connection:
             for pool in {market.pool for market in MARKETS.values()}:
                 if ban := active_ban(connection, pool, now_ms):
                     bans[pool] = ban

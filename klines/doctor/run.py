@@ -15,6 +15,8 @@ from klines.doctor import machine
 from klines.doctor.diagnosis import Check, Clockwork, Diagnosis, examine_here
 from klines.errors import Stop
 from klines.settings import Settings
+from klines.storage.access import place_of
+from klines.storage.place import Place
 
 MOST_WEIGHT = 100
 """Of all markets together."""
@@ -63,7 +65,8 @@ class Examination:
         bans: dict[str, Stop] = {}
         self.note([examine_here("machine settings", partial(_load, loaded))])
         for found in loaded:
-            self.note([examine_here(name, call) for name, call in _here(found.database, bans, self._now_ms())])
+            checks = _here(place_of(found.database), bans, self._now_ms())
+            self.note([examine_here(name, call) for name, call in checks])
             if all(map(find_spec, NETWORK)):
                 self._visit(found, bans)
 
@@ -84,11 +87,21 @@ def _load(loaded: list[Settings]) -> str:
     return f"the database at {found.database}; symbols {' '.join(found.symbols[:5])}{' …' if found.symbols[5:] else ''}"
 
 
-def _here(database: Path, bans: dict[str, Stop], now_ms: int) -> list[tuple[str, Check]]:
+def _here(place: Place, bans: dict[str, Stop], now_ms: int) -> list[tuple[str, Check]]:
     return [
         ("machine memory", machine.memory_is_enough),
+        *place.upkeep(_of_file, _of_lake),
+        ("database bans", partial(machine.no_ban_holds, place, bans, now_ms)),
+    ]
+
+
+def _of_file(database: Path) -> list[tuple[str, Check]]:
+    return [
         ("database place", partial(machine.database_opens, database)),
         ("database locks", partial(machine.place_has_locks, database)),
         ("database disk", partial(machine.disk_has_room, database)),
-        ("database bans", partial(machine.no_ban_holds, database, bans, now_ms)),
     ]
+
+
+def _of_lake(lake: Place) -> list[tuple[str, Check]]:
+    return [("database place", partial(machine.lake_opens, lake))]

@@ -9,14 +9,13 @@ import os
 import socket
 import sys
 import webbrowser
-from pathlib import Path
 
 import uvicorn
 
 from klines.errors import BadParameter, NoServer
 from klines.explorer.app import create
 from klines.explorer.source import Source
-from klines.settings import load
+from klines.settings import Address, load
 
 HOST, PORT = "127.0.0.1", 4220
 """Where the page is, if nobody else has the port."""
@@ -54,7 +53,7 @@ def has_screen() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def serve(listening: socket.socket, database: Path) -> None:
+def serve(listening: socket.socket, database: Address) -> None:
     """Serve until Ctrl-C; what is still being answered a second later is cut off."""
     config = uvicorn.Config(create(Source(database)), log_level="warning", timeout_graceful_shutdown=1)
     with contextlib.suppress(KeyboardInterrupt):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import duckdb
 
 import klines
+from klines.clock import epoch_ms
 from klines.explorer.pictures import Series, all_series
 from klines.explorer.queue import Question
 from klines.interval import FRESH_MS
+from klines.settings import Address
+from klines.storage.access import place_of
 
 MAX_AGE = timedelta(hours=1)
 """How old a snapshot may be."""
@@ -39,7 +41,7 @@ class Snapshot:
 class Source:
     """The database at a path, for reading by several threads."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Address) -> None:
         self.database = database
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
@@ -63,14 +65,8 @@ class Source:
         return connection
 
 
-def _opened(database: Path) -> Snapshot:
+def _opened(database: Address) -> Snapshot:
     connection = klines.connect(max_age=MAX_AGE, database=database)
     connection.execute(f"SET memory_limit = '{MEMORY}'; SET enable_progress_bar = false")
-    until_ms = (_taken_ms(connection) - FRESH_MS) // FRESH_MS * FRESH_MS
+    until_ms = (epoch_ms(place_of(database).time_of(connection)) - FRESH_MS) // FRESH_MS * FRESH_MS
     return Snapshot(connection, all_series(connection), until_ms, time.monotonic())
-
-
-def _taken_ms(connection: duckdb.DuckDBPyConnection) -> int:
-    """Of when the snapshot is: its file is named by that, as 20261124T200500123456."""
-    [(path,)] = connection.execute("SELECT path FROM duckdb_databases() WHERE NOT internal").fetchall()
-    return int(datetime.strptime(Path(path).stem, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC).timestamp() * 1000)

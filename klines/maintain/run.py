@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import duckdb
 
 from klines.errors import DatabaseBusy
 from klines.interval import DAY
 from klines.maintain.copying import Copy
+from klines.maintain.lake_upkeep import LakeMaintenance
 from klines.maintain.message import MaintainFacts, maintain_outcome
 from klines.maintain.survey import CHUNK, MONTH, Month, RowRange, months, ranges
 from klines.maintain.unique import Doubles, find_doubles
 from klines.outcome import Outcome
 from klines.settings import Settings
+from klines.storage.access import place_of
 from klines.storage.beside import Beside
 from klines.storage.database import opened
 from klines.storage.duckdb_errors import named_errors
+from klines.storage.file import LocalFile
+from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
+from klines.storage.place import Place
 
 REJECTS_KEPT_MS = 90 * DAY
 """How long a refused row is kept after it was last seen."""
@@ -39,16 +45,53 @@ ROUNDS = 100
 """How often what came meanwhile is copied; one or two are enough unless somebody writes more than can be copied."""
 
 
+class Upkeep(Protocol):
+    """The steps of maintenance, of either kind of database: see `Maintenance`."""
+
+    place: Place
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def prune(self) -> int:
+        """Forget what is old; how many rejects there were."""
+
+    def survey(self) -> None:
+        """Find what there is."""
+
+    def prove(self) -> int:
+        """How many slots have more than one kline."""
+
+    def plan(self) -> list[str]:
+        """The months to work on."""
+
+    def cluster(self, name: str) -> None:
+        """Work on one of them."""
+
+    def swap(self) -> None:
+        """Make what was done what is read."""
+
+    def outcome(self) -> Outcome:
+        """The final state, with counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class MaintainJob:
-    """Which file is to be maintained."""
+    """Which database is to be maintained."""
 
-    database: Path
+    place: Place
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The job that the settings describe: the flow has no parameters."""
-        return cls(settings.database)
+        return cls(place_of(settings.database))
+
+    def begin(self, now_ms: int) -> Upkeep:
+        """The maintenance of that kind of database, which began at `now_ms`."""
+        of_file: Callable[[Path], Upkeep] = lambda path: Maintenance(path, now_ms)  # noqa: E731
+        of_lake: Callable[[Lake], Upkeep] = lambda lake: LakeMaintenance(lake, now_ms)  # noqa: E731
+        return self.place.upkeep(of_file, of_lake)
 
 
 class Maintenance:
@@ -59,6 +102,7 @@ class Maintenance:
 
     def __init__(self, database: Path, now_ms: int) -> None:
         self.database = database
+        self.place: Place = LocalFile(database)
         self._began_s = time.monotonic()
         self._now_ms = now_ms
         self._beside = Beside(database)

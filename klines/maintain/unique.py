@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import duckdb
+
 from klines.interval import INTERVALS, Interval
 from klines.maintain.survey import Month, slot_windows
 from klines.storage.live import Live
@@ -29,17 +31,29 @@ def find_doubles(live: Live, months: Sequence[Month]) -> Doubles:
     found = Doubles()
     for name, interval in INTERVALS.items():
         if any(month.counts[name] for month in months):
-            live.in_turns(slot_windows(months, interval), partial(_look, live, found, interval))
+            live.in_turns(
+                slot_windows(months, interval), partial(_look, live.connection, "live.klines", found, interval)
+            )
     return found
 
 
-def _look(live: Live, found: Doubles, interval: Interval, window: Window) -> None:
-    known = interval if interval.is_phase_known else interval.shifted(_phase_ms(live, interval))
-    rows = live.connection.execute(
+def find_doubles_in(connection: duckdb.DuckDBPyConnection, table: str, months: Sequence[Month], found: Doubles) -> None:
+    """Look through the klines of the months, of a table that nobody has to wait for; adds to `found`."""
+    for name, interval in INTERVALS.items():
+        if any(month.counts[name] for month in months):
+            for window in slot_windows(months, interval):
+                _look(connection, table, found, interval, window)
+
+
+def _look(
+    connection: duckdb.DuckDBPyConnection, table: str, found: Doubles, interval: Interval, window: Window
+) -> None:
+    known = interval if interval.is_phase_known else interval.shifted(_phase_ms(connection, table, interval))
+    rows = connection.execute(
         f"""
         WITH doubles AS (
             SELECT market, symbol, min(open_time) AS open_time, count(*) AS klines
-            FROM live.klines
+            FROM {table}
             WHERE interval = '{interval.name}' AND open_time >= epoch_ms({window.start_ms}::BIGINT)
               AND open_time < epoch_ms({window.end_ms}::BIGINT)
             GROUP BY market, symbol, {known.sql_index("open_time")} HAVING klines > 1)
@@ -54,9 +68,9 @@ def _look(live: Live, found: Doubles, interval: Interval, window: Window) -> Non
         found.examples += [text for _, _, text in rows][: SHOWN - len(found.examples)]
 
 
-def _phase_ms(live: Live, interval: Interval) -> int:
+def _phase_ms(connection: duckdb.DuckDBPyConnection, table: str, interval: Interval) -> int:
     """Where the slots begin, as any stored kline shows."""
-    [(open_ms,)] = live.connection.execute(
-        f"SELECT epoch_ms(open_time) FROM live.klines WHERE interval = '{interval.name}' LIMIT 1"
+    [(open_ms,)] = connection.execute(
+        f"SELECT epoch_ms(open_time) FROM {table} WHERE interval = '{interval.name}' LIMIT 1"
     ).fetchall()
     return int(open_ms) % interval.length_ms

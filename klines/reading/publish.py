@@ -5,32 +5,27 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Self
 
 from klines.outcome import Outcome
 from klines.settings import Settings
-from klines.storage.access import place
-from klines.storage.snapshot import take
+from klines.storage.access import stored_at
+from klines.storage.place import Place
 
 
 @dataclass(frozen=True, slots=True)
 class PublishJob:
-    """Which file is to be published."""
+    """Which database is to be published."""
 
-    database: Path
+    place: Place
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The job that the settings describe: the flow has no parameters. Raises NotStored where there is no file."""
-        return cls(place(settings.database))
+        """The job that the settings describe: the flow has no parameters. Raises NotStored where there is none."""
+        return cls(stored_at(settings.database))
 
     def run(self) -> Outcome:
-        """Make a snapshot as of now; raises NoRoom, DatabaseBusy, BadParameter."""
+        """Make what is stored as of now readable at once; raises NoRoom, DatabaseBusy, BadParameter."""
         began, began_s = datetime.now(UTC), time.monotonic()
-        snapshot = take(self.database, began)
-        size, taken_s = snapshot.stat().st_size / 1e6, time.monotonic() - began_s
-        return Outcome(
-            "Completed",
-            f"published {self.database.name} as of {began:%H:%M:%S} UTC, {size:,.1f} MB, in {taken_s:.1f} s",
-        )
+        said = self.place.publish(began)
+        return Outcome("Completed", f"{said}, in {time.monotonic() - began_s:.1f} s")

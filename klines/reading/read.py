@@ -1,6 +1,6 @@
 """`read`: klines of some symbols as a frame. The file is opened, asked, and closed again on return.
 
-Only SQL of one's own, or a look at one state of everything, needs a connection: see `connect` in storage/snapshot.py.
+Only SQL of one's own, or a look at one state of everything, needs a connection: see `connect` in storage/access.py.
 """
 
 from __future__ import annotations

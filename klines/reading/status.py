@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from klines.market import MARKETS
-from klines.storage.access import Database, place, reading
+from klines.storage.access import Database, reading_at, stored_at
 from klines.tables.incidents import Incident, going_on
 
 NAMED = 20
@@ -73,7 +72,7 @@ class Explained:
 class Status:
     """All of it, as of `time` (UTC); `bytes` is the size of the file, `behind` the series that lack most."""
 
-    database: Path
+    database: str
     bytes: int
     time: datetime
     series: Sequence[SeriesNow]
@@ -84,12 +83,12 @@ class Status:
 
 def status(database: Database = None) -> Status:
     """Look into the file, which nobody writes meanwhile; raises as `read` does."""
-    path = place(database)
-    with reading(path) as connection:
+    place = stored_at(database)
+    with reading_at(place) as connection:
         connection.execute(_FRESH)
         return Status(
-            path,
-            path.stat().st_size,
+            str(place),
+            place.size(),
             datetime.now(UTC).replace(tzinfo=None, microsecond=0),
             [SeriesNow(*row) for row in connection.execute(_SERIES).fetchall()],
             [Behind(*row) for row in connection.execute(_BEHIND).fetchall()],

@@ -1,11 +1,14 @@
-"""The database opened by those who only read: never made, never changed, and let go soon."""
+"""The database that settings or a reader name, and its opening by those who only read: never made, never changed."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import cast
@@ -14,38 +17,95 @@ import duckdb
 import polars as pl
 
 from klines import settings
-from klines.storage.database import opened_to_read
-from klines.storage.duckdb_errors import named_errors
-from klines.storage.places import check_readable
+from klines.clock import duration_s
+from klines.errors import BadParameter
+from klines.settings import Address, LakeAddress, Settings, is_lake
+from klines.storage.file import LocalFile
+from klines.storage.place import Place
+from klines.storage.snapshot import WAIT_S
 
-Database = str | PathLike[str] | None
-"""A file; None: that of KLINES_DATABASE."""
-WAIT_S = 30.0
-"""How long a reader waits for the file: a minute has it for a fraction of a second, a backfill for a second or so."""
+Database = str | PathLike[str] | LakeAddress | None
+"""A file, or ducklake:postgres:…; None: that of KLINES_DATABASE."""
 
 
-def place(database: Database) -> Path:
-    """The absolute path of the database: of `database`, seen from the current folder, or else of KLINES_DATABASE.
+def place_of(address: Address) -> Place:
+    """The database that a setting names; a lake, which it costs a second to open, is one for the whole process."""
+    return _lake(address, os.getpid()) if isinstance(address, LakeAddress) else LocalFile(address)
 
-    Raises NotStored, naming the path, where there is none, BadParameter where it can't be read.
+
+def forget_lakes() -> None:
+    """Let go of every lake that nobody uses any more."""
+    _lake.cache_clear()
+
+
+@lru_cache(maxsize=4)
+def _lake(address: LakeAddress, pid: int) -> Place:  # noqa: ARG001 - a fork can't use what its parent has open
+    from klines.storage.lake.lake import Lake
+
+    return Lake(address)
+
+
+def settings_to_write() -> Settings:
+    """The settings in force, and the database can be where they say; raises BadParameter or BadDatabase."""
+    found = settings.load()
+    place_of(found.database).check()
+    return found
+
+
+def stored_at(database: Database) -> Place:
+    """The place of a database: of `database`, seen from the current folder, or else of KLINES_DATABASE.
+
+    Raises NotStored, naming the place, where there is none, BadParameter where it can't be read.
     """
-    path = settings.load().database if database is None else Path(database).expanduser()
-    path = path.absolute()
-    check_readable(path)
-    return path.resolve()
+    address = settings.load().database if database is None else _address(database)
+    if isinstance(address, Path):
+        address = address.absolute()
+    place_of(address).check_readable()
+    return place_of(address.resolve() if isinstance(address, Path) else address)
+
+
+def _address(database: str | PathLike[str] | LakeAddress) -> Address:
+    if isinstance(database, LakeAddress):
+        return database
+    try:
+        return LakeAddress.of(database) if is_lake(database) else Path(database).expanduser()
+    except ValueError as error:
+        raise BadParameter(f"database: {error}") from None
 
 
 @contextlib.contextmanager
 def reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The database, for reading: whoever wants to write waits until this ends. Raises DatabaseBusy and as `place`."""
-    path = place(database)
-    connection = opened_to_read(path, time.monotonic() + WAIT_S)
-    try:
-        with named_errors(path):
-            connection.execute("SET enable_progress_bar = false")
-            yield connection
-    finally:
-        connection.close()
+    """The database, for reading: whoever wants to write waits meanwhile. Raises DatabaseBusy and as `stored_at`."""
+    with reading_at(stored_at(database)) as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def reading_at(place: Place) -> Iterator[duckdb.DuckDBPyConnection]:
+    """As `reading`, of a place."""
+    with place.reading(time.monotonic() + WAIT_S) as connection:
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+
+
+def connect(
+    *, max_age: timedelta | str = "PT1H", live: bool = False, database: Database = None
+) -> duckdb.DuckDBPyConnection:
+    """A read-only DuckDB connection whose session is in UTC; also a context manager, which closes it at the end.
+
+    It is to a snapshot: one consistent state of everything, at most `max_age` old (ISO 8601 or a timedelta), made first
+    where there is none so young. It keeps nobody out and may stay open for days; it does not change meanwhile.
+
+    With `live` it is to the file in use: while it is open no run can write, and after 45 s they fail as DatabaseBusy
+    (nothing is lost: the next one catches up). Use it as `with klines.connect(live=True) as connection:`, and briefly.
+
+    Raises NotStored where there is no database; DatabaseBusy, BadDatabase, BadParameter, and NoRoom where the disk has
+    no room for a snapshot.
+    """
+    place = stored_at(database)
+    if live:
+        return place.read(time.monotonic() + WAIT_S)
+    return place.version(datetime.now(UTC) - timedelta(seconds=duration_s("max_age", max_age)), WAIT_S)
 
 
 def fetch_frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, str | int]) -> pl.DataFrame:

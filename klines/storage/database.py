@@ -14,9 +14,7 @@ from typing import TypeVar
 
 import duckdb
 
-from klines import settings
 from klines.errors import DatabaseBusy
-from klines.settings import Settings
 from klines.storage.duckdb_errors import named_errors
 from klines.storage.journal import close, mend
 from klines.storage.migrations import lend_views, migrate
@@ -110,13 +108,6 @@ def in_memory() -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET TimeZone = 'UTC'")
         migrate(connection, Path(":memory:"))
         yield connection
-
-
-def settings_to_write() -> Settings:
-    """The settings in force, and the database can be where they say; raises BadParameter or BadDatabase."""
-    found = settings.load()
-    check_place(found.database)
-    return found
 
 
 def _when_free(open_it: Callable[[], _Opened], path: Path, deadline_s: float) -> _Opened:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from importlib.resources import files
-from pathlib import Path
 
 import duckdb
 
@@ -38,15 +37,20 @@ def _views() -> str:
 
 VIEWS = _views()
 VIEWS_SHA256 = hashlib.sha256(VIEWS.encode()).hexdigest()
+SCHEMA = (len(STEPS), VIEWS_SHA256)
+"""What `schema_state` says of a database of this version."""
 
 
-def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+_TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, path: object) -> None:
     """Bring schema and views of an open file to this version, in one transaction.
 
     Raises BadDatabase for the file of a newer version, and for somebody else's.
     """
     steps, views = schema_state(connection, path)
-    if (steps, views) == (len(STEPS), VIEWS_SHA256):
+    if (steps, views) == SCHEMA:
         return
     with transaction(connection):
         if not steps:
@@ -58,7 +62,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection.execute("UPDATE schema_version SET version = ?, views = ?", [len(STEPS), VIEWS_SHA256])
 
 
-def lend_views(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
     """Give a connection that only reads the views of this version, where the file has others; they end with it.
 
     Raises BadDatabase for a file that this version can't read.
@@ -75,12 +79,12 @@ def lend_views(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection.execute(VIEWS.replace("CREATE OR REPLACE", "CREATE OR REPLACE TEMP"))
 
 
-def schema_state(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str | None]:
+def schema_state(connection: duckdb.DuckDBPyConnection, path: object) -> tuple[int, str | None]:
     """How many steps the file has taken, 0 for an empty one, and the SHA-256 of its views.
 
     Raises BadDatabase for a newer file than is known here, and for a foreign one.
     """
-    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    tables = {name for (name,) in connection.execute(_TABLES).fetchall()}
     if "schema_version" not in tables:
         if tables & {"klines", "gaps"}:
             raise BadDatabase(

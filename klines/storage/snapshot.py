@@ -1,4 +1,4 @@
-"""Connections for SQL of one's own: to a snapshot, which keeps nobody out, or to the file in use.
+"""Snapshots of a file: each one state of everything, which keeps nobody out.
 
 Snapshots lie in the folder `<database>.snapshots`. Each is named by the time (UTC) of its state, as 20261124T200500123:
 DuckDB takes a path that a process has open already for the same file, so each needs a name of its own. The newest is
@@ -15,51 +15,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-
-import duckdb
 
 from klines import errors
 from klines.checkout import CHECKOUT
-from klines.clock import duration_s
-from klines.errors import BadParameter, DatabaseBusy, KlinesError
-from klines.storage.access import WAIT_S, Database, place
-from klines.storage.database import opened_to_read, read_only
+from klines.errors import BadParameter, DatabaseBusy
 
-_NAME = "%Y%m%dT%H%M%S%f"
+NAME = "%Y%m%dT%H%M%S%f"
+WAIT_S = 30.0
+"""How long a reader waits for the file: a minute has it for a fraction of a second, a backfill for a second or so."""
 _LONGEST_S = 600.0
 """How long one waits for a snapshot that another process makes."""
 _LOOK_S = 0.1
-_TRIES = 5
-
-
-def connect(
-    *, max_age: timedelta | str = "PT1H", live: bool = False, database: Database = None
-) -> duckdb.DuckDBPyConnection:
-    """A read-only DuckDB connection whose session is in UTC; also a context manager, which closes it at the end.
-
-    It is to a snapshot: one consistent state of everything, at most `max_age` old (ISO 8601 or a timedelta), made first
-    where there is none so young. It keeps nobody out and may stay open for days; it does not change meanwhile.
-
-    With `live` it is to the file in use: while it is open no run can write, and after 45 s they fail as DatabaseBusy
-    (nothing is lost: the next one catches up). Use it as `with klines.connect(live=True) as connection:`, and briefly.
-
-    Raises NotStored where there is no database; DatabaseBusy, BadDatabase, BadParameter, and NoRoom where the disk has
-    no room for a snapshot.
-    """
-    path = place(database)
-    if live:
-        return opened_to_read(path, time.monotonic() + WAIT_S)
-    since = datetime.now(UTC) - timedelta(seconds=duration_s("max_age", max_age))
-    for _ in range(_TRIES):
-        snapshot = take(path, since)
-        try:
-            return read_only(snapshot, time.monotonic() + WAIT_S)
-        except KlinesError:
-            if snapshot.exists():
-                raise
-    raise DatabaseBusy(f"snapshots of {path} are replaced faster than they can be opened; ask for older ones")
 
 
 def take(database: Path, since: datetime, *, wait_s: float = WAIT_S) -> Path:
@@ -78,12 +46,12 @@ def take(database: Path, since: datetime, *, wait_s: float = WAIT_S) -> Path:
 
 def _newest(folder: Path, since: datetime) -> Path | None:
     snapshots = sorted(folder.glob("*.duckdb"))
-    return snapshots[-1] if snapshots and snapshots[-1].stem >= since.strftime(_NAME) else None
+    return snapshots[-1] if snapshots and snapshots[-1].stem >= since.strftime(NAME) else None
 
 
 def _make(database: Path, folder: Path, lock: int, wait_s: float) -> Path:
     _clean(folder)  # after a process that was killed
-    snapshot, new = folder / f"{datetime.now(UTC).strftime(_NAME)}.duckdb", folder / "new"
+    snapshot, new = folder / f"{datetime.now(UTC).strftime(NAME)}.duckdb", folder / "new"
     try:
         _copy(database, new, lock, wait_s)
         new.rename(snapshot)

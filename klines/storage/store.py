@@ -15,6 +15,7 @@ from klines.ledger import owe, revise
 from klines.market import Market
 from klines.outcome import Stored
 from klines.reasons import islands, reasons, slots
+from klines.storage.place import Scope
 from klines.tables.archive_files import Loaded, note_files
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import stored_windows
@@ -52,6 +53,13 @@ class Ready:
                 for loaded in its:
                     loaded.rows = loaded.rows.clear()
         return ready
+
+
+def scope_of(market: Market, interval: Interval, wants: Sequence[Want], files: Sequence[Ready] = ()) -> Scope:
+    """What `store` changes."""
+    of_files = [symbol for ready in files for symbol in ready.windows]
+    symbols = dict.fromkeys([*(want.symbol for want in wants), *of_files])
+    return Scope(market.name, interval.name, list(symbols), notes=any(map(_tells_of_symbol, wants)))
 
 
 def store(
@@ -123,9 +131,7 @@ def _revise_ledger(
         is_trading = want.symbol not in not_trading
         answers.append((want, stored, reasons(want, stored, interval, is_trading=is_trading)))
     held = _stored_already(connection, market, interval, [(want.symbol, found) for want, _, found in answers])
-    symbols = list(
-        dict.fromkeys([*(want.symbol for want in wants), *(symbol for ready in files for symbol in ready.windows)])
-    )
+    symbols = scope_of(market, interval, wants, files).symbols
     before = read_gaps(connection, market, interval, symbols)
     after = {symbol: before[symbol] for symbol in symbols}
     for symbol, there in [pair for ready in files for pair in ready.windows.items()]:
@@ -161,8 +167,10 @@ def _stored_already(
 
 def _note_symbols(connection: duckdb.DuckDBPyConnection, market: Market, wants: Sequence[Want], now_ms: int) -> None:
     """Listing times that were asked for, and the quarantine of symbols that the exchange does not know."""
-    for want in wants:
-        is_unknown = isinstance(want.error, UnknownSymbol)
-        if want.listed_ms is not None or is_unknown:
-            until_ms = now_ms + QUARANTINE_MS if is_unknown else None
-            note_symbol(connection, market, want.symbol, want.listed_ms, until_ms)
+    for want in filter(_tells_of_symbol, wants):
+        until_ms = now_ms + QUARANTINE_MS if isinstance(want.error, UnknownSymbol) else None
+        note_symbol(connection, market, want.symbol, want.listed_ms, until_ms)
+
+
+def _tells_of_symbol(want: Want) -> bool:
+    return want.listed_ms is not None or isinstance(want.error, UnknownSymbol)

@@ -152,7 +152,10 @@ def _merge(
     source: str,
     now_ms: int,
 ) -> tuple[int, int]:
-    """Insert what is new and update what differs; the old values go to `restatements`."""
+    """Insert what is new and update what differs; the old values go to `restatements`.
+
+    It is no MERGE: on a lake that would make a Parquet file of every minute, instead of rows in the catalog.
+    """
     if not any(rows.height for rows in frames):
         return 0, 0
     rows = pl.concat(frames)
@@ -176,17 +179,19 @@ def _merge(
         """,
         [now_ms],
     ).fetchall()
+    if restated:
+        values = ", ".join(f"{name} = s.{name}" for name in (*VALUES, "source"))
+        connection.execute(f"UPDATE klines k SET {values} FROM staged s WHERE {same_key} AND {differs}")
     columns = (*KEY, *VALUES, "source")
-    [(changed,)] = connection.execute(
+    [(inserted,)] = connection.execute(
         f"""
-        MERGE INTO klines k USING staged s ON {same_key}
-        WHEN MATCHED AND {differs} THEN UPDATE SET {", ".join(f"{name} = s.{name}" for name in (*VALUES, "source"))}
-        WHEN NOT MATCHED THEN INSERT ({", ".join((*columns, "fetched_at"))})
-                              VALUES ({in_sql(columns, "s")}, epoch_ms({now_ms}::BIGINT))
+        INSERT INTO klines ({", ".join((*columns, "fetched_at"))})
+        SELECT {in_sql(columns, "s")}, epoch_ms({now_ms}::BIGINT) FROM staged s
+        WHERE NOT EXISTS (FROM klines k WHERE {same_key})
         """
     ).fetchall()
     connection.execute("DROP TABLE staged")
-    return changed - restated, restated
+    return inserted, restated
 
 
 def _one_a_slot(rows: pl.DataFrame, interval: Interval) -> pl.DataFrame:

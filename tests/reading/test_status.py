@@ -74,7 +74,7 @@ def test_what_is_behind_and_why(behind: Path) -> None:
         (one.reason, one.rows, one.series, one.slots) for one in found.ledger
     ]
     assert [("spot", "stale")] == [(incident.market, incident.kind) for incident in found.incidents]
-    assert (behind, behind.stat().st_size) == (found.database, found.bytes)
+    assert (str(behind), behind.stat().st_size) == (found.database, found.bytes)
 
 
 def test_one_screen(

@@ -1,0 +1,47 @@
+"""DuckDB's extensions for a lake, from the wheels of `pip install '.[lake]'`, or as DuckDB installs them itself."""
+
+from __future__ import annotations
+
+import contextlib
+from importlib.util import find_spec
+from pathlib import Path
+
+import duckdb
+
+from klines.errors import BadParameter
+
+WHEELS = {"ducklake": "ducklake", "postgres": "postgres_scanner", "httpfs": "httpfs"}
+"""What DuckDB calls an extension, and how its wheel's package ends."""
+
+
+def load_extensions(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Load the extensions; raises BadParameter, in one line, where one can't be had."""
+    for name in names:
+        try:
+            connection.execute(f"LOAD {_where(name)}")
+        except duckdb.Error as error:
+            _install(connection, name, error)
+
+
+def _where(name: str) -> str:
+    """The extension's file as a SQL literal, where a wheel for this DuckDB brought one, or its name."""
+    found = find_spec(f"duckdb_extension_{WHEELS[name]}")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        for file in Path(folder).glob(f"extensions/v{duckdb.__version__}/*.duckdb_extension"):
+            return "'" + str(file).replace("'", "''") + "'"
+    return name
+
+
+def _install(connection: duckdb.DuckDBPyConnection, name: str, why: duckdb.Error) -> None:
+    with contextlib.suppress(duckdb.Error):
+        connection.execute(f"INSTALL {name}")
+        connection.execute(f"LOAD {name}")
+        return
+    raise BadParameter(
+        f"a lake needs DuckDB's extension {name}, which can't be loaded ({_first_line(why)}) nor installed from the "
+        f"network: pip install '.[lake]' brings it for DuckDB 1.5.5, and this is {duckdb.__version__}"
+    ) from None
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

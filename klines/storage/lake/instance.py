@@ -1,0 +1,56 @@
+"""DuckDB with a lake attached as `lake`: opening one costs a second, a cursor of it next to nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import duckdb
+
+from klines.storage.lake.credentials import CATALOG, Login, bucket_secret, catalog_secret, literal
+from klines.storage.lake.extensions import load_extensions
+from klines.storage.lake.lake_errors import named_lake_errors
+
+MEMORY = "1500MB"
+"""What DuckDB may take."""
+INLINED = 5_000
+"""Rows of a commit that go into the catalog, so that a minute needs no bucket and makes no object."""
+_TRIES = 30
+"""How often DuckLake commits anew by itself where others, of other rows, were first."""
+
+
+def attach(login: Login, application: str, data: str, *options: str) -> duckdb.DuckDBPyConnection:
+    """A connection whose database is the lake, with its files in `data`; raises the errors of `named_lake_errors`."""
+    with contextlib.ExitStack() as stack, named_lake_errors(login):
+        connection = duckdb.connect()
+        stack.callback(connection.close)
+        connection.execute(f"SET memory_limit = '{MEMORY}'")
+        load_extensions(connection, "ducklake", "postgres")
+        connection.execute(f"SET ducklake_max_retry_count = {_TRIES}")
+        if data.startswith("s3://"):
+            load_extensions(connection, "httpfs")
+            if secret := bucket_secret(data):
+                connection.execute(secret)
+        connection.execute(catalog_secret(login))
+        conninfo = literal(f"ducklake:postgres:{login.conninfo(application)}")
+        chosen = ", ".join([f"META_SECRET '{CATALOG}'", f"DATA_INLINING_ROW_LIMIT {INLINED}", *options])
+        connection.execute(f"ATTACH {conninfo} AS lake ({chosen})")
+        in_lake(connection)
+        stack.pop_all()
+    return connection
+
+
+def in_lake(connection: duckdb.DuckDBPyConnection) -> None:
+    """Set what a connection has of its own: names are the lake's, times UTC."""
+    connection.execute("USE lake; SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+
+
+@contextlib.contextmanager
+def cursor_of(instance: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection of its own, with a transaction of its own."""
+    cursor = instance.cursor()
+    try:
+        in_lake(cursor)
+        yield cursor
+    finally:
+        cursor.close()

@@ -1,0 +1,285 @@
+"""A lake as a place: every opening is a cursor of one DuckDB, which lives as long as this process needs the lake.
+
+A writer has the locks of his scope, and does all of it again where a connection was lost or others were first, until
+his deadline. A reader waits for nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, LiteralString
+
+import duckdb
+
+from klines.errors import BadParameter, DatabaseBusy, NotStored
+from klines.settings import LakeAddress
+from klines.storage.lake.credentials import Login, literal
+from klines.storage.lake.instance import attach, cursor_of
+from klines.storage.lake.lake_errors import Again, busy_unless_done_again, named_lake_errors
+from klines.storage.lake.turns import MAKING, Turns, keys_of
+from klines.storage.migrations import SCHEMA, lend_views, migrate, schema_state
+from klines.storage.place import Done, Scope
+from klines.tables.transaction import checked
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+_READS = "klines reads"
+_LAYOUT = """
+    ALTER TABLE klines SET PARTITIONED BY (market, interval, year(open_time), month(open_time));
+    ALTER TABLE klines SET SORTED BY (symbol ASC, open_time ASC);
+"""
+_SMALL = ("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "audits", "incidents", "clustered")
+"""Tables that stay in the catalog: they change often, and are small."""
+_SMALL_ROWS = 1_000_000
+_BYTES = "SELECT coalesce(sum(file_size_bytes), 0) FROM ducklake_data_file WHERE end_snapshot IS NULL"
+
+
+class Lake:
+    """The lake at an address."""
+
+    def __init__(self, address: LakeAddress) -> None:
+        if find_spec("psycopg") is None:
+            raise BadParameter("KLINES_DATABASE: a lake needs psycopg, PostgreSQL's client: pip install '.[lake]'")
+        self.address = address
+        self.login = Login.of(address.catalog)
+        self.turns = Turns(self.login)
+        self._mutex = threading.Lock()
+        self._writes: duckdb.DuckDBPyConnection | None = None
+        self._reads: duckdb.DuckDBPyConnection | None = None
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+    @property
+    def name(self) -> str:
+        """The name of the catalog's database."""
+        return self.address.name
+
+    @property
+    def beside(self) -> Path:
+        """A path in this user's folder for what programs remember, the lake's own."""
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        digest = hashlib.sha256(repr(sorted(self.login.parts)).encode()).hexdigest()
+        return state / "klines" / f"{self.name}-{digest[:8]}"
+
+    def close(self) -> None:
+        """Let go of what is open; it is opened again when it is needed."""
+        self._drop()
+        self.turns.close()
+
+    def check(self) -> None:
+        """Raises BadParameter where the data can't be written into a folder."""
+        data = self.address.data
+        if data is None or data.startswith("s3://"):
+            return
+        there = next(folder for folder in (Path(data), *Path(data).parents) if folder.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise BadParameter(f"KLINES_DATA_PATH: {there} is no folder that this user can write")
+
+    def exists(self) -> bool:
+        """Whether the catalog has a lake."""
+        with busy_unless_done_again():
+            return bool(self.turns.ask("SELECT to_regclass('ducklake_metadata') IS NOT NULL"))
+
+    def check_readable(self) -> None:
+        """Raises NotStored where the catalog has no lake yet, DatabaseBusy where it can't be reached."""
+        if not self.exists():
+            raise NotStored(f"there is no lake in {self}; `klines run` makes it, KLINES_DATABASE says where")
+
+    @contextlib.contextmanager
+    def opened(self, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor, on a connection that was alive just now."""
+        with busy_unless_done_again(), self._cursor(self._living(self._writer, deadline_s)) as cursor:
+            yield cursor
+
+    def write(self, deadline_s: float, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        """What `do` returns, with the locks of the scope; done again, until the deadline, where it was taken back."""
+        return self._again_and_again(deadline_s, keys_of(scope), do)
+
+    def alone(self, deadline_s: float, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        """As `write`, while nobody else writes anything."""
+        return self._again_and_again(deadline_s, [], do, alone=True)
+
+    def rows(self, sql: LiteralString) -> list[tuple[Any, ...]]:
+        """What the catalog's PostgreSQL answers; raises DatabaseBusy."""
+        with busy_unless_done_again():
+            return self.turns.rows(sql)
+
+    def _again_and_again(
+        self,
+        deadline_s: float,
+        keys: list[str],
+        do: Callable[[duckdb.DuckDBPyConnection], Done],
+        *,
+        alone: bool = False,
+    ) -> Done:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                alive = self._living(self._writer, deadline_s)  # first: making the tables needs all locks
+                with (
+                    self.turns.taken(keys, deadline_s, alone=alone) as turn,
+                    self._cursor(alive) as cursor,
+                    checked(cursor, turn.check),
+                ):
+                    return do(cursor)
+            except Again as error:
+                if time.monotonic() + pause_s >= deadline_s:
+                    raise DatabaseBusy(str(error)) from None
+            time.sleep(pause_s * random.uniform(0.5, 1.5))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def read(self, deadline_s: float) -> duckdb.DuckDBPyConnection:
+        """A connection of its own, which sees whatever is committed."""
+        return _patiently(self._attached_to_read, deadline_s)
+
+    @contextlib.contextmanager
+    def reading(self, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of a connection that only reads."""
+        with busy_unless_done_again(), self._cursor(self._living(self._reader, deadline_s)) as cursor:
+            yield cursor
+
+    def version(self, since: datetime, wait_s: float) -> duckdb.DuckDBPyConnection:  # noqa: ARG002 - it is of now
+        """The lake as it is now, for as long as the connection is open."""
+        return _patiently(self._version_of_now, time.monotonic() + wait_s)
+
+    def _version_of_now(self) -> duckdb.DuckDBPyConnection:
+        now_ms = time.time_ns() // 1_000_000
+        newest = self.turns.ask("SELECT max(snapshot_id) FROM ducklake_snapshot")
+        connection = self._attached_to_read(f"SNAPSHOT_VERSION {newest}")
+        connection.execute(f"SET VARIABLE taken_ms = {now_ms}")
+        return connection
+
+    def time_of(self, version: duckdb.DuckDBPyConnection) -> datetime:
+        """When it was opened."""
+        [(taken_ms,)] = version.execute("SELECT getvariable('taken_ms')").fetchall()
+        return datetime.fromtimestamp(taken_ms / 1000, UTC)
+
+    def publish(self, since: datetime) -> str:
+        """Nothing: who reads has a version of his own at once."""
+        return f"nothing to publish of {self.name}: readers have a version of the lake at once, {since:%H:%M:%S} UTC"
+
+    def size(self) -> int:
+        """Of the files that the newest version needs; what is in the catalog alone is not counted."""
+        with busy_unless_done_again():
+            return int(self.turns.ask(_BYTES))
+
+    def upkeep(
+        self,
+        of_file: Callable[[Path], Done],  # noqa: ARG002 - it is none
+        of_lake: Callable[[Lake], Done],
+    ) -> Done:
+        """That of a lake."""
+        return of_lake(self)
+
+    @contextlib.contextmanager
+    def _cursor(self, instance: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of an instance; one that has lost its catalog is not used again."""
+        try:
+            with named_lake_errors(self.login), cursor_of(instance) as cursor:
+                yield cursor
+        except Again:
+            self._drop(instance)
+            raise
+
+    def _living(
+        self, instance: Callable[[], duckdb.DuckDBPyConnection], deadline_s: float
+    ) -> duckdb.DuckDBPyConnection:
+        """An instance that has just now reached its catalog."""
+        return _patiently(lambda: self._alive(instance), deadline_s)
+
+    def _alive(self, instance: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection:
+        with self._mutex:
+            found = instance()
+        try:
+            with named_lake_errors(self.login), cursor_of(found) as cursor:
+                cursor.execute("FROM lake.current_snapshot()").fetchall()
+        except Again:
+            self._drop(found)
+            raise
+        return found
+
+    def _data(self) -> str:
+        """Where the files are, as the setting has it, or else the catalog; empty where nobody says."""
+        if self.address.data:
+            return f"{self.address.data.rstrip('/')}/"
+        if not self.exists():
+            return ""
+        return str(self.turns.ask("SELECT coalesce(max(value), '') FROM ducklake_metadata WHERE key = 'data_path'"))
+
+    def _writer(self) -> duckdb.DuckDBPyConnection:
+        if self._writes is None:
+            self.turns.begin()
+            self._writes = self._made()
+        return self._writes
+
+    def _reader(self) -> duckdb.DuckDBPyConnection:
+        if self._reads is None:
+            self._reads = self._attached_to_read()
+        return self._reads
+
+    def _drop(self, instance: duckdb.DuckDBPyConnection | None = None) -> None:
+        """Open a new one next time; cursors of the old one may still be in use, and end with their last user."""
+        with self._mutex:
+            if instance in (None, self._writes):
+                self._writes = None
+            if instance in (None, self._reads):
+                self._reads = None
+
+    def _made(self) -> duckdb.DuckDBPyConnection:
+        """The lake for writing, with all its tables as this version has them."""
+        data = self._data()
+        if not data:
+            raise BadParameter("KLINES_DATA_PATH: a new lake needs a folder or s3://bucket/path for its Parquet files")
+        connection = attach(self.login, self.turns.application, data, f"DATA_PATH {literal(data)}")
+        try:
+            with named_lake_errors(self.login):
+                if schema_state(connection, self) != SCHEMA:
+                    self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make or bring up the tables, which one process does at a time, and nobody writes meanwhile."""
+        with self.turns.taken([MAKING], time.monotonic() + 30, alone=True) as turn, checked(connection, turn.check):
+            is_new = not schema_state(connection, self)[0]
+            migrate(connection, self)
+            if is_new:
+                connection.execute(_LAYOUT)
+                for table in _SMALL:
+                    connection.execute(
+                        f"CALL lake.set_option('data_inlining_row_limit', {_SMALL_ROWS}, table_name => '{table}')"
+                    )
+
+    def _attached_to_read(self, *options: str) -> duckdb.DuckDBPyConnection:
+        connection = attach(self.login, _READS, self._data(), "READ_ONLY", *options)
+        try:
+            with named_lake_errors(self.login):
+                lend_views(connection, self)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _patiently(open_it: Callable[[], duckdb.DuckDBPyConnection], deadline_s: float) -> duckdb.DuckDBPyConnection:
+    """What `open_it` returns, as soon as the lake can be reached, or before the deadline."""
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return open_it()
+        except Again as error:
+            if time.monotonic() + pause_s >= deadline_s:
+                raise DatabaseBusy(str(error)) from None
+        time.sleep(pause_s * random.uniform(0.5, 1.5))
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

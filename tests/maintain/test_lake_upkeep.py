@@ -1,0 +1,106 @@
+"""Maintenance of a lake: everything is there afterwards, a closed month in one file, in order."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from klines.interval import DAY
+from klines.settings import LakeAddress
+from klines.storage.access import forget_lakes
+from tests.children import child
+from tests.drive import NOON, at, maintain_once, query
+from tests.lakes import Lakes
+from tests.storage.test_lake import minutes, put
+from tests.storage.test_lake_faults import SYMBOLS, TWICE
+from tests.storage.test_lake_outages import storing
+
+pytestmark = pytest.mark.slow
+FILES = "SELECT data_file FROM ducklake_list_files('lake', 'klines') ORDER BY 1"
+ALL = "SELECT market, symbol, interval, open_time, close, source FROM klines ORDER BY ALL"
+CLOSED = -3 * 1440
+"""A minute of December 2025; NOON is in January."""
+CLOSED_ROWS, ROWS = 5 * 1220, 5 * 1223
+"""Klines of December, and all."""
+
+
+@pytest.fixture
+def filled(lake: LakeAddress) -> LakeAddress:
+    """A day of a closed month, in a file and in the catalog, some of it restated; and three minutes of the open one."""
+    put(lake, [minutes(f"S{n}USDT", CLOSED, 1200) for n in range(5)])
+    put(lake, [minutes(f"S{n}USDT", CLOSED - 20, 20) for n in range(5)])
+    put(lake, [minutes("S3USDT", CLOSED, 40, close=2.5)])
+    put(lake, [minutes(f"S{n}USDT", 0, 3) for n in range(5)])
+    return lake
+
+
+def test_a_closed_month_is_one_file_in_order(filled: LakeAddress) -> None:
+    """Nothing is different for who reads; the closed month is one file, by symbol and time; a second run does
+    nothing, and one after new klines of that month does it again."""
+    before = query(filled, ALL)
+    done = maintain_once(filled)
+    assert "Completed" == done.state
+    assert done.message.startswith(f"re-clustered 2025-12; {ROWS:,} klines in ")
+    assert f"; {ROWS:,} slots proved unique, 0 rejects pruned; " in done.message
+    assert before == query(filled, ALL)
+    files = [path for (path,) in query(filled, FILES)]
+    [closed] = [path for path in files if "year=2025/month=12" in path]
+    with duckdb.connect() as connection:
+        rows = connection.execute("SELECT symbol, open_time FROM read_parquet(?)", [closed]).fetchall()
+    assert sorted(rows) == rows
+    assert len(rows) == CLOSED_ROWS
+
+    assert maintain_once(filled).message.startswith("nothing to do: every closed month is clustered")
+    assert files == [path for (path,) in query(filled, FILES)]
+    put(filled, [minutes("S1USDT", CLOSED + 1200, 1)])
+    assert maintain_once(filled).message.startswith(f"re-clustered 2025-12; {ROWS + 1:,} klines in ")
+
+
+def test_two_klines_in_a_slot_are_named(filled: LakeAddress) -> None:
+    """What should be impossible is found, and not deleted."""
+    one = f"symbol = 'S2USDT' AND open_time = epoch_ms({at(CLOSED)}::BIGINT)"
+    query(filled, f"INSERT INTO klines FROM klines WHERE {one}")
+    found = maintain_once(filled)
+    assert "Degraded" == found.state
+    assert found.message.startswith("1 slot with more than one kline: spot S2USDT 1m 2025-12-30 12:00.")
+    assert [(1,)] == query(filled, TWICE)
+
+
+def test_what_is_old_goes(filled: LakeAddress, lakes: Lakes) -> None:
+    """Rejects of over 90 days ago, versions of over a week ago, and files that nobody has needed for a day."""
+    for age_ms in (91 * DAY, 89 * DAY):
+        row = f"'spot', 'BTCUSDT', '1m', NULL, 'rest', 'why', '[]', epoch_ms(0), epoch_ms({NOON - age_ms}::BIGINT), 1"
+        query(filled, f"INSERT INTO rejects VALUES ({row})")
+    assert "1 reject pruned" in maintain_once(filled).message
+    scheduled = lakes.postgres.ask(filled.name, "SELECT path FROM ducklake_files_scheduled_for_deletion")
+    old = [Path(lakes.data, path) for (path,) in scheduled]
+    assert old
+    assert all(path.exists() for path in old)
+    for table, column in (
+        ("ducklake_snapshot", "snapshot_time"),
+        ("ducklake_files_scheduled_for_deletion", "schedule_start"),
+    ):
+        lakes.postgres.ask(filled.name, f"UPDATE {table} SET {column} = {column} - interval '8 days'")
+    forget_lakes()
+    before = query(filled, ALL)
+    maintain_once(filled)
+    assert [] == [path for path in old if path.exists()]
+    assert before == query(filled, ALL)
+
+
+def test_beside_a_writer(filled: LakeAddress) -> None:
+    """Who writes during maintenance waits for seconds, and loses nothing."""
+    with child(storing, filled, SYMBOLS, 10_000) as writer:
+        said = [writer.hear()]
+        for _ in range(2):
+            assert "Completed" == maintain_once(filled, NOON + 40 * DAY).state
+        with contextlib.suppress(BrokenPipeError):
+            writer.tell("enough")
+        said += writer.rest()
+    assert [] == [text for text in said if not isinstance(text, int)]
+    assert [(0,)] == query(filled, TWICE)
+    where = f"symbol = 'S5USDT' AND open_time >= epoch_ms({at(0)}::BIGINT)"
+    assert [(len(said),)] == query(filled, f"SELECT count(*) FROM klines WHERE {where}")

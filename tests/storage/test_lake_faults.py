@@ -1,0 +1,90 @@
+"""Many writers of one lake, and their ends: nothing is lost, and nothing is stored twice.
+
+In the suite each has a small count; `--full` has those of docs/many-machines.md.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+import pytest
+
+from klines.settings import LakeAddress
+from tests.children import Child, child, killed_after, lasts_s
+from tests.drive import Fixed, at, audit_once, backfill_once, collect_once, ms, published, query, stored
+from tests.exchange import StandIn
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+SYMBOLS = [f"S{number}USDT" for number in range(6)]
+TWICE = "SELECT count(*) - count(DISTINCT (market, symbol, interval, open_time)) FROM klines"
+
+
+def by_chance(pipe: Connection, exchange: Fixed, lake: LakeAddress, seed: int) -> None:
+    """In a child: collect, backfill or audit some of the symbols, until it is told to end; says each final state."""
+    chance = random.Random(seed)
+    while not pipe.poll():
+        some = chance.sample(SYMBOLS, chance.randint(2, len(SYMBOLS)))
+        kind = chance.choice(["collect", "collect", "backfill", "audit"])
+        if kind == "collect":
+            pipe.send(collect_once(exchange, lake, some).state)
+        elif kind == "backfill":
+            source = chance.choice(["auto", "rest"])
+            pipe.send(backfill_once(exchange, lake, some, "2026-01-01", "2026-01-02T12:00", source=source).state)
+        else:
+            pipe.send(audit_once(exchange, lake, symbols=some).state)
+
+
+def test_eight_processes_on_the_same_symbols(exchange: StandIn, lake: LakeAddress, full: bool) -> None:
+    """Eight processes collect, backfill and audit the same symbols, as it comes: no kline is there twice, none is lost,
+    and all have the values that the exchange published."""
+    collect_once(exchange, lake, SYMBOLS)
+    children: list[Any] = [child(by_chance, Fixed(exchange.url), lake, seed) for seed in range(8)]
+    workers: list[Child] = [one.__enter__() for one in children]
+    until_s, minute = time.monotonic() + (120 if full else 15), 0
+    while time.monotonic() < until_s:
+        time.sleep(2)
+        minute += 1
+        exchange.freeze(at(minute) + 5_000)
+    for worker in workers:
+        worker.tell("enough")
+    states = [state for worker in workers for state in worker.rest()]
+    for one in children:
+        one.__exit__(None, None, None)
+
+    assert len(states) >= 8
+    assert {"Completed", "Degraded", "DatabaseBusy"} >= set(states), states  # the machine's clock is in doubt
+    assert [(0,)] == query(lake, TWICE)
+    start, end = "2026-01-01", "2026-01-02T12:00"
+    assert "Completed" == backfill_once(exchange, lake, SYMBOLS, start, end).state
+    assert "Completed" == collect_once(exchange, lake, SYMBOLS).state
+    for symbol in SYMBOLS:
+        assert published(exchange.klines(symbol, ms(start), at(minute))) == stored(lake, symbol)
+    assert [(0,)] == query(lake, TWICE)
+    assert [] == query(lake, "FROM gaps")
+
+
+def collecting(_: Connection, exchange: Fixed, lake: LakeAddress) -> None:
+    """In a child: one run."""
+    collect_once(exchange, lake, SYMBOLS)
+
+
+def test_killed_at_any_moment(exchange: StandIn, lake: LakeAddress, full: bool) -> None:
+    """Runs that catch up 60 minutes each are killed at random moments; no slot has two rows, whoever comes next waits
+    for nobody, and the run after the last has everything."""
+    collect_once(exchange, lake, SYMBOLS)
+    moments = random.Random(100)
+    exchange.freeze(at(60) + 5_000)
+    whole_s = lasts_s(collecting, Fixed(exchange.url), lake)
+    kills = 100 if full else 8
+    for kill in range(kills):
+        exchange.freeze(at(60 * (kill + 2)) + 5_000)
+        killed_after(moments.uniform(whole_s / 4, whole_s), collecting, Fixed(exchange.url), lake)
+        assert [(0,)] == query(lake, TWICE)
+
+    assert "Completed" == collect_once(exchange, lake, SYMBOLS).state
+    for symbol in SYMBOLS:
+        assert published(exchange.klines(symbol, at(-30), at(60 * (kills + 1)))) == stored(lake, symbol)
+    assert [] == query(lake, "FROM gaps")
