@@ -14,12 +14,16 @@ import duckdb
 import polars as pl
 
 from klines import settings
+from klines.errors import BadDatabase, BadParameter
+from klines.outcome import plain
 from klines.storage.database import opened_to_read
 from klines.storage.duckdb_errors import named_errors
-from klines.storage.places import check_readable
+from klines.storage.places import RESTORE, check_readable
 
 Database = str | PathLike[str] | None
 """A file; None: that of KLINES_DATABASE."""
+_NO_VALUES = (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException)
+"""What is raised for values such as a time without an end, which no run of ours stores."""
 WAIT_S = 30.0
 """How long a reader waits for the file: a minute has it for a fraction of a second, a backfill for a second or so."""
 
@@ -29,10 +33,16 @@ def place(database: Database) -> Path:
 
     Raises NotStored, naming the path, where there is none, BadParameter where it can't be read.
     """
-    path = settings.load().database if database is None else Path(database).expanduser()
-    path = path.absolute()
+    path = (settings.load().database if database is None else _path(database)).absolute()
     check_readable(path)
     return path.resolve()
+
+
+def _path(database: str | PathLike[str]) -> Path:
+    try:
+        return Path(database).expanduser()
+    except (TypeError, RuntimeError) as error:
+        raise BadParameter(f"database: {database!r:.200} is no path of a file: {error}") from None
 
 
 @contextlib.contextmanager
@@ -44,6 +54,8 @@ def reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
         with named_errors(path):
             connection.execute("SET enable_progress_bar = false")
             yield connection
+    except (*_NO_VALUES, pl.exceptions.PanicException) as error:
+        raise BadDatabase(f"{path} holds values that no klines database has: {plain(str(error))}; {RESTORE}") from error
     finally:
         connection.close()
 
