@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, date, datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,7 +23,9 @@ def time_ms(name: str, value: Time | None) -> int | None:
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
-        raise BadParameter(f"{name}: {value!r} is no time; write 2024-01-31 or 2024-01-31T12:00") from None
+        moment = None
+    if not isinstance(moment, date):
+        raise BadParameter(f"{name}: {value!r:.100} is no time; write 2024-01-31 or 2024-01-31T12:00")
     if not isinstance(moment, datetime):
         moment = datetime(moment.year, moment.month, moment.day)
     return epoch_ms(moment)
@@ -35,8 +38,10 @@ def epoch_ms(time: datetime) -> int:
 
 
 def utc(time: datetime) -> datetime:
-    """The time in UTC, which it is in already where it names no zone."""
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    """The time in UTC, which it is in already where it names no zone, or where UTC has no such year."""
+    with contextlib.suppress(OverflowError):
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    return time.replace(tzinfo=UTC)
 
 
 def duration_s(name: str, value: timedelta | str) -> float:

@@ -108,7 +108,10 @@ def _names(value: Any) -> Any:
     """`A,B`, `A B` and `["A","B"]` are all lists of names."""
     if not isinstance(value, str):
         return value
-    return json.loads(value) if value.lstrip().startswith("[") else value.replace(",", " ").split()
+    try:
+        return json.loads(value) if value.lstrip().startswith("[") else value.replace(",", " ").split()
+    except RecursionError:
+        raise ValueError("it is no list of names") from None
 
 
 def _in_checkout(value: Path) -> Path:

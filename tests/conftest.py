@@ -26,6 +26,9 @@ TESTS = Path(__file__).parent
 STACKS = ("stack/", "docs/test_commands.py")
 """Tests that start whole stacks."""
 
+STACK_S = 900
+"""How long one may take: most of it is waiting for runs, each of which takes a slow machine half a minute."""
+
 KEPT_OPEN = ("audit", "backfill", "collect")
 """Rooms whose subject is seldom the file: to make or open one costs more than most of what a run does with it."""
 
@@ -56,6 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = str(item.path.relative_to(TESTS))
         if group.startswith(STACKS):
             item.add_marker(pytest.mark.stack)
+            item.add_marker(pytest.mark.timeout(STACK_S))
         if "prefect_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.prefect)
             group = "prefect"

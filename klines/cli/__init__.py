@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import NoReturn
 
 DISTRIBUTION = "everykline"
@@ -18,6 +19,9 @@ DISTRIBUTION = "everykline"
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that the arguments name, else those of the shell, and exit: 0 when all is well, 1 when not, 2 for
     a bad parameter or setting, 130 after Ctrl-C. What went wrong is one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a terminal's encoding lacks is escaped, as a name of a file
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(exit_status(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -61,8 +61,8 @@ def _none_runs() -> str:
     if environment.running(environment.home()) == "":
         raise NotAsked("one is starting")
     port = os.environ.get("PREFECT_SERVER_API_PORT") or str(_PORT)
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise BadParameter(f"PREFECT_SERVER_API_PORT: {port!r} is no port")
+    if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65536):
+        raise BadParameter(f"PREFECT_SERVER_API_PORT: {port!r:.40} is no port; write a number up to 65535")
     with socket.socket() as probe:
         probe.settimeout(1)
         if probe.connect_ex(("127.0.0.1", int(port))) == 0:

@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
@@ -20,12 +21,13 @@ from pathlib import Path
 from klines.binance import silence
 from klines.checkout import CHECKOUT
 from klines.doctor.diagnosis import Differs, NotAsked
-from klines.errors import RateLimited, Stop
+from klines.errors import KlinesError, RateLimited, Stop
 from klines.interval import MINUTE
 from klines.market import MARKETS
 from klines.outcome import next_step
 from klines.storage.database import opened_to_read
 from klines.storage.duckdb_errors import has_locks
+from klines.storage.file import LocalFile
 from klines.storage.journal import journal_of
 from klines.storage.place import Place
 from klines.storage.places import check_place
@@ -62,8 +64,17 @@ def lake_opens(lake: Place) -> str:
         return f"{lake} opens, {lake.size() / 1e6:,.1f} MB"
 
 
+def _check_usable(place: Place) -> None:
+    """Raises NotAsked where no database can be, which the check of its place says."""
+    try:
+        place.check()
+    except KlinesError:
+        raise NotAsked("no database can be used there") from None
+
+
 def no_ban_holds(place: Place, bans: dict[str, Stop], now_ms: int) -> str:
     """No ban is remembered, in the database or beside it; those that hold are noted in `bans`, by pool."""
+    _check_usable(place)
     for pool, error, met_ms in silence.kept(place.beside):
         until_ms = error.until_ms if isinstance(error, RateLimited) else met_ms + 5 * MINUTE
         bans |= {pool: error} if now_ms < until_ms else {}
@@ -80,8 +91,13 @@ def no_ban_holds(place: Place, bans: dict[str, Stop], now_ms: int) -> str:
 
 def place_has_locks(database: Path) -> str:
     """The file system of the database has locks, by which two programs keep out of each other's way."""
-    if not os.access(database.parent, os.W_OK):
-        raise NotAsked(f"{database.parent} is not writable")
+    if not os.path.isdir(database.parent):  # pathlib's raises for a name that is too long
+        raise NotAsked("there is no such folder")
+    try:
+        tempfile.TemporaryFile(dir=database.parent).close()
+    except OSError as error:
+        advice = "runs can't store anything: name another place by KLINES_DATABASE"
+        raise Differs(f"no file can be made in {database.parent}: {error.strerror}", advice) from None
     if not has_locks(database):
         raise Differs(
             f"the file system of {database.parent} has no locks",
@@ -92,10 +108,8 @@ def place_has_locks(database: Path) -> str:
 
 def disk_has_room(database: Path) -> str:
     """There is room for the database once more, and some."""
-    folder = database.parent
-    if not folder.exists():
-        raise NotAsked(f"{folder} does not exist")
-    return judge_disk(shutil.disk_usage(folder).free, database.stat().st_size if database.exists() else 0)
+    _check_usable(LocalFile(database))
+    return judge_disk(shutil.disk_usage(database.parent).free, database.stat().st_size if database.exists() else 0)
 
 
 def judge_disk(free: int, size: int) -> str:

@@ -33,6 +33,7 @@ from klines.storage.file import LocalFile
 from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
 from klines.storage.place import Place
+from klines.storage.places import check_place
 
 REJECTS_KEPT_MS = 90 * DAY
 """How long a refused row is kept after it was last seen."""
@@ -97,7 +98,8 @@ class MaintainJob:
 class Maintenance:
     """Use as `with`: prune, survey, prove, then cluster each month of the plan, and swap if there were any.
 
-    `now_ms` is when it began; a month that ended before is closed.
+    `now_ms` is when it began; a month that ended before is closed. Raises BadParameter or BadDatabase for a place where
+    no database can be.
     """
 
     def __init__(self, database: Path, now_ms: int) -> None:
@@ -105,6 +107,7 @@ class Maintenance:
         self.place: Place = LocalFile(database)
         self._began_s = time.monotonic()
         self._now_ms = now_ms
+        check_place(database)
         self._beside = Beside(database)
         self._live: Live
         self._copy: Copy

@@ -16,8 +16,8 @@ _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 def market_named(name: str) -> Market:
     """The market of that name; raises BadParameter."""
-    if name not in MARKETS:
-        raise BadParameter(f"market: {name!r} is none of {', '.join(MARKETS)}")
+    if not isinstance(name, str) or name not in MARKETS:
+        raise BadParameter(f"market: {name!r:.100} is none of {', '.join(MARKETS)}")
     return MARKETS[name]
 
 
@@ -25,7 +25,7 @@ def symbols_named(symbols: str | Sequence[str]) -> list[str]:
     """One symbol or several, without repetitions; raises BadParameter."""
     try:
         return check_symbols([symbols] if isinstance(symbols, str) else list(symbols)) or []
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise BadParameter(f"symbols: {error}") from None
 
 
@@ -44,9 +44,9 @@ def interval_named(name: str) -> Interval:
     """One of Binance's intervals, or any other number of seconds, minutes, hours, days or (Monday) weeks, counted from
     the epoch as Binance counts its own; raises BadParameter.
     """
-    if name in INTERVALS:
+    if isinstance(name, str) and name in INTERVALS:
         return INTERVALS[name]
-    parts = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", name)
+    parts = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", name) if isinstance(name, str) else None
     if parts is None:
         raise BadParameter(
             f"interval: {name!r} is none of {', '.join(INTERVALS)}, nor a multiple such as 10m, 36h, 2d or 2w"

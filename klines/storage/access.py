@@ -18,14 +18,18 @@ import polars as pl
 
 from klines import settings
 from klines.clock import duration_s
-from klines.errors import BadParameter
+from klines.errors import BadDatabase, BadParameter
+from klines.outcome import plain
 from klines.settings import Address, LakeAddress, Settings, is_lake
 from klines.storage.file import LocalFile
 from klines.storage.place import Place
+from klines.storage.places import RESTORE
 from klines.storage.snapshot import WAIT_S
 
 Database = str | PathLike[str] | LakeAddress | None
 """A file, or ducklake:postgres:…; None: that of KLINES_DATABASE."""
+_NO_VALUES = (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException)
+"""What is raised for values such as a time without an end, which no run of ours stores."""
 
 
 def place_of(address: Address) -> Place:
@@ -68,9 +72,16 @@ def _address(database: str | PathLike[str] | LakeAddress) -> Address:
     if isinstance(database, LakeAddress):
         return database
     try:
-        return LakeAddress.of(database) if is_lake(database) else Path(database).expanduser()
+        return LakeAddress.of(database) if is_lake(database) else _path(database)
     except ValueError as error:
         raise BadParameter(f"database: {error}") from None
+
+
+def _path(database: str | PathLike[str]) -> Path:
+    try:
+        return Path(database).expanduser()
+    except (TypeError, RuntimeError) as error:
+        raise BadParameter(f"database: {database!r:.200} is no path of a file: {error}") from None
 
 
 @contextlib.contextmanager
@@ -83,9 +94,14 @@ def reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
 @contextlib.contextmanager
 def reading_at(place: Place) -> Iterator[duckdb.DuckDBPyConnection]:
     """As `reading`, of a place."""
-    with place.reading(time.monotonic() + WAIT_S) as connection:
-        connection.execute("SET enable_progress_bar = false")
-        yield connection
+    try:
+        with place.reading(time.monotonic() + WAIT_S) as connection:
+            connection.execute("SET enable_progress_bar = false")
+            yield connection
+    except (*_NO_VALUES, pl.exceptions.PanicException) as error:
+        raise BadDatabase(
+            f"{place} holds values that no klines database has: {plain(str(error))}; {RESTORE}"
+        ) from error
 
 
 def connect(

@@ -66,8 +66,10 @@ def unusable(error: duckdb.Error, path: Path) -> KlinesError | None:
         return BadDatabase(f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade klines' packages")
     if "in-memory database" in text:  # what DuckDB makes of the name of a CSV file
         return BadDatabase(f"{path} is no DuckDB database")
-    if isinstance(error, duckdb.CatalogException):
-        return BadDatabase(f"KLINES_DATABASE: {path} has not the tables of a klines database: {said}; {RESTORE}")
+    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
+        return BadDatabase(
+            f"KLINES_DATABASE: {path} has not the tables, or their columns, of a klines database: {said}; {RESTORE}"
+        )
     is_broken = isinstance(error, duckdb.SerializationException | duckdb.InternalException | duckdb.FatalException)
     if is_broken or any(sign in text for sign in _DAMAGE):
         return BadDatabase(f"KLINES_DATABASE: {path} is damaged: {said}; {RESTORE}")

@@ -44,9 +44,11 @@ def _named_by_us(path: Path) -> Iterator[None]:
     """What the system says of a path that can't be (too long, a loop of links, a NUL in it) as BadParameter."""
     try:
         path.resolve(strict=False)
+        str(path).encode()  # DuckDB takes text alone
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        what = getattr(error, "strerror", None) or str(error).split(" from ")[0]
+        is_text = not isinstance(error, UnicodeError)
+        what = (getattr(error, "strerror", None) or str(error).split(" from ")[0]) if is_text else "it is no UTF-8"
         raise BadParameter(f"KLINES_DATABASE: {str(path)[:200]!r} can't be a file: {what}; name another one") from None
 
 
@@ -54,8 +56,11 @@ def _check_kind(path: Path) -> None:
     """Raises BadParameter for what is there and no file: whoever opens a pipe waits for ever."""
     if path.is_dir():
         raise BadParameter(f"KLINES_DATABASE: {path} is a folder; name a file")
-    for part in (path, Path(f"{path}.wal"), Path(f"{path}.journal")):
-        if part.exists() and not part.is_file():
+    target = path.resolve()
+    beside = {Path(f"{place}{end}") for place in (path, target) for end in (".wal", ".journal")}
+    for part in (path, *sorted(beside)):
+        is_there = part.exists() if part == path else os.path.lexists(part)
+        if is_there and not part.is_file():
             raise BadParameter(f"KLINES_DATABASE: {part} is no regular file; move it away, or name another file")
 
 

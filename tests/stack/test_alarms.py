@@ -17,7 +17,6 @@ from tests import CHECKOUT, stacks
 from tests.exchange import StandIn
 from tests.stacks import LINE, ask, read_until, stack
 
-pytestmark = pytest.mark.timeout(300)
 TEXTS = [
     "spot: 1m is ExchangeDown: ",
     "spot: ExchangeDown is over after ",
