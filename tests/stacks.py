@@ -44,10 +44,10 @@ def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str
 
 
 def prefect_file(folder: Path, *names: str) -> Path:
-    """The project's prefect.yaml with a schedule of ten seconds, and with these deployments alone, or all."""
+    """The project's prefect.yaml with a schedule of fifteen seconds, and with these deployments alone, or all."""
     content = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
     content["deployments"] = [section for section in content["deployments"] if not names or section["name"] in names]
-    content["deployments"][0]["schedules"][0]["interval"] = 10
+    content["deployments"][0]["schedules"][0]["interval"] = 15
     path = folder / "prefect.yaml"
     path.write_text(yaml.safe_dump(content))
     return path

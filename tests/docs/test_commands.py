@@ -20,7 +20,6 @@ from tests import CHECKOUT, stacks
 from tests.docs.pages import README, blocks, commands
 from tests.stacks import LINE, free_port, read_until
 
-pytestmark = pytest.mark.timeout(300)
 COMMANDS = commands()
 TYPED = [line for line in COMMANDS if line.split()[0] in ("klines", "python")]
 ELSEWHERE = ("git clone ", "pip install ", ". .venv/bin/activate")

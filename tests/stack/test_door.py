@@ -21,7 +21,7 @@ from tests import CHECKOUT, chromium, stacks
 from tests.chromium import SCREENSHOTS
 from tests.stacks import ask
 
-pytestmark = [pytest.mark.timeout(300), chromium.needed]
+pytestmark = chromium.needed
 RUN = "seen from everywhere"
 ATTACKS = {
     "a question with an answer": """fetch(api + '/variables/filter', {method: 'POST', body: '{}',

@@ -24,8 +24,6 @@ from tests.drive import query
 from tests.exchange import StandIn
 from tests.stacks import LINE, ask, read_until, stack
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:

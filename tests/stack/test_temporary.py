@@ -17,8 +17,6 @@ from stack.temporary import free_port, temporary_server
 from tests import CHECKOUT, stacks
 from tests.exchange import StandIn
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:

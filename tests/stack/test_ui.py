@@ -16,7 +16,7 @@ from tests.chromium import SCREENSHOTS
 from tests.exchange import StandIn
 from tests.stacks import LINE, ask, read_until, stack
 
-pytestmark = [pytest.mark.timeout(300), chromium.needed]
+pytestmark = chromium.needed
 SYMBOLS = [f"{base}USDT" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "DOGE", "ADA", "TRX", "LINK", "AVAX")]
 
 
