@@ -175,12 +175,8 @@ class Bucket:
             *(f"-master.port={master}", f"-master.port.grpc={master_grpc}", f"-volume.port={volume}"),
             *(f"-volume.port.grpc={volume_grpc}", f"-filer.port={filer}", f"-filer.port.grpc={filer_grpc}"),
             *(f"-s3.port={s3}", f"-s3.port.grpc={s3_grpc}", f"-s3.config={self._folder / 'keys.json'}"),
-            *(
-                "-s3.port.iceberg=0",
-                "-master.volumePreallocate=false",
-                "-master.volumeSizeLimitMB=256",
-                "-volume.max=20",
-            ),
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumePreallocate=false"),
+            *("-master.volumeSizeLimitMB=256", "-volume.max=20"),
         ]
         log = (self._folder / "log").open("ab")
         with log:

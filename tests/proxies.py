@@ -50,6 +50,8 @@ class ProxyServer:
         self._ready.set()
         await self._stop.wait()
         server.close()
+        for _ in range(5):  # turns of the loop, after which whoever was let in just now has begun to talk
+            await asyncio.sleep(0)
         for task in (tasks := asyncio.all_tasks() - {asyncio.current_task()}):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

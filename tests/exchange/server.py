@@ -84,10 +84,15 @@ class StandIn(Rules):
         self._ready.set()
         await self._stop.wait()
         server.close()
+        for _ in range(5):  # turns of the loop, after which whoever was let in just now has begun to talk
+            await asyncio.sleep(0)
         for task in (tasks := list(self._open.values())):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._open:  # of tasks that were cancelled before they had begun
+            writer.transport.abort()
         await server.wait_closed()
+        await asyncio.sleep(0)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open[writer] = self._loop.create_task(self._talk(reader, writer))

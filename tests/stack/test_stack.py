@@ -34,7 +34,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def prefect_file(tmp_path: Path) -> Path:
-    """The minute, every ten seconds, and an example that is off."""
+    """The minute, every fifteen seconds, and an example that is off."""
     return stacks.prefect_file(tmp_path, "every-minute", "usdm")
 
 

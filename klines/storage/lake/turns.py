@@ -226,7 +226,17 @@ def _close(sessions: list[Connection], over: threading.Event) -> None:
 
 
 def _end_left(session: Connection) -> None:
-    """End DuckDB's sessions of processes that have lost their locks, and wait until each is gone."""
+    """End DuckDB's sessions of processes that have lost their locks, and wait until each is gone.
+
+    A process that stands still loses one of several sessions first, and the rest here: it has no lock to rely on.
+    """
+    session.execute(
+        f"""
+        SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE '{_APPLICATION} lock %' AND state = 'idle'
+          AND state_change < clock_timestamp() - INTERVAL '{SILENT_S - 2 * SPEAK_S} s'
+        """
+    )
     session.execute(
         f"""
         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity data
