@@ -28,7 +28,7 @@ from benchmarks.table import machine
 def main() -> None:
     """Run one, or add up those that have run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hours", type=float, default=6.0)
+    parser.add_argument("--hours", type=float, default=1.5, help="of faults, before the closing")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where everything is, and stays; else a temporary one")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write the figures of this part, as JSON")

@@ -64,7 +64,11 @@ def kept(file: Path) -> Part:
 
 def show(parts: Sequence[Part]) -> None:
     """The table of all parts: counts are sums, sizes and memory the largest of any part."""
-    line(f"hours, in {len(parts)} parts", sum(part.hours for part in parts), "h")
+    line(
+        f"hours, from the first klines to the last comparison, in {len(parts)} part{'s' * (len(parts) > 1)}",
+        sum(part.hours for part in parts),
+        "h",
+    )
     for name, title in TITLES.items():
         total: Counter[str] = sum((getattr(part, name) for part in parts), Counter())
         line(title, total.total(), "")
@@ -116,5 +120,5 @@ def show_growth(parts: Sequence[Part]) -> None:
 def growth(what: str, unit: str, parts: Sequence[Sequence[float]]) -> None:
     """The largest of the parts at the end, beside that of the start; in words those of the quarters."""
     first, *quarters, last = (max(column) for column in zip(*parts, strict=False))
-    between = ", ".join(number(value) for value in quarters)
+    between = ", ".join(number(value) if value else "–" for value in quarters)  # –: just killed
     line(f"{what}, at the end; at the quarters {between}", last, unit, peer="at the start", other=first)
