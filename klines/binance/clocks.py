@@ -149,6 +149,9 @@ def _differing(readings: Readings) -> list[str]:
         return ["no clock shows a time"]
     name, right_ms = max(reversed(readings.clocks), key=lambda entry: readings.support(entry[1]))
     others = {other: time_ms - right_ms for other, time_ms in readings.clocks if abs(time_ms - right_ms) >= AGREE_MS}
+    if not others and _spread(readings.clocks) >= AGREE_MS:  # it is between two others, near enough to each
+        (name, right_ms), (last, last_ms) = (end(readings.clocks, key=lambda entry: entry[1]) for end in (min, max))
+        others = {last: last_ms - right_ms}
     return [
         f"{other} is {_apart(by_ms)} {'ahead of' if by_ms > 0 else 'behind'} {name}" for other, by_ms in others.items()
     ]

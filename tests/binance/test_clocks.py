@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from klines.binance.clocks import AGREE_MS, Readings, Verdict, header_ms, is_time, judge_clocks
@@ -113,6 +113,7 @@ off = st.sampled_from(
 
 @settings(max_examples=500, deadline=None)
 @given(st.integers(0, 3 * MINUTE), off, off | st.none(), off, st.integers(-9_000, 0) | st.none())
+@example(since=0, server=3_000, date=-3_000, machine=0, newest=None)
 def test_nothing_open_is_closed(since: int, server: int, date: int | None, machine: int, newest: int | None) -> None:
     """Law: while any one clock is not ahead of the truth, no kline that is open counts as closed; and whenever a clock
     is off by more than a few seconds it is a doubt, but for this machine's alone."""
