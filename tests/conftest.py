@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,12 +14,16 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from klines.storage.database import opened
 from tests.drive import NOON
 from tests.exchange import StandIn
 
 TESTS = Path(__file__).parent
 STACKS = ("stack/", "docs/test_commands.py")
 """Tests that start whole stacks."""
+
+KEPT_OPEN = ("audit", "backfill", "collect")
+"""Rooms whose subject is seldom the file: to make or open one costs more than most of what a run does with it."""
 
 if find_spec("pandas") is None:
     sys.modules["pandas"] = None  # type: ignore[assignment] # DuckDB would look for it at every value of every query
@@ -56,14 +62,25 @@ def database(tmp_path: Path) -> Path:
     return tmp_path / "klines.duckdb"
 
 
-@pytest.fixture
-def kept_open(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The database is open in this process all the time, as opening it costs more than most of what a run does there.
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as a first run makes it."""
+    path = tmp_path_factory.mktemp("empty") / "klines.duckdb"
+    with opened(path, time.monotonic() + 60):
+        return path
 
-    For tests whose subject is not the file; what must be on its own closes it first.
-    """
-    with duckdb.connect(str(database)) as connection:
-        yield connection
+
+@pytest.fixture(autouse=True)
+def kept_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In the rooms of KEPT_OPEN the database is there, and open in this process, unless a test is marked `file`."""
+    room = str(request.path.relative_to(TESTS)).partition("/")[0]
+    if room in KEPT_OPEN and "database" in request.fixturenames and not request.node.get_closest_marker("file"):
+        database = request.getfixturevalue("database")
+        shutil.copy(request.getfixturevalue("empty"), database)
+        with duckdb.connect(str(database)):
+            yield
+    else:
+        yield
 
 
 @pytest.fixture

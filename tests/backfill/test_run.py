@@ -373,6 +373,7 @@ def test_the_end_in_the_future_is_now(exchange: StandIn, database: Path) -> None
     assert [] == gaps(database)
 
 
+@pytest.mark.file
 @pytest.mark.parametrize(("start", "end"), [("2025-01-02", "2025-01-01"), ("2025-01-01", "2025-01-01")])
 def test_a_start_not_before_the_end_is_refused(exchange: StandIn, database: Path, start: str, end: str) -> None:
     """An empty or backward range is refused before any request, in one line that names both."""
@@ -389,6 +390,7 @@ def test_all_in_the_future_is_nothing_to_do(exchange: StandIn, database: Path) -
     assert [] == exchange.kline_requests()
 
 
+@pytest.mark.file
 def test_a_dry_run_does_nothing(exchange: StandIn, database: Path) -> None:
     """The plan costs no file and no page, and leaves no database behind; in one that is there nothing changes."""
     assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2025-12-01", "2026-01-01", dry_run=True).state
@@ -398,6 +400,7 @@ def test_a_dry_run_does_nothing(exchange: StandIn, database: Path) -> None:
     assert [] == gaps(database)
 
 
+@pytest.mark.file
 def test_a_dry_run_says_what_it_could_not_ask(exchange: StandIn, database: Path) -> None:
     """A plan that lacks symbols, as the exchange did not answer for them, or does not know them, says so."""
     exchange.fault("ETHUSDT", "status", status=500)

@@ -78,6 +78,7 @@ def test_the_status_counts_whatever_the_body_does(
     assert (state if wire != "hang" else "ExchangeDown") == outcome.state
 
 
+@pytest.mark.file
 @pytest.mark.parametrize("status", [418, 403])
 @pytest.mark.parametrize("path", ["klines", "time"])
 def test_a_ban_that_comes_while_the_file_is_held(exchange: StandIn, database: Path, status: int, path: str) -> None:

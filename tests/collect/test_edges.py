@@ -132,6 +132,7 @@ def test_page_that_can_not_be_read_does_not_hide_older_ones(exchange: StandIn, d
     assert 2500 == len(stored(database, "BTCUSDT"))
 
 
+@pytest.mark.file
 def test_ban_outranks_a_locked_file(exchange: StandIn, database: Path) -> None:
     """When the run was banned and can't write either, its state is the ban's."""
     collect_once(exchange, database, ["BTCUSDT"])

@@ -92,12 +92,13 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def begun(collected: dict[str, Path], database: Path, market: str) -> Iterator[None]:
-    """The database has half an hour of its market's good symbol, and is kept open as `kept_open` does it."""
+    """The database has half an hour of its market's good symbol, and is kept open, as those of other tests are."""
     shutil.copy(collected[market], database)
     with duckdb.connect(str(database)):
         yield
 
 
+@pytest.mark.file
 @pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("case", CASES, ids=names)
 @pytest.mark.parametrize("market", list(GOOD))
@@ -139,7 +140,6 @@ def with_bans_over(database: Path) -> None:
     )
 
 
-@pytest.mark.usefixtures("kept_open")
 @pytest.mark.parametrize("market", list(GOOD))
 @pytest.mark.parametrize("kind", ["empty", "outside"])
 def test_answers_without_the_wanted_klines(exchange: StandIn, database: Path, market: str, kind: str) -> None:
@@ -164,7 +164,6 @@ def test_answers_without_the_wanted_klines(exchange: StandIn, database: Path, ma
     assert published(exchange.klines(bad, at(-30), at(80), market=market)) == stored(database, bad)
 
 
-@pytest.mark.usefixtures("kept_open")
 @pytest.mark.parametrize(("late_s", "symbols", "state"), [
     (3, "one", "Completed"), (120, "one", "Completed"), (600, "one", "Degraded"),
     (3, "all", "Completed"), (120, "all", "Completed"), (600, "all", "ExchangeDown"),
@@ -192,7 +191,6 @@ def test_late_publication(
     assert [] == query(database, "FROM gaps")
 
 
-@pytest.mark.usefixtures("kept_open")
 @pytest.mark.parametrize(("bad", "state"), [(1, "Degraded"), (26, "Degraded"), (50, "Degraded")])
 def test_many_bad_symbols(exchange: StandIn, database: Path, bad: int, state: str) -> None:
     """One of 50, more than half, and all: the good ones are stored, the message counts the bad and names 20."""

@@ -440,6 +440,7 @@ def test_refused_newest_row_is_not_asked_for_again_at_once(exchange: StandIn, da
     assert [(-1, 0, "rejected")] == ledger(database, "BTCUSDT")
 
 
+@pytest.mark.file
 @pytest.mark.parametrize("mode", ["read", "write"])
 def test_file_held_until_the_deadline_ends_the_run(exchange: StandIn, database: Path, mode: str) -> None:
     """While another process holds the file until the run's deadline the run is DatabaseBusy, names it, asks nothing;
@@ -457,6 +458,7 @@ def test_file_held_until_the_deadline_ends_the_run(exchange: StandIn, database: 
     assert 31 == len(stored(database, "BTCUSDT"))
 
 
+@pytest.mark.file
 @pytest.mark.parametrize("mode", ["read", "write"])
 def test_file_held_for_five_seconds_costs_waiting(exchange: StandIn, database: Path, mode: str) -> None:
     """A reader or writer that lets go after five seconds delays the run and nothing else."""

@@ -257,6 +257,7 @@ def test_a_pattern_without_a_match_is_a_bad_parameter(listed: StandIn, database:
     assert [] == listed.kline_requests()
 
 
+@pytest.mark.file
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_backfill_takes_patterns(listed: StandIn, database: Path, dry_run: bool) -> None:
     """A backfill loads the symbols that match, and a dry run into a file that is not there yet counts them."""
