@@ -57,7 +57,7 @@ class ProxyServer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _talk(self, talk: Talk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await talk(reader, writer)
         if not writer.transport.is_closing():
             writer.close()

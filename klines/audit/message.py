@@ -25,7 +25,8 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class SeriesOutcome:
     """What became of one market and interval; of each symbol of `unexplained` so many klines are neither stored nor
-    explained, but for those that are only late."""
+    explained, but for those that are only late. `fetched` klines were missing and are stored now; `refused` are the
+    files of the archive that were not used for that, or only in part, and why."""
 
     name: str
     outcome: Outcome
@@ -35,6 +36,8 @@ class SeriesOutcome:
     troubles: Sequence[str] = ()
     added: int = 0
     unexplained: Mapping[str, int] = field(default_factory=dict)
+    fetched: int = 0
+    refused: Sequence[str] = ()
 
 
 def audit_outcome(
@@ -61,6 +64,13 @@ def summary(parts: Sequence[SeriesOutcome], rows: Sequence[Mapping[str, Any]], f
         f"audited {len(rows)} series: of {counted(expected, 'kline')} {stored:,} are stored, "
         f"{expected - stored - unexplained:,} explained, {unexplained:,} unexplained"
     ]
+    fetched, refused = sum(part.fetched for part in parts), [name for part in parts for name in part.refused]
+    said += [f"{counted(fetched, 'kline')} fetched"] if fetched else []
+    said += (
+        [f"{counted(len(refused), 'file')} that could not be used, or only in part: {names(refused)}"]
+        if refused
+        else []
+    )
     lacking = [f"{symbol} {count:,}" for part in parts for symbol, count in part.unexplained.items()]
     said += [f"nobody could say why these are missing: {names(lacking)}"] if lacking else []
     reasons = ("exchange_outage", "exchange_hole", "not_listed", "delisted", "rejected")

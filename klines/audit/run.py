@@ -170,6 +170,8 @@ class Audit(Backfill):
             done.troubles,
             done.added,
             self._unexplained(),
+            self.stored.inserted,
+            [file for loader in self.loaders for file in (*loader.account.troubles, *loader.account.partly)],
         )
 
     def _unexplained(self) -> dict[str, int]:

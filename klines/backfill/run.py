@@ -115,6 +115,7 @@ class Backfill(Session):
         self.ended: dict[str, bool] = {}
         self.unhealthy: KlinesError | None = None
         self.loader: Loader | None = None
+        self.loaders: list[Loader] = []
         self._broken: Exception | None = None
         self._nearest: list[str] = []
         self._began_s = time.monotonic()
@@ -211,6 +212,7 @@ class Backfill(Session):
             self._change(self._scope(list(found), notes=True), note)
         self.pieces = [piece for chunk in made for piece in chunk.pieces]
         self.loader = Loader(self.exchange, self._archive, self._writer, self.interval, whole, self._pauses_s)
+        self.loaders.append(self.loader)
         return Plan(made, costs, total, seconds)
 
     def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:

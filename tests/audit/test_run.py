@@ -288,6 +288,19 @@ def test_an_archive_that_is_wrong_where_rest_is_right(exchange: StandIn, databas
     assert [(False,)] == query(database, "SELECT verified_at IS NOT NULL FROM archive_files")
 
 
+@pytest.mark.parametrize("kind", ["wrong_checksum", "no_checksum", "corrupt_zip", "odd_member"])
+def test_a_file_that_is_refused_is_named(exchange: StandIn, database: Path, kind: str) -> None:
+    """Whether it was to repair or to compare with: the message has each file with its reason, and how many klines were
+    fetched; what is missing comes from elsewhere."""
+    collect_once(exchange, database, ["BTCUSDT"])
+    exchange.spoil("BTCUSDT-1m-2026-01-01", kind)
+    outcome = audit_once(exchange, database, since=SINCE)
+    assert "Completed" == outcome.state
+    assert "2,130 klines fetched" in outcome.message
+    assert "1 file that could not be used, or only in part: BTCUSDT-1m-2026-01-01.zip (daily): it" in outcome.message
+    assert "1 file not compared: BTCUSDT-1m-2026-01-01.zip: it" in outcome.message
+
+
 def test_a_file_whose_rows_are_refused_agrees_with_nothing(exchange: StandIn, database: Path) -> None:
     """A daily file of which rows are no klines is named with its reason, and is neither said to agree nor verified."""
     exchange.misprint("BTCUSDT-1m-2026-01-01", lambda rows: [row[:10] for row in rows])
