@@ -20,8 +20,9 @@ from urllib.request import Request, urlopen
 import duckdb
 
 from benchmarks import CHECKOUT
-from benchmarks.minute import ask, cpu_s, free_port, idle_after
+from benchmarks.minute import ask, cpu_s, idle_after
 from stack.__main__ import READY_S
+from stack.temporary import free_port
 from tests.exchange.rules import Rules
 
 DAYS_A_PAGE = 1000

@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -42,6 +41,7 @@ from klines.storage.database import opened
 from klines.storage.store import store
 from klines.want import Want
 from klines.window import Window
+from stack.temporary import free_port
 
 IDLE_SHARE = 0.25
 """The server is idle in a second in which it takes less than this of a core."""
@@ -134,13 +134,6 @@ def exchange(symbols: Sequence[str]) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def fill(database: Path, parts: Sequence[Part], rows: int, end_ms: int) -> None:

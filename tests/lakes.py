@@ -7,7 +7,6 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,18 +19,12 @@ from typing import Any
 import pytest
 
 from klines.settings import LakeAddress
+from stack.temporary import free_port
 
 PASSWORD = "sehr-geheim-$'1"
 """Of the role that the tests are; it must not be seen anywhere."""
 KEY, SECRET_KEY = "klineskey", "klines-bucket-secret"
 NEEDED = ("psycopg", "duckdb_extension_ducklake", "duckdb_extension_postgres_scanner", "duckdb_extension_httpfs")
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def skip_unless_there() -> None:

@@ -6,57 +6,31 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import threading
-from collections.abc import Awaitable, Callable
-from typing import Self
 from urllib.parse import urlsplit
 
+from tests.loopback import LoopbackServer
+
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class ProxyServer:
+class ProxyServer(LoopbackServer):
     """A proxy on loopback, in a thread of its own; `asked` are the hosts of the requests, `refused` those of loopback
     among them. With `password` (`name:password`) it serves nobody else."""
 
     def __init__(self, scheme: str = "http", password: str = "") -> None:
+        super().__init__()
         self.scheme = scheme
         self.password = password
         self.asked: list[str] = []
         self.refused: list[str] = []
-        self._port = 0
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     @property
     def url(self) -> str:
         """Its address, as an environment variable has it."""
         return f"{self.scheme}://{self.password + '@' if self.password else ''}127.0.0.1:{self._port}"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = self._socks if self.scheme.startswith("socks") else self._http
-        server = await asyncio.start_server(lambda *ends: self._talk(talk, *ends), "127.0.0.1", 0)
-        self._port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stop.wait()
-        server.close()
-        for _ in range(5):  # turns of the loop, after which whoever was let in just now has begun to talk
-            await asyncio.sleep(0)
-        for task in (tasks := asyncio.all_tasks() - {asyncio.current_task()}):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _talk(self, talk: Talk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await talk(reader, writer)
         if not writer.transport.is_closing():

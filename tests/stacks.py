@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from urllib.request import Request, urlopen
 
 import yaml
 
+from stack.temporary import free_port
 from tests import CHECKOUT
 
 LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines? of (\d+) symbols? in [\d.]+ s")
@@ -51,13 +51,6 @@ def prefect_file(folder: Path, *names: str) -> Path:
     path = folder / "prefect.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -20,9 +20,9 @@ from klines.maintain.unique import Doubles, find_doubles_in
 from klines.outcome import Outcome
 from klines.storage.lake.lake import Lake
 from klines.storage.place import Done, Place
+from klines.tables.rejects import forget_rejects
 from klines.tables.transaction import transaction
 
-REJECTS_KEPT_MS = 90 * DAY
 VERSIONS_KEPT_MS, FILES_KEPT_MS = 7 * DAY, DAY
 """How long a version can be read after the next one, and a file stays that none needs; a reader has so long."""
 MERGED_AT_ONCE = 64
@@ -75,15 +75,9 @@ class LakeMaintenance:
         """Delete the rejects that were last seen over 90 days ago, versions over a week old, and files that no version
         has needed for a day; how many rejects there were."""
         self._bytes_before = self._lake.size()
-        self._pruned = self._alone(self._prune)
+        self._pruned = self._alone(lambda connection: forget_rejects(connection, self._now_ms))
         self._alone(self._forget)
         return self._pruned
-
-    def _prune(self, connection: duckdb.DuckDBPyConnection) -> int:
-        [(pruned,)] = connection.execute(
-            "DELETE FROM rejects WHERE last_seen < epoch_ms(?::BIGINT)", [self._now_ms - REJECTS_KEPT_MS]
-        ).fetchall()
-        return int(pruned)
 
     def _forget(self, connection: duckdb.DuckDBPyConnection) -> None:
         versions, files = (f"epoch_ms({time_ms}::BIGINT)::TIMESTAMPTZ" for time_ms in self._kept_ms())

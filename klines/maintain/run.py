@@ -17,7 +17,6 @@ from typing import Any, Protocol, Self
 import duckdb
 
 from klines.errors import DatabaseBusy
-from klines.interval import DAY
 from klines.maintain.copying import Copy
 from klines.maintain.lake_upkeep import LakeMaintenance
 from klines.maintain.message import MaintainFacts, maintain_outcome
@@ -34,9 +33,8 @@ from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
 from klines.storage.place import Place
 from klines.storage.places import check_place
+from klines.tables.rejects import forget_rejects
 
-REJECTS_KEPT_MS = 90 * DAY
-"""How long a refused row is kept after it was last seen."""
 FREE_SHARE, FREE_BYTES = 0.2, 2**24
 """A file is compacted when it has both this share and so many bytes of free space."""
 STAGED_BYTES = 80
@@ -130,9 +128,7 @@ class Maintenance:
     def prune(self) -> int:
         """Delete the rejects that were last seen over 90 days ago; how many there were."""
         with self._opened() as connection:
-            [(self._pruned,)] = connection.execute(
-                "DELETE FROM rejects WHERE last_seen < epoch_ms(?::BIGINT)", [self._now_ms - REJECTS_KEPT_MS]
-            ).fetchall()
+            self._pruned = forget_rejects(connection, self._now_ms)
         self._bytes_before = self.database.stat().st_size
         return self._pruned
 

@@ -7,9 +7,20 @@ from collections.abc import Iterable
 import duckdb
 import polars as pl
 
-from klines.interval import Interval
+from klines.interval import DAY, Interval
 from klines.market import Market
 from klines.rows import Reject
+
+REJECTS_KEPT_MS = 90 * DAY
+"""How long a refused row is kept after it was last seen."""
+
+
+def forget_rejects(connection: duckdb.DuckDBPyConnection, now_ms: int) -> int:
+    """Delete those that were last seen longer ago than they are kept; how many there were."""
+    [(forgotten,)] = connection.execute(
+        "DELETE FROM rejects WHERE last_seen < epoch_ms(?::BIGINT)", [now_ms - REJECTS_KEPT_MS]
+    ).fetchall()
+    return int(forgotten)
 
 
 def note_rejects(

@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import pytest
 
+from stack.temporary import free_port
 from tests import CHECKOUT, stacks
 from tests.docs.pages import README, blocks, commands
-from tests.stacks import LINE, free_port, read_until
+from tests.stacks import LINE, read_until
 
 COMMANDS = commands()
 TYPED = [line for line in COMMANDS if line.split()[0] in ("klines", "python")]

@@ -17,24 +17,24 @@ import json
 import re
 import socket
 import struct
-import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from tests.exchange.faults import Answer, Asked, page
 from tests.exchange.rules import ROUTES, Rules
+from tests.loopback import LoopbackServer
 
 HANG_S, HUGE_BYTES = 60, 10**9
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
-class StandIn(Rules):
+class StandIn(Rules, LoopbackServer):
     """The exchange on a port, in a thread of its own; answers on a route that ends in `gate` wait while that is set."""
 
     def __init__(
@@ -44,58 +44,14 @@ class StandIn(Rules):
         port: int = 0,
         any_symbol: bool = False,
     ) -> None:
-        super().__init__(symbols, markets, any_symbol)
-        self._port = port
-        self._ready: threading.Event = threading.Event()
-        self._failed: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="exchange stand-in", daemon=True)
+        Rules.__init__(self, symbols, markets, any_symbol)
+        LoopbackServer.__init__(self, port)
         self.gate = ""
-        self._open: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
     @property
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self._port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
-        if self._failed is not None:
-            self._thread.join()
-            raise self._failed
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as failed:
-            self._failed = failed
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", self._port, backlog=1024)
-        self._port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stop.wait()
-        server.close()
-        for _ in range(5):  # turns of the loop, after which whoever was let in just now has begun to talk
-            await asyncio.sleep(0)
-        for task in (tasks := list(self._open.values())):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in self._open:  # of tasks that were cancelled before they had begun
-            writer.transport.abort()
-        await server.wait_closed()
-        await asyncio.sleep(0)
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open[writer] = self._loop.create_task(self._talk(reader, writer))
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests until either side closes it."""
@@ -109,7 +65,6 @@ class StandIn(Rules):
         except asyncio.CancelledError:
             writer.transport.abort()
         finally:
-            del self._open[writer]
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from stack.temporary import free_port
 from tests import CHECKOUT, stacks
 from tests.exchange import StandIn
 from tests.stacks import LINE, ask, read_until, stack
@@ -133,7 +134,7 @@ def test_a_server_with_a_password(tmp_path: Path) -> None:
 
 def test_no_server(tmp_path: Path) -> None:
     """Where no server answers there is one line that says where was asked, and status 1."""
-    environment = {"PREFECT_API_URL": f"http://127.0.0.1:{stacks.free_port()}/api", "PREFECT_HOME": str(tmp_path)}
+    environment = {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api", "PREFECT_HOME": str(tmp_path)}
     done = alarms(environment | {"PREFECT_CLIENT_MAX_RETRIES": "0"}, "http://127.0.0.1:1/")
     assert (1, 1) == (done.returncode, done.stderr.count("\n"))
     assert environment["PREFECT_API_URL"] in done.stderr

@@ -29,9 +29,10 @@ from klines.storage.place import Scope
 from klines.storage.store import scope_of, store
 from klines.want import Want
 from klines.window import Window
+from stack.temporary import free_port
 from tests.drive import NOON, at, backfill_once, collect_once, published, query, stored
 from tests.exchange import StandIn
-from tests.lakes import KEY, PASSWORD, SECRET_KEY, Bucket, Lakes, free_port
+from tests.lakes import KEY, PASSWORD, SECRET_KEY, Bucket, Lakes
 from tests.storage.test_store import answered, row
 
 SPOT, ONE_MINUTE = MARKETS["spot"], INTERVALS["1m"]
