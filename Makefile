@@ -32,7 +32,7 @@ alarms: .venv/run.stamp
 	exec .venv/bin/klines alarms "$(URL)"
 
 test: .venv/dev.stamp
-	$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	$(PY) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 test-fast: .venv/dev.stamp
 	$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not stack and not prefect and not slow"

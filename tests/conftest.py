@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -24,7 +25,10 @@ from tests.places import places_of
 
 TESTS = Path(__file__).parent
 STACKS = ("stack/", "docs/test_commands.py")
-"""Tests that start whole stacks."""
+"""Tests that start whole stacks; those of the first share one, and so a process."""
+
+FIRST = (*STACKS, "storage/test_lake")
+"""What waits more than it works, and so goes on beside the others from the beginning."""
 
 STACK_S = 900
 """How long one may take: most of it is waiting for runs, each of which takes a slow machine half a minute."""
@@ -53,17 +57,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, where they share its fixtures; so do all that need the Prefect server. And
-    `make test-fast` leaves out what is marked: `stack`, and `prefect` whatever uses the fixture prefect_server."""
+    """A file's tests run in one process, where they share its fixtures; so do all that need the Prefect server, and
+    those of the stack. `make test-fast` leaves out what is marked: `stack`, and `prefect` whatever uses the fixture
+    prefect_server."""
+    items.sort(key=lambda item: _turn(str(item.path.relative_to(TESTS))))
     for item in items:
         group = str(item.path.relative_to(TESTS))
         if group.startswith(STACKS):
             item.add_marker(pytest.mark.stack)
             item.add_marker(pytest.mark.timeout(STACK_S))
+            group = next(stacks for stacks in STACKS if group.startswith(stacks))
         if "prefect_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.prefect)
             group = "prefect"
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _turn(path: str) -> int:
+    """When the tests of a file begin, in the order of FIRST."""
+    return next((number for number, first in enumerate(FIRST) if path.startswith(first)), len(FIRST))
 
 
 @pytest.fixture
@@ -167,6 +179,28 @@ def prefect_server() -> Iterator[None]:
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         yield
+
+
+@pytest.fixture(scope="session")
+def prefect_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a Prefect server at its first start, made once for all processes of this run of tests."""
+    folder = tmp_path_factory.getbasetemp()
+    home = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prefect-home"
+    home.mkdir(mode=0o700, exist_ok=True)
+    with open(home / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = home / "prefect.db"
+        if not made.exists():
+            making = home / "making.db"
+            environment = os.environ | {
+                "PREFECT_HOME": str(home),
+                "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{making}",
+            }
+            command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
+            subprocess.run(command, env=environment, capture_output=True, check=True)
+            making.chmod(0o600)
+            making.rename(made)
+    return made
 
 
 @pytest.fixture

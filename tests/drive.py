@@ -60,8 +60,9 @@ def collect_once(
     request_timeout_s: float = PATIENCE_S,
     deadline_s: float = 45,
     clock: Callable[[], int] | None = None,
+    errors: dict[str, Exception] | None = None,
 ) -> Outcome:
-    """One run: health, plan, one fetch of everything, store. A failing symbol is not retried.
+    """One run: health, plan, one fetch of everything, store. A failing symbol is not retried; `errors` gets why.
 
     This machine's clock is `clock`, or else agrees with the stand-in's.
     """
@@ -79,7 +80,9 @@ def collect_once(
             clock=clock or clock_of(exchange),
         ) as run:
             run.health()
-            run.fetch(run.plan())
+            failed = run.fetch(run.plan())
+            if errors is not None:
+                errors.update(failed)
             run.store()
             return run.outcome()
     except KlinesError as error:

@@ -65,5 +65,4 @@ class LoopbackServer:
 
     def _ended(self, writer: asyncio.StreamWriter) -> None:
         del self._open[writer]
-        if not writer.transport.is_closing():  # cancelled before it had begun
-            writer.transport.abort()
+        writer.transport.abort()  # where it was cancelled before it had begun, or had closed it

@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import yaml
 
 from stack.temporary import free_port
 from tests import CHECKOUT
+from tests.exchange import StandIn
 
 LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines? of (\d+) symbols? in [\d.]+ s")
 
@@ -43,6 +46,55 @@ def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str
     )
 
 
+class Running:
+    """A stack that runs, with its settings and its exchange; what it prints is heard from its start on."""
+
+    def __init__(self, process: subprocess.Popen[str], environment: dict[str, str], exchange: StandIn) -> None:
+        self.environment = environment
+        self.exchange = exchange
+        self.said: list[str] = []
+        self._process = process
+        self._news = threading.Condition()
+        self._heard = 0
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with suppress(ValueError):  # it was closed
+            for line in self._process.stdout:
+                with self._news:
+                    self.said.append(line.rstrip("\n"))
+                    self._news.notify_all()
+
+    def forget(self) -> None:
+        """What was printed until now is not waited for any more."""
+        self._heard = len(self.said)
+
+    def hear(self, wanted: Callable[[str], Any]) -> str:
+        """The next line that is wanted, of those after the last that was heard."""
+        while True:
+            with self._news:
+                assert self._news.wait_for(lambda: len(self.said) > self._heard, 240), self.said
+                line, self._heard = self.said[self._heard], self._heard + 1
+            if wanted(line):
+                return line
+
+    def deployment(self) -> dict[str, Any]:
+        """The minute's, as the server has it."""
+        found: dict[str, Any] = ask(self.environment, "GET", "/deployments/name/collect/every-minute")
+        return found
+
+    def set_paused(self, paused: bool) -> None:
+        """Whether there are no runs on schedule."""
+        ask(self.environment, "PATCH", f"/deployments/{self.deployment()['id']}", {"paused": paused})
+
+
+def copy_home(prefect_db: Path, home: Path) -> None:
+    """A PREFECT_HOME with a database in it, as it is after a first start."""
+    home.mkdir(mode=0o700, parents=True)
+    shutil.copy(prefect_db, home / "prefect.db")
+
+
 def prefect_file(folder: Path, *names: str) -> Path:
     """The project's prefect.yaml with a schedule of fifteen seconds, and with these deployments alone, or all."""
     content = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
@@ -62,6 +114,7 @@ def stack(environment: dict[str, str], prefect_file: Path) -> Iterator[subproces
             yield process
         finally:
             process.send_signal(signal.SIGINT)
+            process.wait()
 
 
 def read_until(process: subprocess.Popen[str], wanted: Callable[[str], Any]) -> list[str]:
@@ -73,18 +126,6 @@ def read_until(process: subprocess.Popen[str], wanted: Callable[[str], Any]) -> 
         if wanted(lines[-1]):
             return lines
     raise AssertionError(f"it ended before that: {lines}")
-
-
-def wait_for_server(environment: dict[str, str]) -> None:
-    """Wait until the Prefect server answers: a minute where it makes its database first."""
-    until_s = time.monotonic() + 120
-    while True:
-        try:
-            ask(environment, "GET", "/health")
-            return
-        except URLError:
-            assert time.monotonic() < until_s, "no Prefect server answers"
-            time.sleep(0.2)
 
 
 def ask(environment: dict[str, str], method: str, path: str, body: Any = None) -> Any:

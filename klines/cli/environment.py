@@ -97,6 +97,7 @@ def _is_free(descriptor: int) -> bool:
 def noted(folder: Path, api_url: str) -> Iterator[None]:
     """While this lasts, `running` finds the server; for who holds the lock."""
     path = folder / URL
+    path.touch(0o600)
     path.write_text(api_url, encoding="utf-8")
     try:
         yield

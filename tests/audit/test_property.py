@@ -23,7 +23,7 @@ def minutes(start: int, length: int) -> Window:
     return Window(BEGIN + start * MINUTE, BEGIN + (start + length) * MINUTE)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_any_history(database: Path, seed: int) -> None:
     """Stored + explained = expected; what is stored is what the exchange has; an outage is one of all, a hole is one of
     this symbol, and what is not listed or delisted is outside of its life."""

@@ -70,7 +70,7 @@ IGNORED = {"startTime": None, "endTime": None, "limit": None, "interval": "1h", 
 def test_what_was_asked_is_ignored(exchange: StandIn, database: Path, names: list[str], holed: bool) -> None:
     """An exchange, or a cache before it, that ignores what was asked makes us store nothing wrong and settle nothing:
     not by collecting, a backfill or an audit; and when it heeds us again everything is there."""
-    symbols, listed = ["BTCUSDT", "ETHUSDT"], "2025-12-30T12:00"
+    symbols, listed = ["BTCUSDT", "ETHUSDT"], "2025-12-31T12:00"
     for symbol in symbols:
         exchange.list(symbol, since_ms=ms(listed))
     if holed:
@@ -79,7 +79,7 @@ def test_what_was_asked_is_ignored(exchange: StandIn, database: Path, names: lis
         exchange.ignore(name, IGNORED[name])
     outcomes = [
         collect_once(exchange, database, symbols, since=date(2026, 1, 1)),
-        backfill_once(exchange, database, symbols, "2025-12-20", "2026-01-01", source="rest"),
+        backfill_once(exchange, database, symbols, "2025-12-29", "2026-01-01", source="rest"),
         audit_once(exchange, database),
     ]
     exchange.ignored = {}
@@ -97,7 +97,7 @@ def test_what_was_asked_is_ignored(exchange: StandIn, database: Path, names: lis
             assert is_true, (reason, start_ms, end_ms)
     if names == ["symbol"]:
         assert {"Completed"} != {outcome.state for outcome in outcomes}
-    assert "Completed" == backfill_once(exchange, database, symbols, "2025-12-20", "2026-01-02T12:00").state
+    assert "Completed" == backfill_once(exchange, database, symbols, "2025-12-29", "2026-01-02T12:00").state
     for symbol in symbols:
         assert published(exchange.klines(symbol, ms(listed), at(0))) == stored(database, symbol)
 

@@ -40,21 +40,34 @@ SHORT_S = 3
 TOO_LATE = f"no whole answer within {SHORT_S} s"
 REFUSED = [(-10, -9, "rejected")]
 AT_TEN = {"open_time_ms": at(-10)}
-CASES = [
-    Case("hang", {}, said=TOO_LATE),
-    Case("drip", {}, said=TOO_LATE),
-    Case("reset", {}, said="no answer"),
-    Case("truncate", {}, said="no answer"),
-    Case("gzip_garbage", {}, said="no answer"),
-    Case("huge", {}, said="longer than 2 MiB"),
-    Case("gzip_bomb", {}, said="longer than 2 MiB"),
-    Case("html", {}, said="no JSON"),
-    Case("object", {}, said="no list of klines"),
-    Case("list_error", {}, said="HTTP 400"),
-    Case("redirect", {}, said="HTTP 302"),
-    Case("too_many", {}, said="not the answer to our request"),
-    *(Case("status", {"status": status}, said=f"HTTP {status}") for status in (500, 502, 503, 504, 408)),
-    *(Case("code", {"status": 400, "code": code}, said=f"code {code}") for code in (-1001, -1008)),
+TOGETHER = {
+    "answers that do not come": [Case("hang", {}, said=TOO_LATE), Case("drip", {}, said=TOO_LATE)],
+    "answers that are none": [
+        *(Case(kind, {}, said="no answer") for kind in ("reset", "truncate", "gzip_garbage")),
+        *(Case(kind, {}, said="longer than 2 MiB") for kind in ("huge", "gzip_bomb")),
+        Case("html", {}, said="no JSON"),
+        Case("object", {}, said="no list of klines"),
+        Case("list_error", {}, said="HTTP 400"),
+        Case("redirect", {}, said="HTTP 302"),
+        Case("too_many", {}, said="not the answer to our request"),
+    ],
+    "errors": [
+        *(Case("status", {"status": status}, said=f"HTTP {status}") for status in (500, 502, 503, 504, 408)),
+        *(Case("code", {"status": 400, "code": code}, said=f"code {code}") for code in (-1001, -1008)),
+    ],
+    "rows that are wrong": [
+        *(
+            Case(kind, AT_TEN, "Completed", rows=29, gaps=REFUSED)
+            for kind in ("short_row", "nan", "negative_volume", "high_below_low", "off_grid", "string_trades")
+        ),
+        Case("duplicate_unequal", AT_TEN, "Completed", rows=29, gaps=REFUSED),
+        Case("duplicate_equal", AT_TEN, "Completed", rows=30),
+        Case("descending", {}, "Completed", rows=30),
+        Case("cut_close_time", AT_TEN, "Completed", rows=30),
+    ],
+}
+"""Faults that symbols have beside one another, each its own, in one run."""
+ALONE = [
     Case("code", {"status": 400, "code": -1003}, "RateLimited", "code -1003"),
     Case("code", {"status": 400, "code": -1121}, "Completed", "unknown to Binance"),
     Case("status", {"status": 429, "retry_after": 1, "times": 1}, "Completed", rows=30, requests=2),
@@ -63,20 +76,13 @@ CASES = [
     Case("status", {"status": 418}, "RateLimited", "HTTP 418"),
     Case("status", {"status": 403}, "Blocked", "HTTP 403"),
     Case("status", {"status": 451}, "Blocked", "HTTP 451"),
-    *(
-        Case(kind, AT_TEN, "Completed", "1 rejected", 29, REFUSED)
-        for kind in ("short_row", "nan", "negative_volume", "high_below_low", "off_grid", "string_trades")
-    ),
-    Case("duplicate_equal", AT_TEN, "Completed", rows=30),
-    Case("duplicate_unequal", AT_TEN, "Completed", "2 rejected", 29, REFUSED),
-    Case("descending", {}, "Completed", rows=30),
-    Case("cut_close_time", AT_TEN, "Completed", rows=30),
 ]
+"""Faults of one symbol that all others can notice."""
 
 
-def names(case: Case) -> str:
+def name(case: Case) -> str:
     """The case's name in pytest's output."""
-    return "-".join([case.kind, *(str(value) for name, value in case.options.items() if name != "open_time_ms")])
+    return "-".join([case.kind, *map(str, case.options.values())])
 
 
 @pytest.fixture(scope="module")
@@ -100,34 +106,46 @@ def begun(collected: dict[str, Path], database: Path, market: str) -> Iterator[N
 
 @pytest.mark.file
 @pytest.mark.usefixtures("begun")
-@pytest.mark.parametrize("case", CASES, ids=names)
+@pytest.mark.parametrize(
+    "cases",
+    [*(pytest.param(cases, id=kind) for kind, cases in TOGETHER.items()),
+     *(pytest.param([case], id=name(case)) for case in ALONE)],
+)  # fmt: skip
 @pytest.mark.parametrize("market", list(GOOD))
-def test_fault_of_one_symbol(exchange: StandIn, database: Path, market: str, case: Case) -> None:
-    """One symbol's fault costs at most that symbol's minute: the other is stored unless everybody must stop, the bad
-    one is asked no more often than may help, and when it is over nothing is missing that the ledger does not name."""
-    good, bad = GOOD[market], BAD[market]
+def test_faults_of_symbols(exchange: StandIn, database: Path, market: str, cases: list[Case]) -> None:
+    """One symbol's fault costs at most that symbol's minute: the other is stored unless everybody must stop, a bad one
+    is asked no more often than may help, and when it is over nothing is missing that the ledger does not name."""
+    good, bads = GOOD[market], {BAD[market].replace("ETH", f"ETH{n}"): case for n, case in enumerate(cases)}
     exchange.freeze(at(0) + 10_000)
-    exchange.fault(bad, case.kind, **case.options)
-    patience_s = SHORT_S if case.said == TOO_LATE else PATIENCE_S
-    outcome = collect_once(exchange, database, [good, bad], market=market, request_timeout_s=patience_s)
+    for bad, case in bads.items():
+        exchange.fault(bad, case.kind, **case.options)
+    patience_s = SHORT_S if cases[0].said == TOO_LATE else PATIENCE_S
+    errors: dict[str, Exception] = {}
+    options: dict[str, Any] = {"market": market, "errors": errors, "request_timeout_s": patience_s}
+    outcome = collect_once(exchange, database, [good, *bads], **options)
 
-    assert (case.state, True) == (outcome.state, case.said in outcome.message), outcome.message
-    others, its = held_of(database, good, bad)
-    assert case.rows == len(its.rows)
-    owed = [] if case.state == "Completed" else [(-30, 0, "due")]
-    assert (list(case.gaps) or owed) == its.gaps
-    assert case.requests == len(exchange.kline_requests(bad))
+    assert cases[0].state == outcome.state, outcome.message
+    refused = sum(len(case.gaps) * (2 if case.kind == "duplicate_unequal" else 1) for case in cases)
+    assert not refused or f"{refused} rejected" in outcome.message
+    others, *theirs = held_of(database, good, *bads)
+    for (bad, case), its in zip(bads.items(), theirs, strict=True):
+        assert case.said in (str(errors[bad]) if case.state == "Degraded" else outcome.message), bad
+        assert case.rows == len(its.rows)
+        owed = [] if case.state == "Completed" else [(-30, 0, "due")]
+        assert (list(case.gaps) or owed) == its.gaps
+        assert case.requests == len(exchange.kline_requests(bad))
     assert 30 == len(others.rows)
 
     exchange.clear()
     with_bans_over(database)
     exchange.freeze(at(61) + 10_000)
-    healed = collect_once(exchange, database, [good, bad], market=market)
+    healed = collect_once(exchange, database, [good, *bads], market=market)
     assert "Completed" == healed.state, healed.message
-    for symbol, (rows, gaps) in zip((good, bad), held_of(database, good, bad), strict=True):
+    cut = [bad for bad, case in bads.items() if case.kind == "cut_close_time"]
+    for symbol, (rows, gaps) in zip((good, *bads), held_of(database, good, *bads), strict=True):
         assert [at(minute) for minute in range(61 - len(rows), 61)] == [row[0] for row in rows]
         differing = set(rows) - set(published(exchange.klines(symbol, at(-60), at(61), market=market)))
-        assert (1 if case.kind == "cut_close_time" and symbol == bad else 0) == len(differing)
+        assert cut.count(symbol) == len(differing)
         assert [] == gaps
 
 

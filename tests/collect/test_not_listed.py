@@ -13,7 +13,7 @@ from tests.drive import NOON, audit_once, backfill_once, collect_once, ms, publi
 from tests.exchange import Request, StandIn
 
 SYMBOLS = {"spot": "LUNAUSDT", "usdm": "LUNAUSDT", "coinm": "LUNAUSD_PERP"}
-LISTED, AGAIN, SINCE = "2025-12-20T08:00", "2025-12-28T10:00", date(2025, 12, 1)
+LISTED, AGAIN, SINCE = "2025-12-30T08:00", "2025-12-31T10:00", date(2025, 12, 1)
 
 
 def gaps(database: Path) -> list[tuple[str, str, str, bool]]:
@@ -38,7 +38,7 @@ def test_both_agree(exchange: StandIn, database: Path, market: str) -> None:
     exchange.list(SYMBOLS[market], since_ms=ms(LISTED))
     for _ in range(2):
         assert "Completed" == collect_once(exchange, database, [SYMBOLS[market]], market=market, since=SINCE).state
-        assert [("12-01 00:00", "12-20 08:00", "not_listed", True)] == gaps(database)
+        assert [("12-01 00:00", "12-30 08:00", "not_listed", True)] == gaps(database)
         assert 2 == len(listings(exchange))
     assert "Completed" == backfill(exchange, database, market).state
     assert 2 == len(listings(exchange))
@@ -53,14 +53,14 @@ def test_a_name_that_is_used_again(exchange: StandIn, database: Path, market: st
     exchange.begin(symbol, ms(AGAIN))
     if first == "collect":
         collect_once(exchange, database, [symbol], market=market, since=SINCE)
-        assert ("12-01 00:00", "12-20 08:00", "not_listed", True) in gaps(database)
-        assert ("12-20 08:00", "12-28 10:00", "unresolved", False) in gaps(database)
+        assert ("12-01 00:00", "12-30 08:00", "not_listed", True) in gaps(database)
+        assert ("12-30 08:00", "12-31 10:00", "unresolved", False) in gaps(database)
     outcome = backfill(exchange, database, market)
     exchange.begin(symbol, 0)
     right = published(exchange.klines(symbol, ms(LISTED), ms("2026-01-01"), market=market))
     assert right == [row for row in stored(database, symbol) if row[0] < ms("2026-01-01")]
     assert "Completed" == outcome.state, outcome.message
-    assert ("12-01 00:00", "12-20 08:00", "not_listed", True) in gaps(database)
+    assert ("12-01 00:00", "12-30 08:00", "not_listed", True) in gaps(database)
     assert 1 == len([gap for gap in gaps(database) if gap[2] == "not_listed"])
 
 
@@ -91,13 +91,13 @@ def test_a_listing_that_can_not_be_had(
         collect_once(exchange, database, ["LUNAUSDT"], since=SINCE)
     else:
         backfill(exchange, database, "spot", source="rest")
-    assert ("12-01 00:00", "12-20 08:00", "unresolved", False) == gaps(database)[0]
+    assert ("12-01 00:00", "12-30 08:00", "unresolved", False) == gaps(database)[0]
     assert [] == query(database, "FROM symbols WHERE listed_at IS NOT NULL")
 
     exchange.clear()
     exchange.freeze(NOON + 2 * 3_600_000)
     collect_once(exchange, database, ["LUNAUSDT"], since=SINCE)
-    assert ("12-01 00:00", "12-20 08:00", "not_listed", True) == gaps(database)[0]
+    assert ("12-01 00:00", "12-30 08:00", "not_listed", True) == gaps(database)[0]
 
 
 def test_an_archive_that_is_down_costs_one_question(exchange: StandIn, database: Path) -> None:
@@ -115,8 +115,8 @@ def test_any_name_is_found_in_the_listing(exchange: StandIn, database: Path, sym
     """The prefix is the symbol's own, in any script."""
     exchange.list(symbol, since_ms=ms(LISTED))
     exchange.begin(symbol, ms(AGAIN))
-    backfill_once(exchange, database, [symbol], "2025-12-01", "2025-12-22", source="rest")
-    outcome = backfill_once(exchange, database, [symbol], "2025-12-01", "2025-12-22")
+    backfill_once(exchange, database, [symbol], "2025-12-01", "2026-01-01", source="rest")
+    outcome = backfill_once(exchange, database, [symbol], "2025-12-01", "2026-01-01")
     assert ("Completed", 2 * 1440 - 480) == (outcome.state, len(stored(database, symbol))), outcome.message
 
 

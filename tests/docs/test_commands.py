@@ -75,11 +75,12 @@ def _pause(copy: Checkout) -> None:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(prefect_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """`klines demo` in a copy of the checkout, which has run once; audits begin a day ago, so that they are short."""
     folder, port = tmp_path_factory.mktemp("demo"), free_port()
     since = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
     copy = checkout(folder, KLINES_SINCE=since, PREFECT_SERVER_API_PORT=str(port))
+    stacks.copy_home(prefect_db, copy.folder / ".demo" / "prefect")
     command: list[str | Path] = [
         folder / "bin" / "klines",
         "demo",
@@ -126,12 +127,13 @@ def test_what_the_start_prints(demo: Demo) -> None:
     assert ". .demo/env" in README
 
 
-def test_a_checkout_has_its_own_settings(demo: Demo, tmp_path: Path) -> None:
+def test_a_checkout_has_its_own_settings(demo: Demo, prefect_db: Path, tmp_path: Path) -> None:
     """Without a setting in the shell, commands and `import klines` of any folder take those of the checkout's `.env`,
     and the checkout's database, as after `make run`."""
     values = dict(line.removeprefix("export ").split("=", 1) for line in demo.type("cat .demo/env").splitlines())
     (tmp_path / "elsewhere").mkdir()
     copy = checkout(tmp_path)
+    stacks.copy_home(prefect_db, copy.folder / ".prefect")
     kept = [f"{name}={value}" for name, value in values.items() if name.endswith("_URL")]
     (copy.folder / ".env").write_text("\n".join(kept))
     copy.type("klines collect BTCUSDT --lookback PT3H")

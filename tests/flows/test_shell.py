@@ -15,7 +15,7 @@ from flows.backfill import backfill
 from flows.collect import collect
 from flows.shell import validated
 from klines.errors import BadParameter
-from tests import CHECKOUT
+from tests import CHECKOUT, stacks
 from tests.drive import collect_once
 from tests.exchange import StandIn
 from tests.proxies import ProxyServer
@@ -96,11 +96,12 @@ def test_times_are_utc() -> None:
     assert {"start": datetime(2024, 1, 1, tzinfo=UTC), "end": datetime(2024, 2, 1, 12, tzinfo=UTC)} == given
 
 
-def test_json(exchange: StandIn, database: Path, tmp_path: Path) -> None:
+def test_json(exchange: StandIn, database: Path, tmp_path: Path, prefect_db: Path) -> None:
     """With --json an audit prints one JSON object: state, message, and the certificate with its hashes. Its temporary
     server has a home of ours, and neither a profile of the user's nor a proxy that refuses this machine keeps it: that
     is asked for Binance alone."""
     collect_once(exchange, database, ["BTCUSDT"])
+    stacks.copy_home(prefect_db, tmp_path / "prefect")
     (tmp_path / ".prefect").mkdir()
     profiles = tmp_path / ".prefect" / "profiles.toml"
     profiles.write_text('active = "work"\n[profiles.work]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n')

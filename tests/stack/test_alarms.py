@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from stack.temporary import free_port
-from tests import CHECKOUT, stacks
-from tests.exchange import StandIn
-from tests.stacks import LINE, ask, read_until, stack
+from tests import CHECKOUT
+from tests.stack.conftest import SYMBOLS
+from tests.stacks import LINE, Running, ask
 
 TEXTS = [
     "spot: 1m is ExchangeDown: ",
@@ -68,35 +68,32 @@ def alarms(environment: dict[str, str], address: str) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_each_incident_is_one_alarm_and_its_end(tmp_path: Path, receiver: Receiver) -> None:
+def test_each_incident_is_one_alarm_and_its_end(running: Running, receiver: Receiver) -> None:
     """However many runs an outage lasts, the webhook hears of it once, and once of its end; so it is with symbols that
     fall behind. Alarms that are made twice are there once. Programs hear of each run's klines and of incidents."""
-    with StandIn(any_symbol=True) as exchange:
-        environment = stacks.environment(tmp_path, exchange.url, ["BTCUSDT", "ETHUSDT"])
-        with stack(environment, stacks.prefect_file(tmp_path, "every-minute")) as process:
-            read_until(process, LINE.fullmatch)
-            at_server = {"PREFECT_API_URL": f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"}
-            for _ in range(2):
-                made = alarms(environment | at_server, f"http://127.0.0.1:{receiver.server_port}/")
-                assert 0 == made.returncode, made.stderr
-            names = [automation["name"] for automation in ask(environment, "POST", "/automations/filter", {})]
-            assert [f"created {name}" for name in sorted(names)] == sorted(made.stdout.splitlines())
+    environment, exchange = running.environment, running.exchange
+    at_server = {"PREFECT_API_URL": f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"}
+    for _ in range(2):
+        made = alarms(environment | at_server, f"http://127.0.0.1:{receiver.server_port}/")
+        assert 0 == made.returncode, made.stderr
+    names = [automation["name"] for automation in ask(environment, "POST", "/automations/filter", {})]
+    assert [f"created {name}" for name in sorted(names)] == sorted(made.stdout.splitlines())
 
-            exchange.maintenance = True
-            for _ in range(2):
-                read_until(process, lambda line: "ExchangeDown: " in line)
-            exchange.maintenance = False
-            read_until(process, LINE.fullmatch)
-            exchange.fault("ETHUSDT", "empty")
-            exchange.set_clock(offset_ms=6 * 60_000)
-            for _ in range(2):
-                read_until(process, lambda line: "Degraded: " in line)
-            exchange.clear()
-            read_until(process, LINE.fullmatch)
-            receiver.wait_for(4)
-            read_until(process, LINE.fullmatch)
-            wanted = {"filter": {"event": {"prefix": ["klines."]}, "order": "ASC"}, "limit": 50}
-            events = ask(environment, "POST", "/events/filter", wanted)["events"]
+    exchange.maintenance = True
+    for _ in range(2):
+        running.hear(lambda line: "ExchangeDown: " in line)
+    exchange.maintenance = False
+    running.hear(LINE.fullmatch)
+    exchange.fault("ETHUSDT", "empty")
+    exchange.set_clock(offset_ms=6 * 60_000)
+    for _ in range(2):
+        running.hear(lambda line: "Degraded: " in line)
+    exchange.clear()
+    running.hear(LINE.fullmatch)
+    receiver.wait_for(4)
+    running.hear(LINE.fullmatch)
+    wanted = {"filter": {"event": {"prefix": ["klines."]}, "order": "ASC"}, "limit": 50}
+    events = ask(environment, "POST", "/events/filter", wanted)["events"]
     assert TEXTS == [heard[: len(text)] for heard, text in zip(receiver.heard, TEXTS, strict=True)]
     told = [event["event"] for event in events if event["event"] != "klines.collected"]
     assert ["klines.trouble", "klines.recovered", "klines.stale", "klines.fresh"] == told
@@ -104,7 +101,7 @@ def test_each_incident_is_one_alarm_and_its_end(tmp_path: Path, receiver: Receiv
     assert ("klines.spot", ["ETHUSDT"]) == (stale["resource"]["prefect.resource.id"], stale["payload"]["symbols"])
     first = next(event for event in events if event["event"] == "klines.collected")
     assert ("klines.spot.1m", "yes") == (first["resource"]["prefect.resource.id"], first["resource"]["klines.new"])
-    assert (2880, ["BTCUSDT", "ETHUSDT"]) == (first["payload"]["inserted"], first["payload"]["symbols"])
+    assert (14_400, sorted(SYMBOLS)) == (first["payload"]["inserted"], sorted(first["payload"]["symbols"]))
 
 
 @pytest.mark.parametrize("address", ["", "hooks.example.com", "ftp://example.com"])

@@ -17,9 +17,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests import CHECKOUT, chromium, stacks
+from tests import CHECKOUT, chromium
 from tests.chromium import SCREENSHOTS
-from tests.stacks import ask
+from tests.stacks import Running, ask
 
 pytestmark = chromium.needed
 RUN = "seen from everywhere"
@@ -45,20 +45,13 @@ ATTACKS = {
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The settings of a server that runs, with one run in its database."""
-    folder = tmp_path_factory.mktemp("door")
-    found = stacks.environment(folder, "http://127.0.0.1:1", ["BTCUSDT"])
-    with (
-        (folder / "server.log").open("w") as log,
-        subprocess.Popen([sys.executable, "-m", "stack.serve"], cwd=CHECKOUT, env=found, stderr=log) as process,
-    ):
-        stacks.wait_for_server(found)
-        flow = ask(found, "POST", "/flows/", {"name": "collect"})
-        state = {"type": "COMPLETED", "name": "Completed"}
-        ask(found, "POST", "/flow_runs/", {"flow_id": flow["id"], "name": RUN, "state": state})
-        yield found
-        process.terminate()
+def environment(running: Running) -> dict[str, str]:
+    """The settings of a stack that runs, with one run of ours in its database."""
+    found = running.environment
+    flow = ask(found, "POST", "/flows/", {"name": "collect"})
+    state = {"type": "COMPLETED", "name": "Completed"}
+    ask(found, "POST", "/flow_runs/", {"flow_id": flow["id"], "name": RUN, "state": state})
+    return found
 
 
 @pytest.fixture(scope="module")

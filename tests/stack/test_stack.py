@@ -22,7 +22,7 @@ from stack.__main__ import AGAIN_S
 from tests import CHECKOUT, stacks
 from tests.drive import query
 from tests.exchange import StandIn
-from tests.stacks import LINE, ask, read_until, stack
+from tests.stacks import LINE, Running, ask, read_until, stack
 
 
 @pytest.fixture
@@ -114,31 +114,27 @@ def shell(environment: dict[str, str], *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(
-    environment: dict[str, str], prefect_file: Path
-) -> None:
+def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(running: Running) -> None:
     """A flow from the shell runs on the server of the stack that runs here, and status shows it; the API refuses a
     parameter that the flow does not have. A worker that lived for long and is killed is started again, which is a line,
     and runs go on."""
-    with stack(environment, prefect_file) as process:
-        lines = read_until(process, LINE.fullmatch)
-        assert any(line.startswith("next           ") for line in lines)
-        lives_long_s = time.monotonic() + AGAIN_S
-        collected = shell(environment, "collect", "BTCUSDT", "--lookback", "PT3H")
-        assert ("Completed", 1) == (collected["state"], collected["symbols"])
-        names = [run["message"] for run in shell(environment, "status")["runs"]]
-        assert collected["message"] in names
-        path = f"/deployments/{deployment(environment)['id']}/create_flow_run"
-        with pytest.raises(HTTPError) as refused:
-            ask(environment, "POST", path, {"parameters": {"symbol": "BTCUSDT"}})
-        with refused.value as answer:
-            assert 409 == answer.code
-            assert "'symbol' was unexpected" in answer.read().decode()
-        read_until(process, lambda _: time.monotonic() > lives_long_s)
-        worker = int((Path(environment["PREFECT_HOME"]) / "stack.pids").read_text().split()[-1])
-        os.kill(worker, signal.SIGKILL)
-        read_until(process, lambda line: line.startswith("the worker ended (-9) and is started again"))
-        read_until(process, LINE.fullmatch)
+    assert any(line.startswith("next           ") for line in running.said)
+    lives_long_s = time.monotonic() + AGAIN_S
+    collected = shell(running.environment, "collect", "BTCUSDT", "--lookback", "PT3H")
+    assert ("Completed", 1) == (collected["state"], collected["symbols"])
+    names = [run["message"] for run in shell(running.environment, "status")["runs"]]
+    assert collected["message"] in names
+    path = f"/deployments/{running.deployment()['id']}/create_flow_run"
+    with pytest.raises(HTTPError) as refused:
+        ask(running.environment, "POST", path, {"parameters": {"symbol": "BTCUSDT"}})
+    with refused.value as answer:
+        assert 409 == answer.code
+        assert "'symbol' was unexpected" in answer.read().decode()
+    running.hear(lambda _: time.monotonic() > lives_long_s)
+    worker = int((Path(running.environment["PREFECT_HOME"]) / "stack.pids").read_text().split()[-1])
+    os.kill(worker, signal.SIGKILL)
+    running.hear(lambda line: line.startswith("the worker ended (-9) and is started again"))
+    running.hear(LINE.fullmatch)
 
 
 def test_port_that_is_taken_is_one_line(environment: dict[str, str]) -> None:

@@ -19,9 +19,11 @@ from tests.exchange import StandIn
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home for several servers, one after the other, as the first one takes long to make its database."""
-    return tmp_path_factory.mktemp("temporary") / "home"
+def home(prefect_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home for several servers, one after the other."""
+    home = tmp_path_factory.mktemp("temporary") / "home"
+    stacks.copy_home(prefect_db, home)
+    return home
 
 
 def wait_until_gone(api: str) -> None:

@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests import chromium, stacks
+from tests import chromium
 from tests.chromium import SCREENSHOTS
-from tests.exchange import StandIn
-from tests.stacks import LINE, ask, read_until, stack
+from tests.stacks import LINE, Running, ask
 
 pytestmark = chromium.needed
-SYMBOLS = [f"{base}USDT" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "DOGE", "ADA", "TRX", "LINK", "AVAX")]
 
 
 class Browser:
@@ -53,17 +51,17 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser, and a stack that has had two scheduled runs, in the second of which a symbol failed."""
-    folder = tmp_path_factory.mktemp("ui")
-    with StandIn(any_symbol=True) as exchange, chromium.launched() as program:
-        environment = stacks.environment(folder, exchange.url, SYMBOLS)
-        with stack(environment, stacks.prefect_file(folder)) as process:
-            read_until(process, LINE.fullmatch)
-            exchange.fault("AVAXUSDT", "status", status=500)
-            exchange.set_clock(offset_ms=60_000)
-            read_until(process, lambda line: "Degraded" in line)
-            yield Browser(program, environment)
+def browser(running: Running) -> Iterator[Browser]:
+    """A browser, and a stack in whose last run, up to now, a symbol has failed."""
+    exchange = running.exchange
+    running.hear(LINE.fullmatch)
+    exchange.fault("AVAXUSDT", "status", status=500)
+    exchange.set_clock(offset_ms=exchange.clock_offset_ms + 60_000)
+    running.hear(lambda line: "1 failed: AVAXUSDT" in line)
+    running.set_paused(True)
+    with chromium.launched() as program:
+        yield Browser(program, running.environment)
+    running.set_paused(False)
 
 
 def test_runs_and_their_states(browser: Browser) -> None:
@@ -78,7 +76,8 @@ def test_runs_and_their_states(browser: Browser) -> None:
 def test_a_run_tells_what_happened(browser: Browser, pictures: Path) -> None:
     """A run's page shows a task run for each symbol and a log of one line of facts, without a traceback for a failure
     that we expect. Its upper part, the timeline, is a picture of README."""
-    [run] = browser.ask("/flow_runs/filter", {"limit": 1, "flow_runs": {"state": {"name": {"any_": ["Degraded"]}}}})
+    degraded = {"flow_runs": {"state": {"name": {"any_": ["Degraded"]}}}}
+    [run] = browser.ask("/flow_runs/filter", {"limit": 1, "sort": "START_TIME_DESC", **degraded})
     page = browser.open(f"/runs/flow-run/{run['id']}", "Finished in state", "run")
     page.screenshot(path=pictures / "run.png", clip={"x": 256, "y": 0, "width": 1024, "height": 504})
     shown = page.inner_text("body")

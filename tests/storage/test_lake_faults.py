@@ -43,7 +43,7 @@ def test_eight_processes_on_the_same_symbols(exchange: StandIn, lake: LakeAddres
     collect_once(exchange, lake, SYMBOLS)
     children: list[Any] = [child(by_chance, Fixed(exchange.url), lake, seed) for seed in range(8)]
     workers: list[Child] = [one.__enter__() for one in children]
-    until_s, minute = time.monotonic() + (120 if full else 15), 0
+    until_s, minute = time.monotonic() + (120 if full else 8), 0
     while time.monotonic() < until_s:
         time.sleep(2)
         minute += 1
