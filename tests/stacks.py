@@ -39,6 +39,7 @@ def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str
             "KLINES_SYMBOLS": " ".join(symbols),
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_SERVER_API_PORT": str(free_port()),
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_API_URL": "",
             "TZ": "Asia/Tokyo",
         }
@@ -47,12 +48,13 @@ def environment(folder: Path, url: str, symbols: Sequence[str]) -> dict[str, str
 
 
 class Running:
-    """A stack that runs, with its settings and its exchange; what it prints is heard from its start on."""
+    """A stack that runs, with its settings and its exchange, and begins a run when it is asked to."""
 
     def __init__(self, process: subprocess.Popen[str], environment: dict[str, str], exchange: StandIn) -> None:
         self.environment = environment
         self.exchange = exchange
         self.said: list[str] = []
+        self.began_s = time.monotonic()
         self._process = process
         self._news = threading.Condition()
         self._heard = 0
@@ -65,10 +67,6 @@ class Running:
                 with self._news:
                     self.said.append(line.rstrip("\n"))
                     self._news.notify_all()
-
-    def forget(self) -> None:
-        """What was printed until now is not waited for any more."""
-        self._heard = len(self.said)
 
     def hear(self, wanted: Callable[[str], Any]) -> str:
         """The next line that is wanted, of those after the last that was heard."""
@@ -84,9 +82,21 @@ class Running:
         found: dict[str, Any] = ask(self.environment, "GET", "/deployments/name/collect/every-minute")
         return found
 
-    def set_paused(self, paused: bool) -> None:
-        """Whether there are no runs on schedule."""
-        ask(self.environment, "PATCH", f"/deployments/{self.deployment()['id']}", {"paused": paused})
+    def pause(self) -> None:
+        """No more runs on schedule, which cost more than most tests; waits for the end of one that is under way."""
+        ask(self.environment, "PATCH", f"/deployments/{self.deployment()['id']}", {"paused": True})
+        active = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}}
+        while ask(self.environment, "POST", "/flow_runs/count", active):
+            time.sleep(0.2)
+
+    def run(self, wanted: Callable[[str], Any]) -> None:
+        """One run, whose line is as wanted."""
+        run = ask(self.environment, "POST", f"/deployments/{self.deployment()['id']}/create_flow_run", {})
+        while run["state_type"] in ("SCHEDULED", "PENDING", "RUNNING"):
+            time.sleep(0.2)
+            run = ask(self.environment, "GET", f"/flow_runs/{run['id']}")
+        said = " ".join(run["state"]["message"].split())
+        assert wanted(self.hear(lambda line: line.endswith(said))), self.said
 
 
 def copy_home(prefect_db: Path, home: Path) -> None:

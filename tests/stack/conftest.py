@@ -16,7 +16,7 @@ SYMBOLS = [f"{base}USDT" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "DOGE",
 
 @pytest.fixture(scope="session")
 def shared(prefect_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack with all deployments, after its first run."""
+    """A stack with all deployments, after its first run on schedule; the others are asked for."""
     folder = tmp_path_factory.mktemp("stack")
     with StandIn(any_symbol=True) as exchange:
         environment = stacks.environment(folder, exchange.url, SYMBOLS)
@@ -24,6 +24,7 @@ def shared(prefect_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         with stack(environment, stacks.prefect_file(folder)) as process:
             found = Running(process, environment, exchange)
             found.hear(LINE.fullmatch)
+            found.pause()
             yield found
 
 
@@ -32,5 +33,4 @@ def running(shared: Running) -> Running:
     """That stack, with nothing wrong with its exchange."""
     shared.exchange.maintenance = False
     shared.exchange.clear()
-    shared.forget()
     return shared

@@ -81,17 +81,17 @@ def test_each_incident_is_one_alarm_and_its_end(running: Running, receiver: Rece
 
     exchange.maintenance = True
     for _ in range(2):
-        running.hear(lambda line: "ExchangeDown: " in line)
+        running.run(lambda line: "ExchangeDown: " in line)
     exchange.maintenance = False
-    running.hear(LINE.fullmatch)
+    running.run(LINE.fullmatch)
     exchange.fault("ETHUSDT", "empty")
     exchange.set_clock(offset_ms=6 * 60_000)
     for _ in range(2):
-        running.hear(lambda line: "Degraded: " in line)
+        running.run(lambda line: "Degraded: " in line)
     exchange.clear()
-    running.hear(LINE.fullmatch)
+    running.run(LINE.fullmatch)
     receiver.wait_for(4)
-    running.hear(LINE.fullmatch)
+    running.run(LINE.fullmatch)
     wanted = {"filter": {"event": {"prefix": ["klines."]}, "order": "ASC"}, "limit": 50}
     events = ask(environment, "POST", "/events/filter", wanted)["events"]
     assert TEXTS == [heard[: len(text)] for heard, text in zip(receiver.heard, TEXTS, strict=True)]

@@ -13,7 +13,7 @@ import pytest
 
 from tests import chromium
 from tests.chromium import SCREENSHOTS
-from tests.stacks import LINE, Running, ask
+from tests.stacks import Running, ask
 
 pytestmark = chromium.needed
 
@@ -54,14 +54,11 @@ class Browser:
 def browser(running: Running) -> Iterator[Browser]:
     """A browser, and a stack in whose last run, up to now, a symbol has failed."""
     exchange = running.exchange
-    running.hear(LINE.fullmatch)
     exchange.fault("AVAXUSDT", "status", status=500)
     exchange.set_clock(offset_ms=exchange.clock_offset_ms + 60_000)
-    running.hear(lambda line: "1 failed: AVAXUSDT" in line)
-    running.set_paused(True)
+    running.run(lambda line: "1 failed: AVAXUSDT" in line)
     with chromium.launched() as program:
         yield Browser(program, running.environment)
-    running.set_paused(False)
 
 
 def test_runs_and_their_states(browser: Browser) -> None:
