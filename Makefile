@@ -3,7 +3,7 @@
 # make explore  a page that shows what is in the database: http://127.0.0.1:4220
 # make alarms URL=…  alarms that call a webhook, on the server that runs
 # make test   the whole suite;  make test-ui  what people see, in Chromium, with screenshots
-# make test-fast  what needs neither Prefect nor a stack, nor much time
+# make test-fast  the pure ones and those with a file: no Prefect, no exchange, no lake, in less than a minute
 # make bench  every benchmark, for half a day: benchmarks/RESULTS.md
 # make check  ruff and mypy;  make fix  what ruff can mend
 #
@@ -35,7 +35,7 @@ test: .venv/dev.stamp
 	$(PY) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 test-fast: .venv/dev.stamp
-	$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not stack and not prefect and not slow"
+	$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not (stack or prefect or exchange or slow)"
 
 test-ui: .venv/dev.stamp
 	$(PY) -m pytest -rs tests/stack/test_ui.py

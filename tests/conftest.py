@@ -33,6 +33,9 @@ FIRST = (*STACKS, "storage/test_lake")
 STACK_S = 900
 """How long one may take: most of it is waiting for runs, each of which takes a slow machine half a minute."""
 
+OUTSIDE = {"exchange", "standin", "soaked", "lakes"}
+"""Fixtures of tests that ask a server: the stand-in of the exchange, or a lake."""
+
 KEPT_OPEN = ("audit", "backfill", "collect")
 """Rooms whose subject is seldom the file: to make or open one costs more than most of what a run does with it."""
 
@@ -58,8 +61,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, where they share its fixtures; so do all that need the Prefect server, and
-    those of the stack. `make test-fast` leaves out what is marked: `stack`, and `prefect` whatever uses the fixture
-    prefect_server."""
+    those of the stack. `make test-fast` leaves out what is marked: `stack`; `prefect`, whatever uses the fixture
+    prefect_server; `exchange`, whatever uses one of OUTSIDE; and `slow`."""
     items.sort(key=lambda item: _turn(str(item.path.relative_to(TESTS))))
     for item in items:
         group = str(item.path.relative_to(TESTS))
@@ -67,7 +70,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.stack)
             item.add_marker(pytest.mark.timeout(STACK_S))
             group = next(stacks for stacks in STACKS if group.startswith(stacks))
-        if "prefect_server" in getattr(item, "fixturenames", ()):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & OUTSIDE:
+            item.add_marker(pytest.mark.exchange)
+        if "prefect_server" in fixtures:
             item.add_marker(pytest.mark.prefect)
             group = "prefect"
         item.add_marker(pytest.mark.xdist_group(group))

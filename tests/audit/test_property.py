@@ -14,6 +14,8 @@ from tests.drive import MINUTE, NOON, audit_once, backfill_once, published, quer
 from tests.exchange import StandIn
 from tests.exchange.market import HOUR_MS
 
+pytestmark = pytest.mark.slow
+
 BEGIN = NOON - 60 * HOUR_MS
 SYMBOLS = [f"S{n}USDT" for n in range(7)]
 

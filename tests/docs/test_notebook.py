@@ -18,6 +18,8 @@ from tests import CHECKOUT
 from tests.drive import audit_once, backfill_once, query
 from tests.exchange import StandIn
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = CHECKOUT / "docs" / "notebook.py"
 for package in ("marimo", "altair"):
     pytest.importorskip(package, reason=f"{package} is not installed, which the notebook needs")

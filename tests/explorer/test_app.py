@@ -33,6 +33,8 @@ from tests.chromium import SCREENSHOTS
 from tests.drive import audit_once, backfill_once, collect_once
 from tests.exchange import StandIn
 
+pytestmark = pytest.mark.slow
+
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
 PARTS = ["freshness", "coverage", "klines"]
 HOSTILE = "<IMG SRC=X ONERROR=ALERT(1)>"

@@ -20,6 +20,8 @@ from tests.drive import collect_once
 from tests.exchange import StandIn
 from tests.proxies import ProxyServer
 
+pytestmark = pytest.mark.slow
+
 
 def test_parameters_of_the_command_line() -> None:
     """What the shell gives as text is converted as the flow's annotations say."""

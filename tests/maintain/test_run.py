@@ -337,6 +337,7 @@ def maintaining(pipe: Connection, path: Path) -> None:
         run.swap()
 
 
+@pytest.mark.slow
 def test_killed_ten_times(template: Path, filled: Path) -> None:
     """After a kill -9 at any moment the file opens and has everything; the next run removes what was half done, and
     completes."""

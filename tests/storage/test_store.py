@@ -129,6 +129,7 @@ SLOTS = 40
         max_size=4,
     )
 )
+@pytest.mark.slow
 def test_stored_ledger_and_missing_tile_the_window(
     connection: duckdb.DuckDBPyConnection, answers: list[tuple[set[int], set[int], int, int]]
 ) -> None:
