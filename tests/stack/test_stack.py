@@ -19,6 +19,7 @@ from urllib.error import HTTPError
 import pytest
 
 from stack.__main__ import AGAIN_S
+from stack.logs import LOG_BYTES
 from tests import CHECKOUT, stacks
 from tests.drive import query
 from tests.exchange import StandIn
@@ -119,11 +120,13 @@ def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(
 ) -> None:
     """A flow from the shell runs on the server of the stack that runs here, and status shows it; the API refuses a
     parameter that the flow does not have. A worker that lived for long and is killed is started again, which is a line,
-    and runs go on."""
+    and runs go on. A log that has become too long meanwhile was put aside."""
     with stack(environment, prefect_file) as process:
         lines = read_until(process, LINE.fullmatch)
         assert any(line.startswith("next           ") for line in lines)
         lives_long_s = time.monotonic() + AGAIN_S
+        log = Path(environment["PREFECT_HOME"]) / "logs" / "server.log"
+        os.truncate(log, LOG_BYTES + 1)
         collected = shell(environment, "collect", "BTCUSDT", "--lookback", "PT3H")
         assert ("Completed", 1) == (collected["state"], collected["symbols"])
         names = [run["message"] for run in shell(environment, "status")["runs"]]
@@ -139,6 +142,9 @@ def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(
         os.kill(worker, signal.SIGKILL)
         read_until(process, lambda line: line.startswith("the worker ended (-9) and is started again"))
         read_until(process, LINE.fullmatch)
+        if log.stat().st_size > LOG_BYTES:
+            read_until(process, lambda _: log.stat().st_size < LOG_BYTES)
+        assert log.with_suffix(".old.log").stat().st_size >= LOG_BYTES
 
 
 def test_port_that_is_taken_is_one_line(environment: dict[str, str]) -> None:
