@@ -33,6 +33,7 @@ from klines.settings import Settings
 from klines.storage.access import place_of
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, first_stored, largest, stored_windows
+from klines.tables.sound import MANY, check_rows
 from klines.tables.symbols import EVERY_MS
 from klines.tables.transaction import transaction
 from klines.window import Window, intersect, merge, missing, subtract, window
@@ -101,6 +102,8 @@ class AuditJob:
                 """,
                 [self.market, self.interval, *[None if self.symbols is None else " ".join(self.symbols)] * 2],
             ).fetchall()
+            if any(market not in MARKETS or interval not in INTERVALS for market, interval, _ in rows):
+                check_rows(connection, self.settings.database, MANY)
         return [SeriesGroup(*row) for row in rows]
 
     def whole(self) -> tuple[list[dict[str, Any]], list[Finding]]:
