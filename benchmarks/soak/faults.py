@@ -32,8 +32,8 @@ DATES = ("yesterday", "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:5
 AHEAD_S = 20 * 60
 """The exchange's clock, and with it its newest kline, is at most so far ahead."""
 FELT_S, STILL_S = 1, 120
-"""A run that begins so long after a clock was put meets it; and of an exchange that stands still one that begins so long
-after that knows it, by the run before."""
+"""A run that begins so long after a clock was put meets it; and of an exchange that stands still one that begins so
+long after that knows it, by the run before."""
 
 
 @dataclass

@@ -103,7 +103,7 @@ def reading_at(place: Place) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextlib.contextmanager
 def named_values(connection: duckdb.DuckDBPyConnection, place: Place) -> Iterator[None]:
-    """What values that no run of ours stores make of a question is raised as BadDatabase, with the row if it is found."""
+    """What becomes of a question by values that no run of ours stores, as BadDatabase, with the row if it is found."""
     try:
         yield
     except (*_NO_VALUES, pl.exceptions.PanicException) as error:

@@ -48,7 +48,8 @@ FEW = {
 }
 """Of each table that runs go by, what is true of every row."""
 MANY = {
-    "klines": f"{_SERIES} AND {_times('open_time', 'close_time', 'fetched_at')} AND isfinite(open + high + low + close)",
+    "klines": f"{_SERIES} AND isfinite(open + high + low + close) AND "
+    + _times("open_time", "close_time", "fetched_at"),
     "rejects": f"{_MARKET} AND {_times('first_seen', 'last_seen')} AND {_times_if_any('open_time')}",
     "restatements": f"{_MARKET} AND {_times('open_time', 'seen_at')}",
     "archive_files": f"{_times('loaded_at')} AND {_times_if_any('verified_at')}",

@@ -128,8 +128,8 @@ def test_a_clock_that_a_cache_keeps(exchange: StandIn, database: Path) -> None:
 
 @pytest.mark.parametrize("market", list(MARKETS))
 def test_an_exchange_that_stands_still(exchange: StandIn, database: Path, market: str) -> None:
-    """serverTime, Date and klines of a moment that is over: what a whole exchange in a cache answers. The run that meets
-    it again says so and is not Completed, nor are those after it, whatever they do; once it goes on all is well."""
+    """serverTime, Date and klines of a moment that is over: what a whole exchange in a cache answers. The run that
+    meets it again says so and is not Completed, nor are those after it; once it goes on all is well."""
     exchange.list(MARKETS[market], since_ms=ms("2025-12-01"))
     collect_once(exchange, database, [MARKETS[market]], market=market)
     for minute in (1, 2, 3):

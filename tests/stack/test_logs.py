@@ -48,7 +48,7 @@ def test_a_log_that_is_too_long_is_put_aside_while_it_is_written(tmp_path: Path)
 
 
 def test_what_can_not_be_put_aside_is_emptied(tmp_path: Path) -> None:
-    """Where the copy can't be made, such as on a full disk, the log is bounded all the same; what is no file is left."""
+    """Where the copy can't be made, such as on a full disk, the log is bounded all the same; no file, nothing done."""
     log = tmp_path / "server.log"
     (tmp_path / "server.old.log").mkdir()
     log.touch()
