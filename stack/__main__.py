@@ -28,6 +28,7 @@ from klines.errors import BadParameter
 from klines.storage.access import settings_to_write
 from klines.symbol import is_pattern
 from stack import CHECKOUT
+from stack.deployments import deployments_of
 from stack.greeting import demo_shell, greeting
 from stack.home import close_env, make_private, private
 from stack.logs import put_aside
@@ -332,6 +333,7 @@ def serve(children: Children, server: Server) -> None:
 def run(is_demo: bool, prefect_file: Path) -> None:
     """All of it, until the end is asked for: raises Stopped then, or CannotRun, or BadParameter."""
     port = prepare(is_demo)
+    deployments_of(prefect_file)
     loaded = settings_to_write()
     if closed := close_env(CHECKOUT / ".env"):
         say(closed)
