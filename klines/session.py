@@ -139,9 +139,9 @@ class Session:
 
         After a ban that ended within the last hour one question is asked first.
         """
-        self.exchange.before = pace.noted(self.place.beside, self.market.name)
+        self.exchange.before = pace.shown_before(self.place.beside, self.market.name)
         self._call(partial(self.exchange.health, is_probe=self._is_probe))
-        pace.note(self.place.beside, self.market.name, self.exchange.shown)
+        pace.keep_shown(self.place.beside, self.market.name, self.exchange.shown)
         return self.exchange.skew_ms
 
     def last_days(self) -> list[Coverage]:

@@ -15,7 +15,7 @@ _LONGEST = 2**12
 """Bytes of the file that are looked at; it has two times a market."""
 
 
-def noted(database: Path, market: str) -> Shown | None:
+def shown_before(database: Path, market: str) -> Shown | None:
     """What the run before has noted of the market; what can't be read is nothing."""
     times = _read(_place(database)).get(market)
     if not isinstance(times, list) or len(times) != 2 or not all(map(is_time, times)):
@@ -23,7 +23,7 @@ def noted(database: Path, market: str) -> Shown | None:
     return Shown(*times)
 
 
-def note(database: Path, market: str, shown: Shown | None) -> None:
+def keep_shown(database: Path, market: str, shown: Shown | None) -> None:
     """Leave it for the next run; where it can't be written, there is nothing to compare with."""
     place = _place(database)
     if shown and (place.is_file() or not place.exists()):

@@ -175,7 +175,7 @@ def test_the_newest_snapshot_is_a_way_out(exchange: StandIn, database: Path) -> 
     assert 30 == len(klines.read("BTCUSDT", database=database))
 
     os.truncate(snapshot, 20_000)
-    with pytest.raises(BadDatabase, match="is damaged: .*delete this snapshot: whoever reads next makes a new one"):
+    with pytest.raises(BadDatabase, match=r"is damaged: .*delete this snapshot: whoever reads next makes a new one"):
         klines.connect(database=database)
     snapshot.unlink()
     klines.connect(database=database).close()
