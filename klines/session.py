@@ -12,7 +12,7 @@ from typing import Any, Self
 import duckdb
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from klines.binance import silence
+from klines.binance import pace, silence
 from klines.binance.exchange import Exchange
 from klines.binance.line import machine_ms as machine_ms
 from klines.binance.listing import SymbolInfo
@@ -139,7 +139,9 @@ class Session:
 
         After a ban that ended within the last hour one question is asked first.
         """
+        self.exchange.before = pace.shown_before(self.place.beside, self.market.name)
         self._call(partial(self.exchange.health, is_probe=self._is_probe))
+        pace.keep_shown(self.place.beside, self.market.name, self.exchange.shown)
         return self.exchange.skew_ms
 
     def last_days(self) -> list[Coverage]:

@@ -28,8 +28,10 @@ from klines.errors import BadParameter
 from klines.storage.access import settings_to_write
 from klines.symbol import is_pattern
 from stack import CHECKOUT
+from stack.deployments import deployments_of
 from stack.greeting import demo_shell, greeting
 from stack.home import close_env, make_private, private
+from stack.logs import put_aside
 from stack.opening import HOST, binding, reached_at
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ READY_S = 120
 """How long the server may take to come up; a first start on a slow machine migrates its database for half a minute."""
 TERM_S = 6
 """How long children may take to end by themselves; twice that, and what is asked of the server, stay under 15 s."""
-LOG_BYTES = 20_000_000
 DEMO = CHECKOUT / ".demo"
 EXAMINED = ("BTCUSDT", "BTCUSD_PERP")
 """What `klines doctor` asks for, so that the demo's exchange has it, too."""
@@ -85,9 +86,7 @@ class Children:
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `python -m` with the arguments."""
         self._started[name] = time.monotonic(), arguments
-        path = self.logs / f"{name}.log"
-        if path.exists() and path.stat().st_size > LOG_BYTES:
-            path.replace(path.with_suffix(".old.log"))
+        put_aside(path := self.logs / f"{name}.log")
         with open(path, "ab", opener=private) as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
@@ -114,6 +113,11 @@ class Children:
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise CannotRun(f"the {name} ended ({process.returncode}): see {self.logs / name}.log")
+
+    def put_logs_aside(self) -> None:
+        """Those that have become too long, while they are written."""
+        for name in self._started:
+            put_aside(self.logs / f"{name}.log")
 
     def revive(self) -> list[str]:
         """Start again what ended by itself, and say which; raises CannotRun if it had not lived for long."""
@@ -312,6 +316,7 @@ def serve(children: Children, server: Server) -> None:
             if "worker" in children.revive():
                 server.crash_dead(is_ours, is_worker_new=True)
             if time.monotonic() > look_s:
+                children.put_logs_aside()
                 server.crash_dead(is_ours)
                 look_s = time.monotonic() + LOOK_S
             if clock.repeats() and time.monotonic() > ask_s:
@@ -328,6 +333,7 @@ def serve(children: Children, server: Server) -> None:
 def run(is_demo: bool, prefect_file: Path) -> None:
     """All of it, until the end is asked for: raises Stopped then, or CannotRun, or BadParameter."""
     port = prepare(is_demo)
+    deployments_of(prefect_file)
     loaded = settings_to_write()
     if closed := close_env(CHECKOUT / ".env"):
         say(closed)

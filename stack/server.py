@@ -16,7 +16,6 @@ from typing import Any, cast
 from uuid import UUID
 
 import httpx
-import yaml
 from prefect import __version__ as prefect_version
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
@@ -37,6 +36,7 @@ from prefect.states import Crashed
 from prefect.workers.process import ProcessWorker
 
 from stack import CHECKOUT
+from stack.deployments import deployments_of
 
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 """The states in which a run holds its deployment's slot."""
@@ -63,7 +63,7 @@ class Server:
         self.worker = worker
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             self._client = get_client(httpx_settings={"timeout": TIMEOUT_S}, sync_client=True)
-        self._sections: list[dict[str, Any]] = yaml.safe_load(prefect_file.read_text())["deployments"]
+        self._sections = deployments_of(prefect_file)
         self._ids: list[UUID] = []
         self._told: list[UUID] = []
         self._since = datetime.now(UTC) + OVERLAP

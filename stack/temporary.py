@@ -17,6 +17,7 @@ from klines.cli import environment
 from klines.errors import NoServer
 from stack import CHECKOUT
 from stack.home import make_private, private
+from stack.logs import put_aside
 from stack.opening import HOST
 
 READY_S, TERM_S = 120.0, 6.0
@@ -40,7 +41,8 @@ def log_file() -> BinaryIO:
     home = environment.home()
     try:
         make_private(home)
-        return cast(BinaryIO, open(home / "logs" / "temporary.log", "ab", opener=private))
+        put_aside(log := home / "logs" / "temporary.log")
+        return cast(BinaryIO, open(log, "ab", opener=private))
     except OSError as error:
         raise NoServer(f"{home}, for Prefect's things, can't be used ({error.strerror}); set PREFECT_HOME") from None
 

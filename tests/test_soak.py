@@ -1,7 +1,9 @@
-"""The comparison of the soak is not blind: each way in which a stored kline can be wrong is seen and named."""
+"""The soak is not blind: each way in which a stored kline can be wrong is seen and named, and which clocks are."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import duckdb
 import pytest
 
 from benchmarks.soak.exchange import Series, Soaked
+from benchmarks.soak.faults import Faults
+from benchmarks.soak.figures import Part, kept
 from benchmarks.soak.truth import compare, values
 from tests.drive import MINUTE, NOON, collect_once
 
@@ -80,3 +84,33 @@ def test_what_was_true_before_a_correction_may_pass(soaked: Soaked, database: Pa
     earlier = {(BTC, before[0]): [values(before)]}
     assert 1 == compare(soaked, database, [BTC], START, END, {}).faces["different"]
     assert 0 == compare(soaked, database, [BTC], START, END, earlier).faces["different"]
+
+
+@pytest.mark.parametrize(
+    ("clock", "felt"),
+    [
+        (("all", -300, 100), False),
+        (("no date", 70, 100), False),
+        (("date", 4, 100), False),
+        (("date", -7, 100), True),
+        (("odd time", 1, 100), True),
+        (("other time", 40, 100), False),
+        (("other time", 300, 100), True),
+        (("other time", -7, 100), True),
+        (("stands still", 1, 100), True),
+    ],
+)
+def test_clocks_that_every_run_has_to_doubt(clock: tuple[str, int, float], felt: bool) -> None:
+    """Those that differ all the time by more than a request takes, and those of an exchange that stands still."""
+    assert felt == (Faults._felt_s(*clock) is not None)
+
+
+def test_figures_of_before_are_still_read(tmp_path: Path) -> None:
+    """The parts of a soak that knew fewer figures add up with those of today."""
+    file = tmp_path / "part.json"
+    Part(1, doubtful=Counter(Degraded=2)).keep(file)
+    old = json.loads(file.read_text())
+    assert Counter(Degraded=2) == kept(file).doubtful
+    del old["doubtful"]
+    file.write_text(json.dumps(old))
+    assert Counter() == kept(file).doubtful

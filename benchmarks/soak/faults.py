@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.soak.exchange import Exchange, Series
 from benchmarks.soak.truth import Values, values
+from klines.binance.clocks import AGREE_MS
 from tests.exchange.archives import KINDS as SPOILED
 from tests.exchange.faults import KINDS, SPOILERS, WHOLE, WIRE
 
@@ -30,6 +31,9 @@ SERVER_TIMES = ("0", "-5", "1.5", "true", "1e400", "null", '"now"', "25340230080
 DATES = ("yesterday", "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "")
 AHEAD_S = 20 * 60
 """The exchange's clock, and with it its newest kline, is at most so far ahead."""
+FELT_S, STILL_S = 1, 120
+"""A run that begins so long after a clock was put meets it; and of an exchange that stands still one that begins so
+long after that knows it, by the run before."""
 
 
 @dataclass
@@ -43,6 +47,9 @@ class Faults:
     ends_s: float = float("inf")
     """When, by time.monotonic, nothing that lasts may begin any more."""
     earlier: dict[tuple[Series, int], list[Values]] = field(default_factory=dict)
+    doubtful: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when, in epoch seconds, no run that began and ended may be Completed, as clocks differed."""
+    _doubtful_s: float | None = None
     _deck: list[str] = field(default_factory=list)
     _ends: dict[str, tuple[float, Callable[[], object]]] = field(default_factory=dict)
     _refused_s: float = float("-inf")
@@ -75,13 +82,22 @@ class Faults:
         """The sorts that have ended by now."""
         over = [sort for sort, (until_s, _) in self._ends.items() if time.monotonic() > until_s]
         for sort in over:
+            if sort == "clock":
+                self._settle()
             self._ends.pop(sort)[1]()
         return over
 
     def lift(self) -> None:
         """End all of them."""
+        self._settle()
         self._ends.clear()
         self.exchange.lift()
+
+    def _settle(self) -> None:
+        """Clocks are about to agree again."""
+        if self._doubtful_s is not None and self._doubtful_s < time.time():
+            self.doubtful.append((self._doubtful_s, time.time()))
+        self._doubtful_s = None
 
     def left_s(self) -> float:
         """How much longer something may last."""
@@ -185,9 +201,21 @@ class Faults:
                 "other time": {"server_time": str(now_ms + by_s * 1000)},
             }
             self.exchange.put(**odd[sort])
+        felt_s = self._felt_s(sort, by_s, seconds)
+        self._doubtful_s = None if felt_s is None else time.time() + felt_s
         self._until("clock", seconds, end)
         by = f" by {by_s:+} s" if sort in ("all", "date", "other time") else ""
         return f"{sort}{by} for {seconds:.0f} s"
+
+    @staticmethod
+    def _felt_s(sort: str, by_s: float, seconds: float) -> float | None:
+        """After how long every run has to doubt the clocks; None where it need not: all may be put together, and a time
+        that stands still ahead of the others is right for a moment."""
+        agree_s = AGREE_MS / 1000
+        is_far = abs(by_s) > agree_s if sort == "date" else by_s < -agree_s or by_s > seconds + agree_s
+        if sort in ("odd date", "odd time") or (sort in ("date", "other time") and is_far):
+            return FELT_S
+        return STILL_S if sort == "stands still" else None
 
     def late(self) -> str:
         """Klines show late."""

@@ -43,6 +43,7 @@ class Part:
     read: Counter[str] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)
     healed: Counter[str] = field(default_factory=Counter)
+    doubtful: Counter[str] = field(default_factory=Counter)
     peaks_mb: dict[str, float] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -79,6 +80,10 @@ def show(parts: Sequence[Part]) -> None:
     line("answers of the exchange", sum(part.served.total() for part in parts), "")
     show_found("before the closing correction", [part.healed for part in parts])
     show_found("at the end", [part.found for part in parts])
+    doubtful: Counter[str] = sum((part.doubtful for part in parts), Counter())
+    if doubtful:
+        line("runs while clocks differed", doubtful.total(), "")
+        line("of them Completed", doubtful["Completed"], "", limit="0")
     line("complaints", sum(len(part.complaints) for part in parts), "", limit="0")
     for name in ("flow", *ALIVE):
         peak_mb = max(part.peaks_mb.get(name, 0.0) for part in parts)

@@ -44,6 +44,10 @@ STATES = {
 RUNS = """SELECT flow.name, state_name, coalesce(state.message, '')
           FROM flow_run JOIN flow ON flow.id = flow_id LEFT JOIN flow_run_state AS state ON state.id = state_id
           WHERE coalesce(end_time, '9') >= ? ORDER BY coalesce(end_time, '9') DESC"""
+WITHIN = """SELECT flow.name, state_name, coalesce(state.message, '')
+            FROM flow_run JOIN flow ON flow.id = flow_id LEFT JOIN flow_run_state AS state ON state.id = state_id
+            WHERE flow.name IN ('collect', 'backfill', 'audit') AND start_time >= ? AND end_time <= ?"""
+"""Runs that read the clocks, from beginning to end between two times."""
 
 
 class Soak:
@@ -214,8 +218,12 @@ class Soak:
 
     def _runs(self, since: str = "") -> list[tuple[str, str, str]]:
         """Flow, state and message of the runs that ended since, the last first; and of those that did not end."""
+        return self._recorded(RUNS, since)
+
+    def _recorded(self, sql: str, *values: str) -> list[tuple[str, str, str]]:
+        """Of Prefect's database; nothing while there is none."""
         try:
-            return recorded.query(self.stack.home / "prefect.db", RUNS, since)
+            return recorded.query(self.stack.home / "prefect.db", sql, *values)
         except sqlite3.OperationalError:
             return []
 
@@ -313,9 +321,20 @@ class Soak:
         part.states = Counter(f"{flow} {state}" for flow, state, _ in runs if state not in WAITING)
         odd = [f"{flow} {state}: {message[:400]}" for flow, state, message in runs if state not in STATES]
         part.complaints += [*self.stack.complaints, *odd]
+        self._doubt()
         lines = read_lines(self.folder / "reader.log")
         part.read = Counter(" ".join(line.split()[1 : 3 if " refused " in line else 2]).rstrip(":") for line in lines)
         part.complaints += [line for line in lines if " wrong " in f" {line} " or "Traceback" in line]
+
+    def _doubt(self) -> None:
+        """No run in a doubtful clock is Completed."""
+        for bounds in self.faults.doubtful:
+            times = [f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S.%f}" for time_s in bounds]
+            for flow, state, message in self._recorded(WITHIN, *times):
+                self.part.doubtful[state] += 1
+                if state == "Completed":
+                    told = f"{flow} Completed while clocks differed, {times[0]}: {message[:400]}"
+                    self.part.complaints.append(told)
 
 
 def read_lines(file: Path) -> Sequence[str]:

@@ -25,14 +25,17 @@ from klines.backfill.plan import Missing
 from klines.backfill.run import FILE_S, REQUEST_S, Backfill, BackfillJob, backward, empty_of
 from klines.binance.archive import PAUSES_S
 from klines.clock import epoch_ms
+from klines.errors import NotStored
 from klines.interval import DAY, FRESH_MS, INTERVALS
 from klines.ledger import DELISTED, DUE, HOLE, OUTAGE, UNRESOLVED, Gap, due, explain
 from klines.market import MARKETS
+from klines.outcome import names
 from klines.reading.coverage import Coverage, last_days
 from klines.settings import Settings
 from klines.storage.access import place_of
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, first_stored, largest, stored_windows
+from klines.tables.sound import MANY, check_rows
 from klines.tables.symbols import EVERY_MS
 from klines.tables.transaction import transaction
 from klines.window import Window, intersect, merge, missing, subtract, window
@@ -88,7 +91,10 @@ class AuditJob:
         return cls(settings, symbols, start_ms, end_ms, market, interval, repair, force)
 
     def series(self) -> list[SeriesGroup]:
-        """Every market and interval of which anything is stored or noted, with its symbols."""
+        """Every market and interval of which anything is stored or noted, with its symbols.
+
+        Raises NotStored where there is nothing of what was named, or of one of the symbols.
+        """
         with self._opened() as connection:
             rows = connection.execute(
                 """
@@ -101,7 +107,18 @@ class AuditJob:
                 """,
                 [self.market, self.interval, *[None if self.symbols is None else " ".join(self.symbols)] * 2],
             ).fetchall()
+            if any(market not in MARKETS or interval not in INTERVALS for market, interval, _ in rows):
+                check_rows(connection, self.settings.database, MANY)
+        self._check_stored([symbol for *_, symbols in rows for symbol in symbols])
         return [SeriesGroup(*row) for row in rows]
+
+    def _check_stored(self, found: Sequence[str]) -> None:
+        absent = [symbol for symbol in self.symbols or [] if symbol not in found]
+        what = " ".join(filter(None, [self.market, self.interval])) or "any market"
+        if absent:
+            raise NotStored(f"nothing is stored of {names(absent)} ({what}), so that it can't be audited")
+        if not found and (self.market or self.interval):
+            raise NotStored(f"nothing is stored of {what}, so that it can't be audited")
 
     def whole(self) -> tuple[list[dict[str, Any]], list[Finding]]:
         """The certificate of all that was ever audited, without the hash, and findings about the quality of the range,

@@ -2,7 +2,8 @@
 
 The exchange's serverTime, the Date of its answers, this machine's clock, and the newest kline, whose open time has come
 for sure. Where the exchange's clocks agree, and the newest kline with them, this machine's is wrong, and does not
-matter. Any other disagreement is a doubt: then only what is closed by all of them counts.
+matter, unless all of the exchange stands still, which a run before tells. Any other disagreement is a doubt: then only
+what is closed by all of them counts.
 """
 
 from __future__ import annotations
@@ -18,9 +19,26 @@ AGREE_MS = 5_000
 """Clocks that differ by less agree: a request takes its time, and a Date is a full second."""
 LATE_MS = 30_000
 """A kline shows so long after its minute has begun at the latest, where it decides between clocks."""
+STANDS_MS = 50_000
+"""A clock that has lost so much against another one since a run before stands still; over longer times a tenth of
+them, as a clock is put right at up to a twelfth of its pace (chrony)."""
 EARLIEST_MS, LATEST_MS = 1_483_228_800_000, 4_102_444_800_000
 """2017 and 2100: between them is every time that a clock can show."""
 SERVER, DATE, MACHINE = "Binance's clock (serverTime)", "the Date of Binance's answers", "this machine's clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What two clocks showed at one moment, in epoch ms: serverTime, and this machine's."""
+
+    server_ms: int
+    machine_ms: int
+
+    def after(self, before: Shown | None) -> Shown:
+        """What the next run is to compare with: while the exchange's clock stands still, when that was first seen."""
+        if before is None or self.machine_ms < before.machine_ms:
+            return self
+        return before if abs(self.server_ms - before.server_ms) < AGREE_MS else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +46,7 @@ class Readings:
     """What the clocks say of one moment, in epoch ms; None for what can't be read.
 
     `date_ms` is the Date header, a full second; `newest_ms` the open time of the newest 1m kline; `absurd` says which
-    clock shows what is no time; a cache had kept the answer for `age_s`.
+    clock shows what is no time; a cache had kept the answer for `age_s`; `before` is what a run before has seen.
     """
 
     machine_ms: int
@@ -37,6 +55,24 @@ class Readings:
     newest_ms: int | None = None
     absurd: tuple[str, ...] = ()
     age_s: int = 0
+    before: Shown | None = None
+
+    @property
+    def shown(self) -> Shown | None:
+        """What a run after this one compares with; None where a clock of the two shows no time."""
+        if self.server_ms is None or not is_time(self.machine_ms):
+            return None
+        return Shown(self.server_ms, self.machine_ms).after(self.before)
+
+    @property
+    def lost(self) -> tuple[int, int] | None:
+        """How much the exchange's clock has lost against this machine's, and in which time of that, in ms, where it
+        stands still."""
+        if self.before is None or self.server_ms is None:
+            return None
+        passed_ms = self.machine_ms - self.before.machine_ms
+        lost_ms = passed_ms - (self.server_ms - self.before.server_ms)
+        return (lost_ms, passed_ms) if lost_ms >= max(STANDS_MS, passed_ms // 10) else None
 
     @property
     def exchanges(self) -> list[tuple[str, int]]:
@@ -56,9 +92,11 @@ class Readings:
 
     @property
     def is_machines_fault(self) -> bool:
-        """Whether the exchange's clocks agree, and the newest kline with them: more than with this machine's, where
-        serverTime is alone."""
+        """Whether the exchange's clocks go on and agree, and the newest kline with them: more than with this machine's,
+        where serverTime is alone."""
         if self.server_ms is None or _spread(self.exchanges) >= AGREE_MS or not self._supports(self.server_ms):
+            return False
+        if self.lost:
             return False
         return self.date_ms is not None or not self._supports(self.machine_ms)
 
@@ -152,9 +190,14 @@ def _differing(readings: Readings) -> list[str]:
     if not others and _spread(readings.clocks) >= AGREE_MS:  # it is between two others, near enough to each
         (name, right_ms), (last, last_ms) = (end(readings.clocks, key=lambda entry: entry[1]) for end in (min, max))
         others = {last: last_ms - right_ms}
-    return [
+    found = [
         f"{other} is {_apart(by_ms)} {'ahead of' if by_ms > 0 else 'behind'} {name}" for other, by_ms in others.items()
     ]
+    return found + ([_standing(*readings.lost)] if readings.lost else [])
+
+
+def _standing(lost_ms: int, passed_ms: int) -> str:
+    return f"{SERVER} has lost {_apart(lost_ms)} against {MACHINE} in the {_apart(passed_ms)} since a run before"
 
 
 def _sentence(doubts: list[str]) -> str:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Self, cast
 
 from klines.binance.client import Client
-from klines.binance.clocks import DATE, LATEST_MS, SERVER, Readings, Verdict, header_ms, is_time, judge_clocks
+from klines.binance.clocks import DATE, LATEST_MS, SERVER, Readings, Shown, Verdict, header_ms, is_time, judge_clocks
 from klines.binance.faults import no_answer
 from klines.binance.listing import GONE, Listing, in_parts, stated_limit, symbol_infos
 from klines.binance.weight import Budget
@@ -79,6 +79,7 @@ class Line:
         self.skew_ms = 0
         self.dropped = 0
         self.witnesses: Sequence[str] = WITNESSES[market.name]
+        self.before: Shown | None = None
         self.machine_ms = clock or machine_ms
         self._url = url
         self._deadline_s = deadline_s
@@ -111,6 +112,11 @@ class Line:
     def doubt(self) -> str:
         """A sentence about clocks that differ; empty where they agree."""
         return self._verdict.doubt
+
+    @property
+    def shown(self) -> Shown | None:
+        """What the clocks show, for a later run's `before`."""
+        return self._readings.shown
 
     @property
     def left_s(self) -> float:
@@ -297,6 +303,7 @@ class Line:
             date_ms,
             absurd=tuple(absurd),
             age_s=int(age) if age.isascii() and age.isdigit() and len(age) < 10 else 0,
+            before=self.before,
         )
         self.skew_ms = (self._readings.server_ms or self._readings.machine_ms) - self._readings.machine_ms
         self._judge()

@@ -24,8 +24,10 @@ def keep(database: Path, pool: str, error: Stop, now_ms: int, exchange_now_ms: i
         return
     line, place = json.dumps([pool, str(error), now_ms, until_ms]), _place(database)
     if place.is_file() or not place.exists():
-        with contextlib.suppress(OSError), place.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)  # beside a lake there may be none yet
+            with place.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
 
 
 def kept(database: Path) -> list[tuple[str, Stop, int]]:

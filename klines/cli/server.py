@@ -53,7 +53,8 @@ def last_runs(api_url: str, count: int) -> list[dict[str, Any]]:
     try:
         token = json.loads(_answer(api_url, f"/csrf-token?client={_CLIENT}", headers) or b"{}").get("token")
         headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": _CLIENT} if token else {}
-        return list(json.loads(_answer(api_url, "/flow_runs/filter", headers, body) or b"[]"))
+        runs = json.loads(_answer(api_url, "/flow_runs/filter", headers, body) or b"[]")
+        return [dict(run.items()) for run in runs]
     except (ValueError, TypeError, AttributeError):
         raise NoServer(f"what answers at {api_url} is no Prefect server") from None
 

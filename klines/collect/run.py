@@ -18,12 +18,13 @@ import duckdb
 from klines.binance.archive import Archive
 from klines.binance.exchange import Exchange
 from klines.binance.line import LATE_PAUSES_S
+from klines.clock import clock as time_of
 from klines.collect.freshness import UNKNOWN, Freshness, Standing, freshness, state
 from klines.collect.incidents import Followed, Seen, follow
 from klines.collect.message import CollectFacts, collect_outcome
 from klines.collect.missing import wants
 from klines.collect.timeliness import Timeliness, timeliness
-from klines.errors import DatabaseBusy, Retry, Stop, UnknownSymbol
+from klines.errors import BadParameter, DatabaseBusy, Retry, Stop, UnknownSymbol
 from klines.interval import INTERVALS, MINUTE, Interval
 from klines.market import MARKETS, Market, check_interval
 from klines.outcome import Outcome, Stored, doubted, reason
@@ -113,6 +114,7 @@ class Collect(Session):
 
     def plan(self) -> list[str]:
         """The symbols of which klines are missing."""
+        self._check_since()
         self.job = replace(self.job, symbols=self._matched(self.job.symbols))
         self._quarantined = self._learn_phase(self.job.symbols)
         if not self.interval.is_phase_known:
@@ -125,6 +127,12 @@ class Collect(Session):
         if found and self.interval.length_ms > MINUTE:  # of shorter ones the answers show how new the newest is
             self._call(self.exchange.look_at_newest)
         return list(self.wants)
+
+    def _check_since(self) -> None:
+        """Raises BadParameter for a day that is yet to come: nothing would be due until then. While clocks are in doubt
+        nobody can say."""
+        if self._since_ms is not None and self._since_ms > self.exchange.now_ms() and not self.exchange.doubt:
+            raise BadParameter(f"KLINES_SINCE: {time_of(self._since_ms)} is yet to come; nothing would be collected")
 
     def _look_up(self, connection: duckdb.DuckDBPyConnection, now_ms: int) -> list[Want]:
         """What is missing, and what goes on."""

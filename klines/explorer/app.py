@@ -105,6 +105,8 @@ def _window(request: Request, since_ms: int, until_ms: int) -> Window:
     raise BadParameter("no kline should be there in this range: it is before the symbol began, or yet to come")
 
 
-def _refused(_: Request, error: Exception) -> JSONResponse:
+def _refused(request: Request, error: Exception) -> JSONResponse:
+    source: Source = request.app.state.source
+    error = source.named(error)
     status = 503 if isinstance(error, DatabaseBusy) else 400 if isinstance(error, KlinesError) else 500
     return JSONResponse({"error": str(error)}, status)

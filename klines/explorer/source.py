@@ -6,16 +6,19 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import duckdb
 
 import klines
 from klines.clock import epoch_ms
+from klines.errors import BadDatabase
 from klines.explorer.pictures import Series, all_series
 from klines.explorer.queue import Question
 from klines.interval import FRESH_MS
 from klines.settings import Address
 from klines.storage.access import place_of
+from klines.storage.duckdb_errors import unusable
 
 MAX_AGE = timedelta(hours=1)
 """How old a snapshot may be."""
@@ -63,6 +66,14 @@ class Source:
         connection = klines.connect(live=True, database=self.database)
         connection.execute(f"SET memory_limit = '{MEMORY_LIVE}'; SET enable_progress_bar = false")
         return connection
+
+    def named(self, error: Exception) -> Exception:
+        """An error of DuckDB's as ours, where the file is the cause: the next question opens a snapshot again."""
+        if not isinstance(error, duckdb.Error | BadDatabase) or not isinstance(self.database, Path):
+            return error
+        with self._lock:
+            self._snapshot = None
+        return unusable(error, self.database) or error if isinstance(error, duckdb.Error) else error
 
 
 def _opened(database: Address) -> Snapshot:

@@ -13,6 +13,7 @@ from klines.errors import BadParameter, NotStored
 from klines.interval import Interval
 from klines.ledger import FOREVER_MS
 from klines.market import Market
+from klines.outcome import plain
 from klines.reading.parameters import interval_named, market_named, symbols_named
 from klines.storage.access import Database, fetch_frame, reading
 from klines.tables.klines import FIRST_MS
@@ -47,7 +48,7 @@ def check_known(connection: duckdb.DuckDBPyConnection, market: Market, symbols: 
     unknown = [symbol for symbol in symbols if symbol not in known]
     if unknown:
         like = difflib.get_close_matches(unknown[0], known, _SHOWN) or sorted(known)[:_SHOWN]
-        did_you = f"; did you mean {', '.join(like)}?" if like else f": nothing is stored of {market.name}"
+        did_you = f"; did you mean {plain(', '.join(like))}?" if like else f": nothing is stored of {market.name}"
         raise NotStored(f"{unknown[0]} is not stored ({market.name}){did_you}")
 
 

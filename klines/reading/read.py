@@ -17,6 +17,7 @@ from klines.clock import Time
 from klines.errors import BadParameter, NotStored
 from klines.interval import INTERVALS, Interval
 from klines.market import Market
+from klines.outcome import plain
 from klines.reading.derived import Asked, derived, stored
 from klines.reading.filled import NULL, PREVIOUS, filled, slot
 from klines.reading.inventory import asked_window, check_known, series
@@ -155,5 +156,5 @@ def _check_found(
             for name, first, last in stored.select("interval", "first", "last").iter_rows()
         )
         raise NotStored(
-            f"nothing is stored of {absent[0]} {interval.name} ({market.name}) in this range; there is {listed}"
+            f"nothing is stored of {absent[0]} {interval.name} ({market.name}) in this range; there is {plain(listed)}"
         )

@@ -25,6 +25,7 @@ from klines.storage.file import LocalFile
 from klines.storage.place import Place
 from klines.storage.places import RESTORE
 from klines.storage.snapshot import WAIT_S
+from klines.tables.sound import MANY, check_rows
 
 Database = str | PathLike[str] | LakeAddress | None
 """A file, or ducklake:postgres:…; None: that of KLINES_DATABASE."""
@@ -94,11 +95,20 @@ def reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
 @contextlib.contextmanager
 def reading_at(place: Place) -> Iterator[duckdb.DuckDBPyConnection]:
     """As `reading`, of a place."""
-    try:
-        with place.reading(time.monotonic() + WAIT_S) as connection:
-            connection.execute("SET enable_progress_bar = false")
+    with place.reading(time.monotonic() + WAIT_S) as connection:
+        connection.execute("SET enable_progress_bar = false")
+        with named_values(connection, place):
             yield connection
+
+
+@contextlib.contextmanager
+def named_values(connection: duckdb.DuckDBPyConnection, place: Place) -> Iterator[None]:
+    """What becomes of a question by values that no run of ours stores, as BadDatabase, with the row if it is found."""
+    try:
+        yield
     except (*_NO_VALUES, pl.exceptions.PanicException) as error:
+        check_rows(connection, place)
+        check_rows(connection, place, MANY)
         raise BadDatabase(
             f"{place} holds values that no klines database has: {plain(str(error))}; {RESTORE}"
         ) from error

@@ -20,6 +20,7 @@ from klines.storage.journal import close, mend
 from klines.storage.migrations import lend_views, migrate
 from klines.storage.places import check_not_lost, check_place, note
 from klines.storage.turn import first, give_way
+from klines.tables.sound import check_rows
 
 MEMORY = "1500MB"
 """What DuckDB may take, with its cache of the file: it would take most of the machine's."""
@@ -48,6 +49,7 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
         with named_errors(path):
             connection.execute(_TO_WRITE)
             migrate(connection, path)
+            check_rows(connection, path)
             note(path)
             yield connection
             close(connection, path)

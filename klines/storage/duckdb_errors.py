@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy, KlinesError, NoRoom
-from klines.storage.places import RESTORE
+from klines.storage.places import way_out
 
 _CONFLICT = "Conflicting lock is held"
 _HOLDER = re.compile(_CONFLICT + r" in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
@@ -68,11 +68,12 @@ def unusable(error: duckdb.Error, path: Path) -> KlinesError | None:
         return BadDatabase(f"{path} is no DuckDB database")
     if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
         return BadDatabase(
-            f"KLINES_DATABASE: {path} has not the tables, or their columns, of a klines database: {said}; {RESTORE}"
+            f"KLINES_DATABASE: {path} has not the tables, or their columns, of a klines database: {said}; "
+            f"{way_out(path)}"
         )
     is_broken = isinstance(error, duckdb.SerializationException | duckdb.InternalException | duckdb.FatalException)
     if is_broken or any(sign in text for sign in _DAMAGE):
-        return BadDatabase(f"KLINES_DATABASE: {path} is damaged: {said}; {RESTORE}")
+        return BadDatabase(f"KLINES_DATABASE: {path} is damaged: {said}; {way_out(path)}")
     if isinstance(error, duckdb.IOException):
         return BadParameter(f"KLINES_DATABASE: {path} can't be used: {said}")
     return None

@@ -21,8 +21,10 @@ from pathlib import Path
 
 import duckdb
 
-from klines.errors import KlinesError, NoRoom
+from klines.errors import BadDatabase, KlinesError, NoRoom
 from klines.storage.database import opened_to_read
+from klines.storage.duckdb_errors import named_errors
+from klines.storage.places import way_out
 
 PASSES = 4
 """How often it is tried without holding the file."""
@@ -38,12 +40,13 @@ def duplicate(database: Path, copy: Path, wait_s: float) -> None:
     try:
         _copy(database, copy, wait_s)
         if _log(copy).exists():
-            duckdb.connect(str(copy)).close()  # which brings it into the file
+            with named_errors(database):
+                duckdb.connect(str(copy)).close()  # which brings it into the file
         _settle(copy, database.stat().st_mode)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise _no_room(database, copy) from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_room(database, copy) from None
+        raise BadDatabase(f"{database} can't be copied ({error.strerror}): {way_out(database)}") from None
 
 
 def _copy(database: Path, copy: Path, wait_s: float) -> None:

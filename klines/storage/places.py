@@ -14,6 +14,14 @@ _MAGIC = b"DUCK"
 RESTORE = "restore a backup, or move the file away: the next run makes a new one, and fetches what Binance still has"
 
 
+def way_out(path: Path) -> str:
+    """What to do about a database that can't be used; its newest snapshot is a backup, and a snapshot is made anew."""
+    if path.parent.name.endswith(".snapshots"):
+        return "delete this snapshot: whoever reads next makes a new one"
+    snapshots = sorted(path.with_name(f"{path.name}.snapshots").glob("*.duckdb"))
+    return RESTORE.replace(" backup", f" backup, such as {snapshots[-1]}", 1) if snapshots else RESTORE
+
+
 def check_place(path: Path) -> None:
     """Raises BadParameter or BadDatabase where no database can be at `path`; makes and locks nothing."""
     with _named_by_us(path):
@@ -68,7 +76,7 @@ def _check_content(path: Path) -> None:
     if not path.exists():
         return
     if not path.stat().st_size:
-        raise BadDatabase(f"KLINES_DATABASE: {path} is empty, and no database: {RESTORE}")
+        raise BadDatabase(f"KLINES_DATABASE: {path} is empty, and no database: {way_out(path)}")
     with path.open("rb") as file:
         is_database = _MAGIC in file.read(16)
     if not is_database:

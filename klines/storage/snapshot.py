@@ -20,7 +20,9 @@ from pathlib import Path
 
 from klines import errors
 from klines.checkout import CHECKOUT
-from klines.errors import BadParameter, DatabaseBusy
+from klines.errors import BadDatabase, BadParameter, DatabaseBusy
+from klines.outcome import plain
+from klines.storage.places import way_out
 
 NAME = "%Y%m%dT%H%M%S%f"
 WAIT_S = 30.0
@@ -80,7 +82,11 @@ def _copy(database: Path, new: Path, lock: int, wait_s: float) -> None:
     try:
         name, text = json.loads(done.stdout)
     except ValueError:
-        raise RuntimeError(f"copying {database} ended with {done.returncode}: {done.stderr[-2000:]}") from None
+        said = plain(" ".join(done.stderr.splitlines()[-1:]))
+        raise BadDatabase(
+            f"{database} was not copied, as what copies it ended with {done.returncode} {said}".rstrip()
+            + f"; ask again, and if that ends so, too, {way_out(database)}"
+        ) from None
     raise getattr(errors, name)(text)
 
 

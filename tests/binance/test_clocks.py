@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from klines.binance.clocks import AGREE_MS, Readings, Verdict, header_ms, is_time, judge_clocks
+from klines.binance.clocks import AGREE_MS, STANDS_MS, Readings, Shown, Verdict, header_ms, is_time, judge_clocks
 from klines.interval import HOUR, MINUTE
 from tests.drive import NOON
 
@@ -99,6 +101,48 @@ def test_a_cache_before_the_exchange(age_s: int) -> None:
 def test_klines_that_are_published_late_are_no_doubt(late_ms: int) -> None:
     """While all clocks agree, the newest kline may be up to five minutes late."""
     assert Verdict(NOW, None) == judged(0, 0, 0, -late_ms)
+
+
+def in_a_row(*times: tuple[int, int]) -> list[bool]:
+    """Whether each of some runs is in doubt, in which serverTime, Date and the newest kline, and this machine's clock,
+    are so many ms after NOW."""
+    doubts, before = [], None
+    for exchange, machine in times:
+        of_run = replace(readings(0, 0, machine - exchange, 0, NOW + exchange), before=before)
+        doubts.append(bool(judge_clocks(of_run).doubt))
+        before = of_run.shown
+    return doubts
+
+
+@pytest.mark.parametrize(
+    ("times", "doubts"),
+    [
+        ([(0, minute * MINUTE) for minute in range(4)], [False, True, True, True]),
+        ([(0, HOUR), (0, HOUR + MINUTE), (MINUTE, HOUR + 2 * MINUTE)], [False, True, True]),
+        ([(0, second * 20_000) for second in range(5)], [False, False, False, True, True]),
+        ([(0, -HOUR), (0, -HOUR + MINUTE)], [False, True]),
+        ([(0, 0), (-HOUR, MINUTE), (-HOUR + MINUTE, 2 * MINUTE)], [False, True, False]),
+        ([(0, 0), (MINUTE, MINUTE + HOUR), (2 * MINUTE, 2 * MINUTE + HOUR)], [False, True, False]),
+        ([(0, 0), (2_000, HOUR), (MINUTE, MINUTE + HOUR), (2 * MINUTE, 2 * MINUTE + HOUR)], [False, True, True, False]),
+        ([(0, 0), (MINUTE, MINUTE - HOUR), (2 * MINUTE, 2 * MINUTE - HOUR)], [False, False, False]),
+        ([(minute * MINUTE, minute * (MINUTE + 5_000)) for minute in range(9)], [False] * 9),
+        ([(day * 24 * HOUR, day * 25 * HOUR) for day in range(4)], [False] * 4),
+    ],
+    ids=["stands still", "and goes on", "often", "a machine behind", "set back", "a machine put forward",
+         "and asked at once", "a machine put back", "a machine that hurries", "for days"],
+)  # fmt: skip
+def test_an_exchange_that_stands_still(times: list[tuple[int, int]], doubts: list[bool]) -> None:
+    """One that has not gone on with this machine's clock since the run before is in doubt until it does; a machine
+    whose clock was put forward is so for the time of that run alone."""
+    assert doubts == in_a_row(*times)
+
+
+def test_how_much_it_has_lost() -> None:
+    """The sentence has the time that it lost, and in how long; a run a minute is enough to see it."""
+    assert MINUTE > STANDS_MS
+    doubt = judge_clocks(replace(readings(0, 0, 6 * MINUTE, 0), before=Shown(NOW - MINUTE, NOW + MINUTE))).doubt
+    said = "Binance's clock (serverTime) has lost 4 min against this machine's clock in the 5 min since a run before"
+    assert said in doubt
 
 
 def test_of_klines_that_are_too_old_the_newest_may_be_open() -> None:

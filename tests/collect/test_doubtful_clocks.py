@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,34 @@ def test_a_clock_that_a_cache_keeps(exchange: StandIn, database: Path) -> None:
     assert "Binance's clock (serverTime) is 2 min behind" in outcome.message
     exchange.fault(None, "age", path="time", seconds=120)
     assert "a cache had kept the exchange's time for 120 s" in collect_once(exchange, database, ["BTCUSDT"]).message
+
+
+@pytest.mark.parametrize("market", list(MARKETS))
+def test_an_exchange_that_stands_still(exchange: StandIn, database: Path, market: str) -> None:
+    """serverTime, Date and klines of a moment that is over: what a whole exchange in a cache answers. The run that
+    meets it again says so and is not Completed, nor are those after it; once it goes on all is well."""
+    exchange.list(MARKETS[market], since_ms=ms("2025-12-01"))
+    collect_once(exchange, database, [MARKETS[market]], market=market)
+    for minute in (1, 2, 3):
+        clock = set_clocks(exchange, 0, 0, minute * MINUTE)
+        outcome = collect_once(exchange, database, [MARKETS[market]], market=market, clock=clock)
+        assert "Degraded" == outcome.state, outcome.message
+        assert "Binance's clock (serverTime) has lost " in outcome.message
+    assert "Degraded" == audit_once(exchange, database, clock=set_clocks(exchange, 0, 0, 4 * MINUTE)).state
+    exchange.server_time = None
+    exchange.freeze(NOW + 5 * MINUTE)
+    for _ in range(2):
+        assert "Completed" == collect_once(exchange, database, [MARKETS[market]], market=market).state
+
+
+def test_a_machines_clock_that_was_put_forward(exchange: StandIn, database: Path) -> None:
+    """It looks the same in the one run after that, and heals with the next, although it stays wrong."""
+    states = []
+    for minute, ahead_ms in enumerate((0, 0, TEN, TEN, TEN)):
+        exchange.freeze(NOW + minute * MINUTE)
+        clock = partial(int, NOW + minute * MINUTE + ahead_ms)
+        states.append(collect_once(exchange, database, ["BTCUSDT"], clock=clock).state)
+    assert ["Completed", "Completed", "Degraded", "Completed", "Completed"] == states
 
 
 @pytest.mark.parametrize("interval", ["1m", "5m", "1h", "1d"])

@@ -19,6 +19,7 @@ from urllib.error import HTTPError
 import pytest
 
 from stack.__main__ import AGAIN_S
+from stack.logs import LOG_BYTES
 from tests import CHECKOUT, stacks
 from tests.drive import query
 from tests.exchange import StandIn
@@ -117,7 +118,9 @@ def shell(environment: dict[str, str], *arguments: str) -> Any:
 def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(running: Running) -> None:
     """A flow from the shell runs on the server of the stack that runs here, and status shows it; the API refuses a
     parameter that the flow does not have. A worker that lived for long and is killed is started again, which is a line,
-    and runs go on."""
+    and runs go on. A log that has become too long meanwhile was put aside."""
+    log = Path(running.environment["PREFECT_HOME"]) / "logs" / "server.log"
+    os.truncate(log, LOG_BYTES + 1)
     assert any(line.startswith("next           ") for line in running.said)
     collected = shell(running.environment, "collect", "BTCUSDT", "--lookback", "PT3H")
     assert ("Completed", 1) == (collected["state"], collected["symbols"])
@@ -134,6 +137,9 @@ def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(running: Ru
     os.kill(worker, signal.SIGKILL)
     running.hear(lambda line: line.startswith("the worker ended (-9) and is started again"))
     running.run(LINE.fullmatch)
+    while log.stat().st_size > LOG_BYTES:
+        time.sleep(0.2)
+    assert log.with_suffix(".old.log").stat().st_size >= LOG_BYTES
 
 
 def test_port_that_is_taken_is_one_line(environment: dict[str, str]) -> None:

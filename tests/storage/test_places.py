@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -125,6 +126,60 @@ def test_flipped_bits_have_our_names(exchange: StandIn, tmp_path: Path) -> None:
             except KlinesError as error:
                 named += isinstance(error, BadDatabase)
     assert named > 0
+
+
+def flip(path: Path, flips: random.Random, bits: int) -> None:
+    """Change some bits of a file in its place, as a bad disk does, whoever has it open."""
+    with path.open("r+b") as file:
+        for _ in range(bits):
+            file.seek(at := flips.randrange(HEADERS, path.stat().st_size))
+            byte = file.read(1)[0] ^ 1 << flips.randrange(8)
+            file.seek(at)
+            file.write(bytes([byte]))
+
+
+HEADERS = 3 * 4096
+"""Of a DuckDB file; the rest is blocks."""
+
+
+def test_bits_that_are_flipped_while_a_database_is_open(exchange: StandIn, tmp_path: Path) -> None:
+    """Damage that comes while a connection is open has our names, too."""
+    whole = tmp_path / "whole.duckdb"
+    collect_once(exchange, whole, ["BTCUSDT", "ETHUSDT"])
+    flips = random.Random(7)
+    named = 0
+    for number in range(20):
+        damaged = tmp_path / f"{number}.duckdb"
+        shutil.copy(whole, damaged)
+        try:
+            with opened(damaged, soon()) as connection:
+                flip(damaged, flips, 2000)
+                connection.execute("FROM klines").fetchall()
+                connection.execute("UPDATE klines SET close = close + 1")
+            collect_once(exchange, damaged, ["BTCUSDT"])
+        except KlinesError as error:
+            named += isinstance(error, BadDatabase) and "\n" not in str(error)
+    assert named > 0
+
+
+def test_the_newest_snapshot_is_a_way_out(exchange: StandIn, database: Path) -> None:
+    """Of a damaged database the message names the newest snapshot as a backup, which is one; of a damaged snapshot it
+    says to delete that, and then there is a new one."""
+    collect_once(exchange, database, ["BTCUSDT"])
+    klines.connect(database=database, max_age="PT0S").close()
+    [snapshot] = snapshots = sorted(database.with_name(f"{database.name}.snapshots").glob("*.duckdb"))
+    os.truncate(database, 20_000)
+    with pytest.raises(BadDatabase, match=re.escape(f"restore a backup, such as {snapshot}, or move")):
+        write(database)
+    shutil.copy(snapshot, database)
+    assert 30 == len(klines.read("BTCUSDT", database=database))
+
+    os.truncate(snapshot, 20_000)
+    with pytest.raises(BadDatabase, match=r"is damaged: .*delete this snapshot: whoever reads next makes a new one"):
+        klines.connect(database=database)
+    snapshot.unlink()
+    klines.connect(database=database).close()
+    assert snapshots != sorted(snapshot.parent.glob("*.duckdb"))
 
 
 def test_a_database_that_is_gone_is_told_once(exchange: StandIn, database: Path) -> None:

@@ -28,6 +28,7 @@ from klines.storage.lake.lake_errors import Again, busy_unless_done_again, named
 from klines.storage.lake.turns import MAKING, Turns, keys_of
 from klines.storage.migrations import SCHEMA, lend_views, migrate, schema_state
 from klines.storage.place import Done, Scope
+from klines.tables.sound import check_rows
 from klines.tables.transaction import checked
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
@@ -244,6 +245,7 @@ class Lake:
             with named_lake_errors(self.login):
                 if schema_state(connection, self) != SCHEMA:
                     self._migrate(connection)
+                check_rows(connection, self)
         except BaseException:
             connection.close()
             raise

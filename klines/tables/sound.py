@@ -1,0 +1,70 @@
+"""Rows that no run of ours writes, such as those that somebody has altered by hand.
+
+In the tables that runs go by they are looked for before anything is done: a time without an end would be worked off for
+ever, and a reason that nobody knows would be believed. In those with many rows they are looked for once an error shows
+that there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+
+from klines.errors import BadDatabase
+from klines.interval import INTERVALS
+from klines.ledger import DELISTED, DUE, HOLE, NOT_LISTED, OUTAGE, REJECTED, UNRESOLVED
+from klines.market import MARKETS
+from klines.outcome import plain
+from klines.symbol import LONGEST_SYMBOL, SYMBOL_PATTERN
+
+_IS_TIME = "{} BETWEEN TIMESTAMP '1970-01-01' AND TIMESTAMP '9999-12-31'"
+
+
+def _times(*columns: str) -> str:
+    return " AND ".join(_IS_TIME.format(column) for column in columns)
+
+
+def _times_if_any(*columns: str) -> str:
+    return " AND ".join(f"({column} IS NULL OR {_IS_TIME.format(column)})" for column in columns)
+
+
+_MARKET = f"market IN {tuple(MARKETS)}"
+_SERIES = (
+    f"{_MARKET} AND interval IN {tuple(INTERVALS)} "
+    f"AND length(symbol) <= {LONGEST_SYMBOL} AND regexp_matches(symbol, '{SYMBOL_PATTERN}')"
+)
+_REASONS = (DUE, UNRESOLVED, REJECTED, NOT_LISTED, OUTAGE, HOLE, DELISTED)
+FEW = {
+    "gaps": f"{_SERIES} AND reason IN {_REASONS} AND start_time < end_time AND attempts >= 0 AND "
+    + f"{_times('start_time', 'end_time', 'first_seen')} AND {_times_if_any('last_checked', 'next_check')}",
+    "symbols": f"{_MARKET} AND "
+    + _times_if_any("listed_at", "quarantined_until", "first_seen", "unseen_at", "delisted_at", "last_checked"),
+    "bans": _times("until", "since"),
+    "incidents": f"{_MARKET} AND {_times('began_at')} AND {_times_if_any('ended_at')} AND "
+    + "list_count(intervals) = len(intervals) AND list_count(symbols) = len(symbols)",
+    "audits": f"{_SERIES} AND since <= until AND {_times('since', 'until', 'audited_at')}",
+    "clustered": _times("month", "clustered_at"),
+}
+"""Of each table that runs go by, what is true of every row."""
+MANY = {
+    "klines": f"{_SERIES} AND isfinite(open + high + low + close) AND "
+    + _times("open_time", "close_time", "fetched_at"),
+    "rejects": f"{_MARKET} AND {_times('first_seen', 'last_seen')} AND {_times_if_any('open_time')}",
+    "restatements": f"{_MARKET} AND {_times('open_time', 'seen_at')}",
+    "archive_files": f"{_times('loaded_at')} AND {_times_if_any('verified_at')}",
+}
+"""So of those with many rows."""
+
+
+def check_rows(connection: duckdb.DuckDBPyConnection, path: object, sound: Mapping[str, str] = FEW) -> None:
+    """Raises BadDatabase, naming a row that can't be of ours, and what to do about it."""
+    parts = [
+        f"(SELECT '{table}', r::VARCHAR FROM {table} r WHERE NOT coalesce({is_sound}, false) LIMIT 1)"
+        for table, is_sound in sound.items()
+    ]
+    for table, content in connection.execute(" UNION ALL ".join(parts)).fetchall():
+        raise BadDatabase(
+            f"KLINES_DATABASE: {path} has a row in its table {table} that klines does not write: "
+            f"{plain(content, 400)}; all else is as it was: correct or delete that row by hand, or restore a backup"
+        )
