@@ -20,7 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
+from typing import Any
 
 from benchmarks import CHECKOUT
 from benchmarks.audit import peak_mb
@@ -42,7 +44,7 @@ WRONG = ("doubled", "different", "invented", "while open", "stored and a gap")
 MANY = 100_000
 """Symbols of an exchangeInfo that never ends."""
 LIMIT_MB, LIMIT_S, REQUEST_S = 1_500, 300, 6
-OPTIONS: dict[str, list[dict[str, object]]] = {
+OPTIONS: dict[str, list[dict[str, Any]]] = {
     "status": [{"status": status} for status in (418, 403, 451, 500, 503)] + [{"status": 429, "retry_after": 10**9}],
     "code": [{"code": code} for code in (-1000, -1121)] + [{"code": -1003, "status": 503}],
     "latency": [{"seconds": 5}],
@@ -87,20 +89,20 @@ def cases() -> Iterator[Case]:
     yield Case("listed", f"{MANY:,} symbols, of which *", partial(_fault, kind="listed", path="exchangeInfo",
                                                                options={"entries": many}), ("*",))  # fmt: skip
     for text in SERVER_TIMES[:4]:
-        yield Case("clock", f"serverTime {text}", lambda it, text=text: it.put(server_time=text))
+        yield Case("clock", f"serverTime {text}", methodcaller("put", server_time=text))
     for date in DATES[:2]:
-        yield Case("clock", f"Date {date!r}", lambda it, date=date: it.put(date=date))
+        yield Case("clock", f"Date {date!r}", methodcaller("put", date=date))
     for by_ms in (-10 * MINUTE_MS, 10 * MINUTE_MS):
-        yield Case("clock", f"Date by {by_ms // 1000} s", lambda it, by_ms=by_ms: it.put(date_offset_ms=by_ms))
-        yield Case("clock", f"all by {by_ms // 1000} s", lambda it, by_ms=by_ms: it.set_clock(by_ms))
+        yield Case("clock", f"Date by {by_ms // 1000} s", methodcaller("put", date_offset_ms=by_ms))
+        yield Case("clock", f"all by {by_ms // 1000} s", methodcaller("set_clock", offset_ms=by_ms))
     for name in ("startTime", "endTime", "limit", "interval", "symbol"):
         value = {"interval": "1h", "symbol": "BTCUSDT"}.get(name)
-        yield Case("ignored", f"{name} as {value}", lambda it, name=name, value=value: it.ignore(name, value))
-    yield Case("down", "", lambda it: it.put(down=True))
-    yield Case("maintenance", "", lambda it: it.put(maintenance=True))
+        yield Case("ignored", f"{name} as {value}", methodcaller("ignore", name, value))
+    yield Case("down", "", methodcaller("put", down=True))
+    yield Case("maintenance", "", methodcaller("put", maintenance=True))
 
 
-def _fault(it: Exchange, kind: str, path: str, options: dict[str, object]) -> None:
+def _fault(it: Exchange, kind: str, path: str, options: dict[str, Any]) -> None:
     it.fault(None, kind, path=path, **options)
 
 
@@ -186,13 +188,13 @@ def suffered(url: str, database: Path, entries: Sequence[str]) -> Suffered:
 def show(found: Sequence[tuple[Case, Suffered, int, Counter[str]]]) -> None:
     """A line a kind, with the most that any of its cases took; and their sums."""
     for kind in dict.fromkeys(case.kind for case, *_ in found):
-        its = [rest for case, *rest in found if case.kind == kind]
-        sides = [", ".join(sorted({one.states[at] for one, *_ in its if one.states})) for at in range(3)]
+        its = [(suffered, requests) for case, suffered, requests, _ in found if case.kind == kind]
+        sides = [", ".join(sorted({one.states[at] for one, _ in its if one.states})) for at in range(3)]
         states = "; ".join(f"{run} {side}" for run, side in zip(("collect", "backfill", "audit"), sides, strict=True))
-        requests, seconds = max(number for _, number, _ in its), max(one.seconds for one, *_ in its)
+        requests, seconds = max(number for _, number in its), max(one.seconds for one, _ in its)
         counted = f"{len(its)} × " if len(its) > 1 else ""
         line(f"{counted}{kind}: {states}: {requests:,} requests, {seconds:.0f} s, peak memory",
-             max(one.peak_mb for one, *_ in its), "MB", limit=f"≤ {LIMIT_MB:,}")  # fmt: skip
+             max(one.peak_mb for one, _ in its), "MB", limit=f"≤ {LIMIT_MB:,}")  # fmt: skip
     line("hostile answers, of all kinds", len(found), "")
     line("runs of them", sum(len(its.states) for _, its, *_ in found), "")
     line("the longest of three runs in a row", max(its.seconds for _, its, *_ in found), limit=f"≤ {LIMIT_S}")
