@@ -39,7 +39,7 @@ class Size(NamedTuple):
     heartbeat_s: int
 
 
-SMALL, FULL = Size(300, 30, 5), Size(2100, 60, 20)
+SMALL, FULL = Size(300, 30, 10), Size(2100, 60, 20)
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_a_worker_is_gone(
         read_until(here, lambda line: line.startswith("next "))
         with worker(second, "shard-2") as lost, worker(third, "shard-3", "shard-2") as there:
             for shard in SHARDS:
-                wait_for_run(first, shard, "COMPLETED", seconds=240)
+                wait_for_run(first, shard, "COMPLETED", seconds=400)
             exchange.latency_s = 2.0
             half = run_of_one(first, SHARDS[1])
             lose(second)
