@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.parameters import Entries
+from flows.parameters import Entries, ShardName
 from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
 from klines.interval import IntervalName
@@ -27,10 +27,11 @@ Lookback = Annotated[timedelta, Field(ge=timedelta(0))]
 
 
 def _name() -> str:
-    """`spot 1m 07:31`, by the minute the run was scheduled for."""
+    """`spot 1m 07:31`, by the minute the run was scheduled for; of a shard `spot 1m 07:31 3/10`."""
     parameters = runtime.flow_run.parameters
     minute = runtime.flow_run.scheduled_start_time
-    return f"{parameters['market']} {parameters['interval']} {minute:%H:%M}"
+    shard = parameters.get("shard")
+    return f"{parameters['market']} {parameters['interval']} {minute:%H:%M}{f' {shard}' if shard else ''}"
 
 
 @flow(
@@ -45,6 +46,7 @@ def collect(
     market: MarketName = "spot",
     interval: IntervalName = "1m",
     lookback: Lookback = timedelta(days=1),
+    shard: ShardName | None = None,
 ) -> State[Any]:
     """Store every kline that closed and is not stored yet: the last minute's, and whatever was missed before.
 
@@ -55,10 +57,12 @@ def collect(
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         lookback: How far back holes are looked for, as an ISO 8601 duration (P1D, PT3H); a longer
             time without a run is caught up whatever this is.
+        shard: Only a part of these symbols, as in 3/10 for the third of ten, the first being 1/10; each symbol is in
+            the same one on every machine; none: all of them.
     """
     try:
         loaded = settings_to_write()
-        run = Collect(loaded, CollectJob.of(loaded, symbols, market, interval, lookback))
+        run = Collect(loaded, CollectJob.of(loaded, symbols, market, interval, lookback, shard))
     except KlinesError as error:
         return report(fail(error))
     outcome = _outcome(run)

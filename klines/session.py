@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import duckdb
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -31,9 +31,10 @@ from klines.interval import Interval
 from klines.reading.coverage import Coverage, last_days
 from klines.storage.place import Done, Place, Scope
 from klines.symbol import choose, is_pattern
-from klines.tables.bans import active_ban, lift, remember_ban, was_banned
+from klines.tables.bans import Ban, active_ban, holding, lift, remember_ban, was_banned
 from klines.tables.klines import a_stored_time
 from klines.tables.symbols import EVERY_MS, SOONEST_MS, Known, known, note_listing
+from klines.tables.transaction import transaction
 
 AFTERWARDS_S = 1.0
 """How long a run waits for the file for what is only news, when everything is stored."""
@@ -44,24 +45,45 @@ MORE = 3
 """So many of its own symbols have a say about the clock, where those that usually have are not known."""
 
 
-def enter_kept(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
+BANS = Scope("bans", "", notes=True)
+"""What whoever enters or ends a ban changes."""
+
+
+def enter_kept(place: Place, deadline_s: float) -> None:
     """Enter the bans that were left beside the database."""
-    for pool, error, met_ms in silence.kept(place.beside):
-        remember_ban(connection, pool, error, now_ms=met_ms, exchange_now_ms=met_ms)
-    silence.forget(place.beside)
+    bans = silence.kept(place.beside)
+
+    def enter(connection: duckdb.DuckDBPyConnection) -> None:
+        with transaction(connection):
+            for pool, egress, error, met_ms in bans:
+                remember_ban(connection, pool, egress, error, now_ms=met_ms, exchange_now_ms=met_ms)
+
+    if bans:
+        place.write(deadline_s, BANS, enter)
+        silence.forget(place.beside)
 
 
-def lift_bans(place: Place, pools: Sequence[str]) -> dict[str, int]:
-    """End the silence of these pools, in the database and beside it; until when each was silent, in ms.
+class Lifted(NamedTuple):
+    """Until when, in ms, each pool was silent whose silence has ended; and the bans of other addresses, that hold."""
+
+    pools: Mapping[str, int]
+    others: Sequence[Ban]
+
+
+def lift_bans(place: Place, pools: Sequence[str], egress: str) -> Lifted:
+    """End the silence of these pools for requests that leave by an address, in the database and beside it.
 
     Raises DatabaseBusy, BadDatabase, BadParameter.
     """
 
-    def end(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-        enter_kept(connection, place)
-        return lift(connection, pools, machine_ms())
+    def end(connection: duckdb.DuckDBPyConnection) -> Lifted:
+        now_ms = machine_ms()
+        lifted = lift(connection, pools, egress, now_ms)
+        return Lifted(lifted, [ban for ban in holding(connection, now_ms) if ban.pool in pools])
 
-    return place.write(time.monotonic() + LIFT_WAIT_S, Scope("bans", "", notes=True), end)
+    deadline_s = time.monotonic() + LIFT_WAIT_S
+    enter_kept(place, deadline_s)
+    return place.write(deadline_s, BANS, end)
 
 
 class Session:
@@ -95,10 +117,11 @@ class Session:
         self._portal: BlockingPortal
 
     def __enter__(self) -> Self:
+        enter_kept(self.place, self._deadline_s())
         with self._opened() as connection:
-            enter_kept(connection, self.place)
-            ban = active_ban(connection, self.market.pool, machine_ms())
-            self._is_probe = was_banned(connection, self.market.pool, machine_ms())
+            whose = self.market.pool, self.exchange.egress
+            ban = active_ban(connection, *whose, machine_ms())
+            self._is_probe = was_banned(connection, *whose, machine_ms())
         if ban:
             raise ban
         with contextlib.ExitStack() as stack:
@@ -167,16 +190,17 @@ class Session:
     def _remember(self, error: Stop) -> None:
         """Enter a ban, or, where the file is held, leave it beside that for the next run: it is not forgotten."""
         try:
-            with self._opened() as connection:
-                self._enter_ban(connection, error)
+            self._change(BANS, partial(self._enter_ban, error))
         except DatabaseBusy:
             self._keep(error)
 
     def _keep(self, error: Stop) -> None:
-        silence.keep(self.place.beside, self.market.pool, error, machine_ms(), self.exchange.now_ms())
+        whose = self.market.pool, self.exchange.egress
+        silence.keep(self.place.beside, *whose, error, machine_ms(), self.exchange.now_ms())
 
-    def _enter_ban(self, connection: duckdb.DuckDBPyConnection, error: Stop) -> None:
-        remember_ban(connection, self.market.pool, error, now_ms=machine_ms(), exchange_now_ms=self.exchange.now_ms())
+    def _enter_ban(self, error: Stop, connection: duckdb.DuckDBPyConnection) -> None:
+        times = {"now_ms": machine_ms(), "exchange_now_ms": self.exchange.now_ms()}
+        remember_ban(connection, self.market.pool, self.exchange.egress, error, **times)
 
     def _matched(self, entries: Sequence[str]) -> list[str]:
         """The symbols that names and patterns take. What exchangeInfo said is good for an hour, and for longer where it
@@ -218,6 +242,9 @@ class Session:
         now_ms = self.exchange.now_ms()
 
         def enter(connection: duckdb.DuckDBPyConnection) -> Known:
+            noted = known(connection, self.market, now_ms)
+            if noted.checked_ms > before.checked_ms:  # a run of another shard has been here meanwhile
+                return noted
             note_listing(connection, self.market, entries, now_ms)
             return known(connection, self.market, now_ms)
 

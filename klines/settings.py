@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
+import socket
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
@@ -141,6 +143,14 @@ def _data_path(value: str, info: ValidationInfo) -> str:
     return value.rstrip("/") if "://" in value else str(_in_checkout(Path(value)))
 
 
+def _source_address(value: str) -> str:
+    """An IP address in its one spelling; empty for none."""
+    try:
+        return str(ipaddress.ip_address(value.strip())) if value.strip() else ""
+    except ValueError:
+        raise ValueError(f"{value!r:.60} is no IP address; write one of this machine's, as in 203.0.113.7") from None
+
+
 Url = Annotated[str, AfterValidator(_url)]
 Entry = Annotated[str, AfterValidator(check_entry)]
 
@@ -160,6 +170,7 @@ class Settings(BaseSettings):
     usdm_url: Url = "https://fapi.binance.com"
     coinm_url: Url = "https://dapi.binance.com"
     archive_url: Url = "https://data.binance.vision"
+    egress: Annotated[str, AfterValidator(_source_address)] = ""
 
     @model_validator(mode="after")
     def _with_data(self) -> Self:
@@ -170,6 +181,19 @@ class Settings(BaseSettings):
     def url(self, market: str) -> str:
         """The REST base address of `market`."""
         return str(getattr(self, f"{market}_url"))
+
+    def check_egress(self) -> None:
+        """Raises BadParameter where requests can't leave by the address that they are to leave by."""
+        if not self.egress:
+            return
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in self.egress else socket.AF_INET) as probe:
+                probe.bind((self.egress, 0))
+        except OSError as error:
+            raise BadParameter(
+                f"KLINES_EGRESS: {self.egress} is no address of this machine ({error.strerror}); `ip address` lists "
+                "them, and where it is unset the system chooses one"
+            ) from None
 
     @property
     def since_ms(self) -> int | None:

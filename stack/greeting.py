@@ -14,11 +14,12 @@ from klines.settings import Settings
 from klines.symbol import is_pattern
 
 
-def greeting(loaded: Settings, ui: str, logs: Path, env_file: Path | None) -> str:
-    """The lines; those of a demo name the file that points a shell at it, `env_file`."""
+def greeting(loaded: Settings, ui: str, logs: Path, env_file: Path | None, more: str = "") -> str:
+    """The lines, with one `more`; those of a demo name the file that points a shell at it, `env_file`."""
     symbols = [entry for entry in loaded.symbols if not is_pattern(entry)] or ["BTCUSDT"]
     klines = command()
     lines = [f"Prefect's UI   {ui}", f"database       {loaded.database}", f"logs           {logs}"]
+    lines += [more] if more else []
     if env_file:
         faults = f"{loaded.spot_url}/faults?symbol={symbols[-1]}"
         lines += [f"a fault        curl -X POST '{faults}&kind=status&status=500'"]

@@ -15,16 +15,20 @@ OTHERS = ("klines.trouble", "klines.recovered")
 
 
 def collected(run: Collect) -> None:
-    """Emit `klines.collected`: what one run stored; its label `klines.new` is `yes` when there are new klines."""
-    market, interval = run.job.market.name, run.interval.name
+    """Emit `klines.collected`: what one run stored; its label `klines.new` is `yes` when there are new klines.
+
+    Each shard is a resource of its own, so that it is noticed which of them does not collect.
+    """
+    market, interval, shard = run.job.market.name, run.interval.name, run.job.shard
     symbols = run.collected()
     emit_event(
         "klines.collected",
         resource={
-            "prefect.resource.id": f"klines.{market}.{interval}",
-            "prefect.resource.name": f"{market} {interval}",
+            "prefect.resource.id": f"klines.{market}.{interval}{f'.{shard.slug}' if shard else ''}",
+            "prefect.resource.name": f"{market} {run.job.part}",
             "klines.market": market,
             "klines.interval": interval,
+            "klines.shard": str(shard or ""),
             "klines.new": "yes" if run.stored.inserted else "no",
         },
         payload={

@@ -11,6 +11,7 @@ from klines.clock import clock
 from klines.collect.freshness import FRESH, LATE, SILENT, STALE, UNKNOWN, Freshness, Standing
 from klines.collect.run import Collect
 from klines.collect.timeliness import Timeliness
+from klines.shard import Shard
 from tasks.artifacts import AMBER, GREEN, GREY, RED, bar, last, table
 
 EVERY = timedelta(minutes=10)
@@ -22,9 +23,12 @@ _COLOURS = {STALE: RED, LATE: AMBER, UNKNOWN: GREY, SILENT: GREY, FRESH: GREEN}
 
 
 def key(freshness: Freshness) -> str:
-    """`freshness` for 1m of spot, and `freshness-usdm-1h` for others: each has a history of its own."""
-    series = f"{freshness.market}-{freshness.interval}"
-    return "freshness" if series == "spot-1m" else f"freshness-{series.replace('1M', '1mo')}"
+    """`freshness` for 1m of spot, `freshness-usdm-1h` for others, `freshness-spot-1m-3-of-10` for a shard: each has a
+    history of its own."""
+    series = f"{freshness.market}-{freshness.interval.replace('1M', '1mo')}"
+    if freshness.shard:
+        return f"freshness-{series}-{Shard.parse(freshness.shard).slug}"
+    return "freshness" if series == "spot-1m" else f"freshness-{series}"
 
 
 def write_freshness(freshness: Freshness, run: Collect) -> bool:

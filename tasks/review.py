@@ -17,13 +17,16 @@ from tasks.artifacts import last
 
 
 def review(run: Collect, outcome: Outcome) -> None:
-    """Events of new data and of incidents, the artifacts `freshness` and, every hour, `coverage`."""
+    """Events of new data and of incidents, the artifacts `freshness` and, every hour, `coverage`, which is of all that
+    is stored, and so one shard's matter."""
     with only_news():
         if run.is_done:
             events.collected(run)
         found = run.freshness()
         events.tell(run.follow(outcome, found))
-        if found and freshness.write_freshness(found, run) and last("coverage")[1] > coverage.EVERY:
+        is_new = found is not None and freshness.write_freshness(found, run)
+        is_first = run.job.shard is None or run.job.shard.number == 1
+        if is_new and is_first and last("coverage")[1] > coverage.EVERY:
             coverage.write_coverage(run.last_days())
 
 

@@ -61,14 +61,16 @@ def collect_once(
     deadline_s: float = 45,
     clock: Callable[[], int] | None = None,
     errors: dict[str, Exception] | None = None,
+    shard: str | None = None,
+    egress: str = "",
 ) -> Outcome:
     """One run: health, plan, one fetch of everything, store. A failing symbol is not retried; `errors` gets why.
 
     This machine's clock is `clock`, or else agrees with the stand-in's.
     """
-    url = exchange.url
-    settings = Settings(database=database, since=since, spot_url=url, usdm_url=url, coinm_url=url, archive_url=url)
-    job = CollectJob.of(settings, list(symbols), market, interval, lookback)
+    urls = dict.fromkeys(("spot_url", "usdm_url", "coinm_url", "archive_url"), exchange.url)
+    settings = Settings(database=database, since=since, egress=egress, **urls)  # type: ignore[arg-type]
+    job = CollectJob.of(settings, list(symbols), market, interval, lookback, shard)
     try:
         with Collect(
             settings,

@@ -15,7 +15,7 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 class ProxyServer(LoopbackServer):
     """A proxy on loopback, in a thread of its own; `asked` are the hosts of the requests, `refused` those of loopback
-    among them. With `password` (`name:password`) it serves nobody else."""
+    among them, `clients` the addresses of those who asked. With `password` (`name:password`) it serves nobody else."""
 
     def __init__(self, scheme: str = "http", password: str = "") -> None:
         super().__init__()
@@ -23,6 +23,7 @@ class ProxyServer(LoopbackServer):
         self.password = password
         self.asked: list[str] = []
         self.refused: list[str] = []
+        self.clients: set[str] = set()
 
     @property
     def url(self) -> str:
@@ -30,6 +31,7 @@ class ProxyServer(LoopbackServer):
         return f"{self.scheme}://{self.password + '@' if self.password else ''}127.0.0.1:{self._port}"
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.clients.add(writer.get_extra_info("peername")[0])
         talk = self._socks if self.scheme.startswith("socks") else self._http
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await talk(reader, writer)

@@ -116,9 +116,9 @@ def prefect_file(folder: Path, *names: str) -> Path:
 
 
 @contextmanager
-def stack(environment: dict[str, str], prefect_file: Path) -> Iterator[subprocess.Popen[str]]:
+def stack(environment: dict[str, str], prefect_file: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """The stack; asked to end at the end of the block if it still runs."""
-    arguments = [sys.executable, "-m", "stack", "--prefect-file", str(prefect_file)]
+    arguments = [sys.executable, "-m", "stack", "--prefect-file", str(prefect_file), *options]
     with subprocess.Popen(arguments, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -140,7 +140,7 @@ def read_until(process: subprocess.Popen[str], wanted: Callable[[str], Any]) -> 
 
 def ask(environment: dict[str, str], method: str, path: str, body: Any = None) -> Any:
     """A request to the stack's Prefect server, as the UI makes it: with a token, where it may change something; again
-    while that says (503) that it is locked."""
+    while that says that it is locked (503), or that its database is too slow (500)."""
     api = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
     headers = {"Content-Type": "application/json"}
     if method != "GET":
@@ -154,11 +154,11 @@ def _answer(request: Request) -> Any:
     until_s = time.monotonic() + 20
     while True:
         try:
-            with urlopen(request, timeout=30) as answer:
+            with urlopen(request, timeout=90) as answer:
                 text = answer.read()
             return json.loads(text) if text else None
         except HTTPError as error:
-            if error.code != 503 or time.monotonic() > until_s:
+            if error.code not in (500, 503) or time.monotonic() > until_s:
                 raise
             error.close()
             time.sleep(0.5)

@@ -143,9 +143,12 @@ def test_outside_a_checkout(tmp_path: Path) -> None:
     absolute path of the database, and has it then."""
     shutil.copytree(CHECKOUT / "klines", tmp_path / "site" / "klines", ignore=shutil.ignore_patterns("__pycache__"))
     outside = {"PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"}
+    needed = {
+        "backfill": ["BTCUSDT", "--start", "2024-01-01", "--end", "2024-01-02"],
+        "worker": ["--queue", "shard-1"],
+    }
     for name in (*STACK, *FLOWS):
-        needed = ["BTCUSDT", "--start", "2024-01-01", "--end", "2024-01-02"] if name == "backfill" else []
-        done = run(name, *needed, cwd=tmp_path, **outside)
+        done = run(name, *needed.get(name, []), cwd=tmp_path, **outside)
         assert 2 == done.returncode
         assert f"klines: `klines {name}` needs the checkout: " in one_line(done)
     for variables, told in (

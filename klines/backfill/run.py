@@ -126,12 +126,14 @@ class Backfill(Session):
             request_timeout_s=request_timeout_s,
             yielding=True,
             clock=clock,
+            egress=settings.egress,
         )
         super().__init__(place_of(settings.database), job.interval, exchange, wait_s=wait_s, entries=job.symbols)
         self._pauses_s = pauses_s
         self._writer = Writer(self._write)
-        self._archive = Archive(settings.archive_url, pauses_s=pauses_s, may_open=self._writer.is_free)
-        exchange.archive = self._archive
+        self._archive = exchange.archive = Archive(
+            settings.archive_url, pauses_s=pauses_s, may_open=self._writer.is_free, egress=settings.egress
+        )
 
     def _enter_all(self, stack: contextlib.ExitStack) -> None:
         super()._enter_all(stack)

@@ -67,8 +67,10 @@ class Archive:
         connections: int = 32,
         pauses_s: Sequence[float] = PAUSES_S,
         may_open: asyncio.Event | None = None,
+        egress: str = "",
     ) -> None:
         self._url = url
+        self._egress = egress
         self._may_open = may_open
         self._threads = CapacityLimiter(os.cpu_count() or 1)
         self._connections = connections
@@ -80,7 +82,9 @@ class Archive:
         async with contextlib.AsyncExitStack() as stack:
             addresses = self._url, listing_url(self._url, "")  # which may be another host, with another proxy
             self._files, self._listings = [
-                await stack.enter_async_context(web(url, self._connections, headers=_HEADERS, timeout=_TIMEOUT))
+                await stack.enter_async_context(
+                    web(url, self._connections, self._egress, headers=_HEADERS, timeout=_TIMEOUT)
+                )
                 for url in addresses
             ]
             self._stack = stack.pop_all()

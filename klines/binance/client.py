@@ -45,10 +45,11 @@ class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
         connections: int,
         observe: Callable[[Mapping[str, str]], None],
         now_ms: Callable[[], int],
+        egress: str = "",
     ) -> None:
         self._observe = observe
         self._now_ms = now_ms
-        self._base, self._connections = url, connections
+        self._base, self._connections, self._egress = url, connections, egress
         super().__init__(requests_params={"timeout": aiohttp.ClientTimeout(total=None), "allow_redirects": False})
         self._is_spot = market == "spot"
         self.API_URL, self.MARGIN_API_URL = f"{url}/api", f"{url}/sapi"
@@ -66,7 +67,8 @@ class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
         }[market]
 
     def _init_session(self) -> aiohttp.ClientSession:
-        return web(self._base, self._connections, headers={"Accept": "application/json", "User-Agent": "klines"})
+        headers = {"Accept": "application/json", "User-Agent": "klines"}
+        return web(self._base, self._connections, self._egress, headers=headers)
 
     async def _spot_info(self, symbols: Sequence[str]) -> Any:
         """exchangeInfo of some symbols; of none: as little as there is, for the limits."""

@@ -58,7 +58,8 @@ class Line:
 
     `deadline_s` is of time.monotonic(): no request is begun after it, and none lasts beyond it. `share` is the part of
     the weight limit that this run may use; one that is `yielding` leaves what others need (see Budget). `late_pauses_s`
-    are those before a kline that is not published yet is asked for again; `clock` is this machine's, in epoch ms.
+    are those before a kline that is not published yet is asked for again; `clock` is this machine's, in epoch ms;
+    requests leave by the address `egress`, where one is named.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class Line:
         request_timeout_s: float,
         late_pauses_s: Sequence[float] = LATE_PAUSES_S,
         clock: Callable[[], int] | None = None,
+        egress: str = "",
     ) -> None:
         self.market = market
+        self.egress = egress
         self.budget = Budget(market.weight_per_minute, share, self.now_ms, yielding=yielding)
         self.skew_ms = 0
         self.dropped = 0
@@ -93,7 +96,7 @@ class Line:
 
     async def __aenter__(self) -> Self:
         self._turns = asyncio.Semaphore(self._connections)
-        self._client = Client(self.market.name, self._url, self._connections, self._observe, self.now_ms)
+        self._client = Client(self.market.name, self._url, self._connections, self._observe, self.now_ms, self.egress)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

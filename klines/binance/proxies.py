@@ -79,18 +79,23 @@ def without_password(proxy: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest.rpartition("@")[2]
 
 
-def web(url: str, connections: int, **options: Any) -> aiohttp.ClientSession:
+def web(url: str, connections: int, egress: str = "", **options: Any) -> aiohttp.ClientSession:
     """A session that asks the host of `url`, directly or through its proxy; call it on an event loop.
 
-    Raises BadParameter for a proxy that is none, or that needs a package which is not installed.
+    Its sockets, to the host or to the proxy, are bound to the address `egress`, where one is named. Raises BadParameter
+    for a proxy that is none, that needs a package which is not installed, or that can't be asked from that address.
     """
     import aiohttp
 
     proxy = proxy_of(url)
     parts = urlsplit(proxy or "")
     if parts.scheme in SOCKS:
+        if egress:
+            raise BadParameter("KLINES_EGRESS: a SOCKS proxy is asked from no address in particular; unset one of both")
         return aiohttp.ClientSession(connector=_socks(parts, connections), **options)
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections), proxy=proxy, **options)
+    source = (egress, 0) if egress else None
+    connector = aiohttp.TCPConnector(limit=connections, local_addr=source)
+    return aiohttp.ClientSession(connector=connector, proxy=proxy, **options)
 
 
 def _socks(parts: SplitResult, connections: int) -> aiohttp.BaseConnector:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from klines.errors import Blocked, RateLimited, Stop
 from klines.interval import DAY
@@ -17,12 +18,21 @@ _LONGEST = 2**16
 """Bytes of the file that are looked at; it has a line a ban."""
 
 
-def keep(database: Path, pool: str, error: Stop, now_ms: int, exchange_now_ms: int) -> None:
+class Kept(NamedTuple):
+    """A ban of a pool, for requests that leave by the address `egress`; `met_ms` is by this machine's clock."""
+
+    pool: str
+    egress: str
+    error: Stop
+    met_ms: int
+
+
+def keep(database: Path, pool: str, egress: str, error: Stop, now_ms: int, exchange_now_ms: int) -> None:
     """Leave a ban, met at `now_ms` of this machine's clock, beside the database."""
     until_ms = now_ms + error.until_ms - exchange_now_ms if isinstance(error, RateLimited) else None
     if until_ms is None and not (isinstance(error, Blocked) and error.remember):
         return
-    line, place = json.dumps([pool, str(error), now_ms, until_ms]), _place(database)
+    line, place = json.dumps([pool, str(error), now_ms, until_ms, egress]), _place(database)
     if place.is_file() or not place.exists():
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)  # beside a lake there may be none yet
@@ -30,11 +40,8 @@ def keep(database: Path, pool: str, error: Stop, now_ms: int, exchange_now_ms: i
                 file.write(f"{line}\n")
 
 
-def kept(database: Path) -> list[tuple[str, Stop, int]]:
-    """The bans beside the database, each with its pool and when it was met, by this machine's clock.
-
-    What can't be read is none.
-    """
+def kept(database: Path) -> list[Kept]:
+    """The bans beside the database; what can't be read is none."""
     lines: list[str] = []
     if _place(database).is_file():
         with contextlib.suppress(OSError), _place(database).open("rb") as file:
@@ -42,10 +49,11 @@ def kept(database: Path) -> list[tuple[str, Stop, int]]:
     found = []
     for line in lines:
         with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
-            pool, message, met_ms, until_ms = json.loads(line)
-            is_ban = isinstance(pool, str) and isinstance(message, str) and 0 < int(met_ms) < FOREVER_MS
+            pool, message, met_ms, until_ms, *rest = json.loads(line)
+            [egress] = rest or [""]  # one that an older version left has no address
+            is_ban = all(isinstance(text, str) for text in (pool, message, egress)) and 0 < int(met_ms) < FOREVER_MS
             if is_ban and (until_ms is None or 0 < int(until_ms) - int(met_ms) <= LONGEST_BAN_MS):
-                found.append((pool, _error(message, until_ms), int(met_ms)))
+                found.append(Kept(pool, egress, _error(message, until_ms), int(met_ms)))
     return found
 
 

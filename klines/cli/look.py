@@ -114,26 +114,34 @@ def doctor_command(*, json: Json = False) -> int:
     return consult(as_json=json)
 
 
-def unban_command(pool: Literal["spot", "futures"] | None = None, /) -> int:
+def unban_command(pool: Literal["spot", "futures"] | None = None, /, *, egress: str | None = None) -> int:
     """Forget a ban, so that the next run asks Binance at once, at first with one request, whether it still holds.
 
     Only where you know that it does not, as this machine has another address: who asks within a ban makes it longer.
 
     Args:
         pool: spot, or futures, which USDS-M and COIN-M share; none: both.
+        egress: The address that the silenced requests leave by; none: that of KLINES_EGRESS.
     """
     from klines.clock import clock
     from klines.market import MARKETS
     from klines.session import lift_bans
+    from klines.settings import load
     from klines.storage.access import stored_at
+    from klines.tables.bans import whose
 
     complete()
     pools = [pool] if pool else sorted({market.pool for market in MARKETS.values()})
-    lifted = lift_bans(stored_at(None), pools)
-    for name, until_ms in lifted.items():
-        print(f"{name}: the silence until {clock(until_ms)} UTC is lifted; the next run asks whether it still holds")
-    if not lifted:
-        print(f"no ban holds of {' and '.join(pools)}")
+    address = load().egress if egress is None else egress
+    lifted = lift_bans(stored_at(None), pools, address)
+    for name, until_ms in lifted.pools.items():
+        until = f"the silence until {clock(until_ms)} UTC is lifted"
+        print(f"{whose(name, address)}: {until}; the next run asks whether it still holds")
+    if not lifted.pools:
+        print(f"no ban holds of {whose(' and '.join(pools), address)}")
+    for ban in lifted.others:
+        way = f"--egress {ban.egress}" if ban.egress else "--egress ''"
+        print(f"{whose(ban.pool, ban.egress)} is silent until {clock(ban.until_ms)} UTC; {way} would lift that")
     return 0
 
 

@@ -39,6 +39,8 @@ def draw(found: Status, runs: Runs) -> None:
     console.print(f"[b]ledger[/b]      {_ledger(found)}")
     said = [escape(incident.said) for incident in found.incidents]
     console.print(f"[b]incidents[/b]   {'[red]' + '; '.join(said) + '[/red]' if said else 'none is going on'}")
+    if found.bans:
+        console.print(f"[b]bans[/b]        [red]{'; '.join(escape(ban.said) for ban in found.bans)}[/red]")
     _draw_runs(console, runs)
 
 

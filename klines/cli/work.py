@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,18 +19,20 @@ from klines.interval import IntervalName
 from klines.market import MarketName, SourceName
 
 Several = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
+Queues = Annotated[list[str], Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
-def run_command(*, prefect_file: Path | None = None) -> int:
+def run_command(*, prefect_file: Path | None = None, queue: Queues | None = None) -> int:
     """Collect every minute, until Ctrl-C: a Prefect server with its UI, the deployments, a worker.
 
     What it missed while it did not run is fetched at the next start. A line is printed for each run that ends.
 
     Args:
         prefect_file: The deployments, another file than `prefect.yaml` of the checkout.
+        queue: A work queue of a shard whose runs this machine has, besides all that is not of shards; may be repeated.
     """
-    return _stack("run", prefect_file)
+    return _stack("run", prefect_file, queue or [])
 
 
 def demo_command(*, prefect_file: Path | None = None) -> int:
@@ -40,6 +42,19 @@ def demo_command(*, prefect_file: Path | None = None) -> int:
         prefect_file: The deployments, another file than `prefect.yaml` of the checkout.
     """
     return _stack("demo", prefect_file)
+
+
+def worker_command(*, queue: Queues) -> int:
+    """Take part on another machine: the runs of some work queues of the server that `klines run` has started.
+
+    It needs the settings of the first machine, and its server's address as PREFECT_API_URL. A line is printed for each
+    run of these queues that ends, until Ctrl-C. Two workers may have the same queue: each takes runs, and where one is
+    gone the other has them all.
+
+    Args:
+        queue: A work queue, as in shard-3; may be repeated.
+    """
+    return int(_module("worker", "stack.worker").main(queue))
 
 
 def alarms_command(url: str = "", /) -> int:
@@ -57,6 +72,7 @@ def collect_command(
     market: MarketName = "spot",
     interval: IntervalName = "1m",
     lookback: str = "P1D",
+    shard: str | None = None,
     json: Json = False,
 ) -> int:
     """Store every kline that closed and is not stored yet: the last minute's, and whatever was missed before.
@@ -68,9 +84,12 @@ def collect_command(
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         lookback: How far back holes are looked for, as an ISO 8601 duration (P1D, PT3H); a longer
             time without a run is caught up whatever this is.
+        shard: Only a part of these symbols, as in 3/10 for the third of ten, the first being 1/10; each symbol is in
+            the same one on every machine; none: all of them.
         json: Print the result as JSON.
     """
-    return _flow("collect", json, symbols=symbols, market=market, interval=interval, lookback=lookback)
+    given = {"symbols": symbols, "market": market, "interval": interval, "lookback": lookback, "shard": shard}
+    return _flow("collect", json, **given)
 
 
 def backfill_command(
@@ -162,6 +181,7 @@ Commands = dict[str, tuple[Callable[..., int | None], str]]
 STACK: Commands = {
     "run": (run_command, "klines run"),
     "demo": (demo_command, "klines demo"),
+    "worker": (worker_command, "klines worker --queue shard-3"),
     "alarms": (alarms_command, "klines alarms https://hooks.example.com/services/1"),
 }
 FLOWS: Commands = {
@@ -173,9 +193,10 @@ FLOWS: Commands = {
 }
 
 
-def _stack(command: str, prefect_file: Path | None) -> int:
+def _stack(command: str, prefect_file: Path | None, queues: Sequence[str] = ()) -> int:
     deployments = prefect_file.resolve() if prefect_file else None
-    return int(_module(command, "stack.__main__").main(is_demo=command == "demo", deployments=deployments))
+    main = _module(command, "stack.__main__").main
+    return int(main(is_demo=command == "demo", deployments=deployments, queues=queues))
 
 
 def _flow(flow: str, as_json: bool, **parameters: object) -> int:

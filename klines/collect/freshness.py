@@ -25,11 +25,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """All symbols of a run, worst first."""
+    """All symbols of a run, worst first; of a shard it says which, as in `3/10`."""
 
     market: str
     interval: str
     standings: Sequence[Standing]
+    shard: str = ""
 
     def of(self, *states: str) -> list[Standing]:
         """Those in one of the states."""
@@ -42,10 +43,11 @@ class Freshness:
 
     @property
     def said(self) -> str:
-        """`spot 1m: 597 of 600 symbols are fresh; 2 late: …; 1 stale: …`."""
+        """`spot 1m: 597 of 600 symbols are fresh; 2 late: …; 1 stale: …`; of a shard `spot 1m 3/10: …`."""
         whole = len(self.standings) - len(self.of(SILENT, UNKNOWN))
         are = "is" if whole == 1 else "are"
-        parts = [f"{self.market} {self.interval}: {len(self.of(FRESH))} of {counted(whole, 'symbol')} {are} fresh"]
+        about = " ".join(filter(None, (self.market, self.interval, self.shard)))
+        parts = [f"{about}: {len(self.of(FRESH))} of {counted(whole, 'symbol')} {are} fresh"]
         for state in (STALE, LATE, UNKNOWN, SILENT):
             listed = [standing.symbol for standing in self.of(state)]
             parts += [f"{len(listed)} {state}: {names(listed)}"] if listed else []
@@ -60,13 +62,13 @@ class Freshness:
 _WORST_FIRST = (STALE, LATE, UNKNOWN, SILENT, FRESH)
 
 
-def freshness(market: str, interval: Interval, standings: Sequence[Standing]) -> Freshness:
+def freshness(market: str, interval: Interval, standings: Sequence[Standing], shard: str = "") -> Freshness:
     """The standings, worst first; those of a state by how far they are behind."""
     ordered = sorted(
         standings,
         key=lambda standing: (_WORST_FIRST.index(standing.state), standing.lacks_from_ms or 0, standing.symbol),
     )
-    return Freshness(market, interval.name, ordered)
+    return Freshness(market, interval.name, ordered, shard)
 
 
 def state(lacks_from_ms: int | None, interval: Interval, *, due_ms: int, now_ms: int, is_trading: bool) -> str:

@@ -34,13 +34,17 @@ class Followed:
     ended: list[Incident] = field(default_factory=list)
 
 
-def follow(before: Sequence[Incident], market: str, interval: str, seen: Seen, now_ms: int) -> Followed:
-    """What a run means for the incidents of its market that went on before it."""
+def follow(before: Sequence[Incident], market: str, part: str, seen: Seen, now_ms: int) -> Followed:
+    """What a run means for the incidents of its market that went on before it.
+
+    `part` is what of the market the run is about: `1m`, or of a shard `1m 3/10`. All parts share an incident, which
+    ends when the last of them is well.
+    """
     going_on = {incident.kind: incident for incident in before}
     followed = Followed()
     for kind in TOLD_AFTER:
         was = going_on.get(kind)
-        incident = _next(was, market, interval, kind, seen, now_ms)
+        incident = _next(was, market, part, kind, seen, now_ms)
         if incident is None or incident == was:
             continue
         if _is_told(incident) and not (was and _is_told(was)):
@@ -59,28 +63,40 @@ def _is_told(incident: Incident) -> bool:
     return incident.runs >= TOLD_AFTER[incident.kind]
 
 
-def _next(was: Incident | None, market: str, interval: str, kind: str, seen: Seen, now_ms: int) -> Incident | None:
+def _next(was: Incident | None, market: str, part: str, kind: str, seen: Seen, now_ms: int) -> Incident | None:
     """The incident after the run; None where there is none."""
     is_on = _is_on(kind, seen, is_told=bool(was and _is_told(was)))
     if is_on is None:
         return was
     if not is_on:
-        return was and _without(was, interval, now_ms)
+        return was and _without(was, part, now_ms)
     symbols = list(seen.stale or ()) if kind == STALE else []
     if was is None:
-        return Incident(market, kind, [interval], symbols, now_ms, _said(kind, interval, seen))
+        return Incident(market, kind, [part], symbols, now_ms, _said(kind, part, seen))
+    parts = list(dict.fromkeys([*_still_there(was, part), part]))
     return replace(
         was,
-        intervals=list(dict.fromkeys([*was.intervals, interval])),
+        intervals=parts,
         symbols=list(dict.fromkeys([*was.symbols, *symbols])),
-        runs=was.runs + (interval == was.intervals[0]),
+        runs=was.runs + (part == parts[0]),
     )
 
 
-def _without(was: Incident, interval: str, now_ms: int) -> Incident:
-    """The incident when a run of `interval` does not see it any more: over, unless another interval still does."""
-    left = [other for other in was.intervals if other != interval]
+def _without(was: Incident, part: str, now_ms: int) -> Incident:
+    """The incident when a run of `part` does not see it any more: over, unless another part still does."""
+    left = [other for other in _still_there(was, part) if other != part]
     return replace(was, intervals=left) if left else replace(was, ended_ms=now_ms)
+
+
+def _still_there(was: Incident, part: str) -> list[str]:
+    """Its parts without those that no run is about any more, as the interval has another number of shards now."""
+    return [other for other in was.intervals if not _is_replaced(other, part)]
+
+
+def _is_replaced(other: str, part: str) -> bool:
+    """`1m 3/10` is by `1m 1/5`, and by `1m`."""
+    (name, _, shard), (other_name, _, other_shard) = part.partition(" "), other.partition(" ")
+    return name == other_name and shard.partition("/")[2] != other_shard.partition("/")[2]
 
 
 def _is_on(kind: str, seen: Seen, *, is_told: bool) -> bool | None:
@@ -94,8 +110,8 @@ def _is_on(kind: str, seen: Seen, *, is_told: bool) -> bool | None:
     return False if seen.state in REACHED else None
 
 
-def _said(kind: str, interval: str, seen: Seen) -> str:
+def _said(kind: str, part: str, seen: Seen) -> str:
     if kind != STALE:
-        return f"{interval} is {seen.state}: {seen.message}"
+        return f"{part} is {seen.state}: {seen.message}"
     listed = list(seen.stale or ())
-    return f"{counted(len(listed), 'symbol')} trading without a {interval} kline for 5 minutes: {names(listed)}"
+    return f"{counted(len(listed), 'symbol')} trading without a {part.split()[0]} kline for 5 minutes: {names(listed)}"

@@ -14,7 +14,7 @@ class CollectFacts:
     """What one run found: each symbol of `errors` failed, `stale` ones trade but lack a kline over 5 minutes old,
     `unclear` ones lack it, too, and nobody could say whether they trade, of `unasked` ones not even the newest page was
     asked for; `dropped` counts the entries of exchangeInfo that are no symbols, `unkept` the refused
-    rows that were not kept."""
+    rows that were not kept. `shard` is the part of the market's symbols that it is about; empty: of all."""
 
     symbols: int
     seconds: float
@@ -31,6 +31,7 @@ class CollectFacts:
     unclear: Sequence[str] = ()
     dropped: int = 0
     unkept: int = 0
+    shard: str = ""
 
 
 def collect_outcome(facts: CollectFacts) -> Outcome:
@@ -62,7 +63,10 @@ def _judged(facts: CollectFacts) -> Outcome:
     if failed and everybody_failed and all(isinstance(error, Unreachable) for error in failed.values()):
         return Outcome("ExchangeDown", f"Binance can't be reached: {_first(failed)}. {said}. The next run tries again.")
     if facts.is_silent:
-        return Outcome("ExchangeDown", f"no symbol has a new kline for 5 minutes. {said}. The next run tries again.")
+        of = f" of shard {facts.shard}" if facts.shard else ""
+        return Outcome(
+            "ExchangeDown", f"no symbol{of} has a new kline for 5 minutes. {said}. The next run tries again."
+        )
     lacking = [*failed, *facts.stale, *facts.unclear, *facts.unasked]
     if lacking or (unknown and len(unknown) == facts.symbols):
         return Outcome("Degraded", f"{said}. {_advice(lacking, unknown)}")

@@ -30,6 +30,7 @@ from klines.market import MARKETS, Market, check_interval
 from klines.outcome import Outcome, Stored, doubted, reason
 from klines.session import Session
 from klines.settings import Settings
+from klines.shard import Shard
 from klines.storage.access import place_of
 from klines.storage.store import scope_of, store
 from klines.tables.incidents import Incident, going_on, write_incidents
@@ -46,19 +47,41 @@ PAGES_A_RUN = 500
 
 @dataclass(frozen=True, slots=True)
 class CollectJob:
-    """What a run is asked to do, already validated."""
+    """What a run is asked to do, already validated; with a shard it is about the symbols of that alone."""
 
     symbols: list[str]
     market: Market
     interval: Interval
     lookback: timedelta
+    shard: Shard | None = None
 
     @classmethod
-    def of(cls, settings: Settings, symbols: list[str] | None, market: str, interval: str, lookback: timedelta) -> Self:
+    def of(
+        cls,
+        settings: Settings,
+        symbols: list[str] | None,
+        market: str,
+        interval: str,
+        lookback: timedelta,
+        shard: str | None = None,
+    ) -> Self:
         """The job that the flow's parameters and the settings describe; raises BadParameter for one that can't be."""
         check_interval(market, interval)
         chosen = list(dict.fromkeys(settings.symbols if symbols is None else symbols))
-        return cls(chosen, MARKETS[market], INTERVALS[interval], lookback)
+        try:
+            part = None if shard is None else Shard.parse(shard)
+        except ValueError as error:
+            raise BadParameter(f"shard: {error}") from None
+        return cls(chosen, MARKETS[market], INTERVALS[interval], lookback, part)
+
+    def takes(self, symbol: str) -> bool:
+        """Whether a symbol is among those of the shard."""
+        return self.shard is None or self.shard.takes(symbol)
+
+    @property
+    def part(self) -> str:
+        """What of the market it is about: `1m`, and of a shard `1m 3/10`."""
+        return self.interval.name if self.shard is None else f"{self.interval.name} {self.shard}"
 
 
 class Collect(Session):
@@ -97,8 +120,10 @@ class Collect(Session):
             request_timeout_s=request_timeout_s,
             late_pauses_s=late_pauses_s,
             clock=clock,
+            egress=settings.egress,
         )
-        self._archive = exchange.archive = Archive(settings.archive_url, connections=16, pauses_s=())
+        self._archive = Archive(settings.archive_url, connections=16, pauses_s=(), egress=settings.egress)
+        exchange.archive = self._archive
         super().__init__(
             place_of(settings.database),
             job.interval,
@@ -115,7 +140,7 @@ class Collect(Session):
     def plan(self) -> list[str]:
         """The symbols of which klines are missing."""
         self._check_since()
-        self.job = replace(self.job, symbols=self._matched(self.job.symbols))
+        self.job = replace(self.job, symbols=[*filter(self.job.takes, self._matched(self.job.symbols))])
         self._quarantined = self._learn_phase(self.job.symbols)
         if not self.interval.is_phase_known:
             return []
@@ -166,13 +191,17 @@ class Collect(Session):
         self._stale = [symbol for symbol, want in self.wants.items() if want.error is None and self._is_stale(want)]
         self._leave_open_ones()
         self._look_up_trading()
+        stopped = self.exchange.budget.stopped
         try:
-            return self._write()
+            self._write()
         except DatabaseBusy:
-            if self.exchange.budget.stopped:
-                self._keep(self.exchange.budget.stopped)
-                raise self.exchange.budget.stopped from None
+            if stopped:
+                self._keep(stopped)
+                raise stopped from None
             raise
+        if stopped:
+            self._remember(stopped)
+        return self.stored
 
     def _leave_open_ones(self) -> None:
         """Where no symbol has its kline, the newest klines may be those of a clock that is behind, and still open."""
@@ -183,13 +212,12 @@ class Collect(Session):
         for want in self.wants.values():
             want.keep_closed(self.exchange.closed_ms())
 
-    def _write(self) -> Stored:
+    def _write(self) -> None:
         wants = list(self.wants.values())
         self.stored = self._change(scope_of(self.job.market, self.interval, wants), partial(self._put, wants))
-        return self.stored
 
     def _put(self, wants: Sequence[Want], connection: duckdb.DuckDBPyConnection) -> Stored:
-        stored = store(
+        return store(
             connection,
             self.job.market,
             self.interval,
@@ -197,9 +225,6 @@ class Collect(Session):
             now_ms=self.exchange.now_ms(),
             not_trading=self._not_trading,
         )
-        if self.exchange.budget.stopped:
-            self._enter_ban(connection, self.exchange.budget.stopped)
-        return stored
 
     def outcome(self) -> Outcome:
         """The final state, with its message."""
@@ -222,6 +247,7 @@ class Collect(Session):
                 unkept=sum(want.rejects.unkept for want in self.wants.values()),
                 stopped=self.exchange.budget.stopped,
                 is_silent=self._is_silent,
+                shard=str(self.job.shard or ""),
             )
         )
         return doubted(outcome, self.exchange.doubt)
@@ -263,7 +289,8 @@ class Collect(Session):
         """How fresh each symbol is after the run; None if it did not come so far as to know."""
         if not self.is_done or self._due_ms < 0 or self.exchange.budget.stopped:
             return None
-        return freshness(self.job.market.name, self.interval, [self._standing(symbol) for symbol in self.job.symbols])
+        standings = [self._standing(symbol) for symbol in self.job.symbols]
+        return freshness(self.job.market.name, self.interval, standings, str(self.job.shard or ""))
 
     def _standing(self, symbol: str) -> Standing:
         want, last_ms = self.wants.get(symbol), self._last_ms.get(symbol)
@@ -291,11 +318,12 @@ class Collect(Session):
 
     def _follow(self, seen: Seen, connection: duckdb.DuckDBPyConnection) -> Followed:
         before = going_on(connection, self.market)
-        followed = follow(before, self.market.name, self.interval.name, seen, self.exchange.now_ms())
+        followed = follow(before, self.market.name, self.job.part, seen, self.exchange.now_ms())
         write_incidents(connection, followed.changed)
         return followed
 
     def timeliness(self) -> Timeliness:
-        """How soon klines were stored in the last hour; raises DatabaseBusy."""
+        """How soon klines were stored in the last hour, of a shard its own; raises DatabaseBusy."""
+        symbols = None if self.job.shard is None else self.job.symbols
         with self._opened_afterwards() as connection:
-            return timeliness(connection, self.market, self.interval, self.exchange.now_ms())
+            return timeliness(connection, self.market, self.interval, self.exchange.now_ms(), symbols)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -28,14 +29,22 @@ class Timeliness:
     rejected: int
 
 
-def timeliness(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, now_ms: int) -> Timeliness:
-    """The last hour up to `now_ms`, of the exchange's clock, of one market's interval."""
-    series = {"market": market.name, "interval": interval.name, "now": now_ms, "live": LIVE_MS}
+def timeliness(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    now_ms: int,
+    symbols: Sequence[str] | None = None,
+) -> Timeliness:
+    """The last hour up to `now_ms`, of the exchange's clock, of one market's interval: of all symbols, or these."""
+    names = None if symbols is None else " ".join(symbols)
+    series = {"market": market.name, "interval": interval.name, "now": now_ms, "live": LIVE_MS, "names": names}
     [row] = connection.execute(
         """
         WITH waits AS (
             SELECT epoch_ms(fetched_at) - epoch_ms(close_time) AS ms FROM klines
             WHERE market = $market AND interval = $interval AND source = 'rest'
+              AND ($names IS NULL OR is_among(symbol, $names))
               AND close_time >= epoch_ms($now::BIGINT) - INTERVAL 1 HOUR
               AND open_time >= epoch_ms($now::BIGINT) - INTERVAL 1 HOUR - to_milliseconds(
                   coalesce(slot_length($interval), 31 * 86400000)))
@@ -43,8 +52,10 @@ def timeliness(connection: duckdb.DuckDBPyConnection, market: Market, interval: 
                quantile_cont(ms, 0.5) FILTER (ms <= $live) / 1000, quantile_cont(ms, 0.95) FILTER (ms <= $live) / 1000,
                max(ms) FILTER (ms <= $live) / 1000,
                (SELECT count(*) FROM restatements WHERE market = $market AND interval = $interval
+                  AND ($names IS NULL OR is_among(symbol, $names))
                   AND seen_at >= epoch_ms($now::BIGINT) - INTERVAL 1 HOUR),
                (SELECT count(*) FROM rejects WHERE market = $market AND interval = $interval
+                  AND ($names IS NULL OR is_among(symbol, $names))
                   AND last_seen >= epoch_ms($now::BIGINT) - INTERVAL 1 HOUR)
         FROM waits
         """,

@@ -31,7 +31,7 @@ from klines.storage.file import LocalFile
 from klines.storage.journal import journal_of
 from klines.storage.place import Place
 from klines.storage.places import check_place
-from klines.tables.bans import active_ban
+from klines.tables.bans import active_ban, whose
 
 PYTHONS = ((3, 11), (3, 15))
 """From the first on, and before the last; as requires-python in pyproject.toml has it."""
@@ -72,19 +72,20 @@ def _check_usable(place: Place) -> None:
         raise NotAsked("no database can be used there") from None
 
 
-def no_ban_holds(place: Place, bans: dict[str, Stop], now_ms: int) -> str:
-    """No ban is remembered, in the database or beside it; those that hold are noted in `bans`, by pool."""
+def no_ban_holds(place: Place, bans: dict[str, Stop], now_ms: int, egress: str) -> str:
+    """No ban of the address `egress` is remembered, in the database or beside it; those that hold are noted in `bans`,
+    by pool."""
     _check_usable(place)
-    for pool, error, met_ms in silence.kept(place.beside):
-        until_ms = error.until_ms if isinstance(error, RateLimited) else met_ms + 5 * MINUTE
-        bans |= {pool: error} if now_ms < until_ms else {}
+    for ban in silence.kept(place.beside):
+        until_ms = ban.error.until_ms if isinstance(ban.error, RateLimited) else ban.met_ms + 5 * MINUTE
+        bans |= {ban.pool: ban.error} if now_ms < until_ms and ban.egress == egress else {}
     if place.exists() and not journal_of(place.beside).exists():
         with place.reading(time.monotonic() + BUSY_S) as connection:
             for pool in {market.pool for market in MARKETS.values()}:
-                if ban := active_ban(connection, pool, now_ms):
-                    bans[pool] = ban
+                if error := active_ban(connection, pool, egress, now_ms):
+                    bans[pool] = error
     if bans:
-        told = "; ".join(f"{pool}: {ban}" for pool, ban in sorted(bans.items()))
+        told = "; ".join(f"{whose(pool, egress)}: {ban}" for pool, ban in sorted(bans.items()))
         raise Differs(told, " ".join(sorted({next_step(ban) for ban in bans.values()})))
     return "none is remembered"
 

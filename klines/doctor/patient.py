@@ -55,8 +55,16 @@ class Patient(Exchange):
         silence: Stop | None = None,
         open_pause_s: float,
         clock: Callable[[], int] | None = None,
+        egress: str = "",
     ) -> None:
-        super().__init__(market, url, deadline_s=time.until_s, request_timeout_s=PATIENCE_S, connections=2, clock=clock)
+        super().__init__(
+            *(market, url),
+            deadline_s=time.until_s,
+            request_timeout_s=PATIENCE_S,
+            connections=2,
+            clock=clock,
+            egress=egress,
+        )
         self.url = url
         self.time = time
         self.symbol = self.witnesses[-1]

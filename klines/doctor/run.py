@@ -65,7 +65,7 @@ class Examination:
         bans: dict[str, Stop] = {}
         self.note([examine_here("machine settings", partial(_load, loaded))])
         for found in loaded:
-            checks = _here(place_of(found.database), bans, self._now_ms())
+            checks = _here(place_of(found.database), bans, self._now_ms(), found.egress)
             self.note([examine_here(name, call) for name, call in checks])
             if all(map(find_spec, NETWORK)):
                 self._visit(found, bans)
@@ -83,15 +83,17 @@ class Examination:
 
 def _load(loaded: list[Settings]) -> str:
     found = settings.load()
+    found.check_egress()
     loaded.append(found)
-    return f"the database at {found.database}; symbols {' '.join(found.symbols[:5])}{' …' if found.symbols[5:] else ''}"
+    said = f"the database at {found.database}; symbols {' '.join(found.symbols[:5])}{' …' if found.symbols[5:] else ''}"
+    return f"{said}; requests leave by {found.egress}" if found.egress else said
 
 
-def _here(place: Place, bans: dict[str, Stop], now_ms: int) -> list[tuple[str, Check]]:
+def _here(place: Place, bans: dict[str, Stop], now_ms: int, egress: str) -> list[tuple[str, Check]]:
     return [
         ("machine memory", machine.memory_is_enough),
         *place.upkeep(_of_file, _of_lake),
-        ("database bans", partial(machine.no_ban_holds, place, bans, now_ms)),
+        ("database bans", partial(machine.no_ban_holds, place, bans, now_ms, egress)),
     ]
 
 

@@ -91,6 +91,7 @@ class Visit:
                 silence=bans.get(row.pool),
                 open_pause_s=open_pause_s,
                 clock=clock,
+                egress=settings.egress,
             )
             for name, row in MARKETS.items()
         }
@@ -102,7 +103,8 @@ class Visit:
             for patient in self._patients.values():
                 await stack.enter_async_context(patient)
             await asyncio.gather(self._ask("spot"), self._ask("usdm", "coinm"))
-        async with Archive(self._settings.archive_url, pauses_s=(), connections=4) as archive:
+        url, egress = self._settings.archive_url, self._settings.egress
+        async with Archive(url, pauses_s=(), connections=4, egress=egress) as archive:
             await self._open(archive)
 
     async def _ask(self, *markets: str) -> None:

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import duckdb
+
 from klines.market import MARKETS
 from klines.storage.access import Database, reading_at, stored_at
+from klines.tables.bans import holding, whose
 from klines.tables.incidents import Incident, going_on
 
 NAMED = 20
@@ -69,6 +72,22 @@ class Explained:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """A ban that holds: of a pool, for requests that leave by the address `egress`, empty where none was named."""
+
+    pool: str
+    egress: str
+    state: str
+    until: datetime
+    message: str
+
+    @property
+    def said(self) -> str:
+        """`spot of 203.0.113.7 is RateLimited until 12:05:00`."""
+        return f"{whose(self.pool, self.egress)} is {self.state} until {self.until:%Y-%m-%d %H:%M:%S}"
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """All of it, as of `time` (UTC); `bytes` is the size of the file, `behind` the series that lack most."""
 
@@ -79,19 +98,31 @@ class Status:
     behind: Sequence[Behind]
     ledger: Sequence[Explained]
     incidents: Sequence[Incident]
+    bans: Sequence[Silence]
 
 
 def status(database: Database = None) -> Status:
     """Look into the file, which nobody writes meanwhile; raises as `read` does."""
     place = stored_at(database)
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     with reading_at(place) as connection:
         connection.execute(_FRESH)
         return Status(
             str(place),
             place.size(),
-            datetime.now(UTC).replace(tzinfo=None, microsecond=0),
+            now,
             [SeriesNow(*row) for row in connection.execute(_SERIES).fetchall()],
             [Behind(*row) for row in connection.execute(_BEHIND).fetchall()],
             [Explained(*row) for row in connection.execute(_LEDGER).fetchall()],
             [incident for market in MARKETS.values() for incident in going_on(connection, market)],
+            _silences(connection, now),
         )
+
+
+def _silences(connection: duckdb.DuckDBPyConnection, now: datetime) -> list[Silence]:
+    """The bans that hold."""
+    found = holding(connection, int(now.replace(tzinfo=UTC).timestamp() * 1000))
+    untils = [datetime.fromtimestamp(ban.until_ms / 1000, UTC).replace(tzinfo=None, microsecond=0) for ban in found]
+    return [
+        Silence(ban.pool, ban.egress, ban.state, until, ban.message) for ban, until in zip(found, untils, strict=True)
+    ]

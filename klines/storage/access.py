@@ -51,8 +51,10 @@ def _lake(address: LakeAddress, pid: int) -> Place:  # noqa: ARG001 - a fork can
 
 
 def settings_to_write() -> Settings:
-    """The settings in force, and the database can be where they say; raises BadParameter or BadDatabase."""
+    """The settings in force, the database can be where they say, and requests leave as they say; raises BadParameter
+    or BadDatabase."""
     found = settings.load()
+    found.check_egress()
     place_of(found.database).check()
     return found
 

@@ -17,8 +17,8 @@ from klines.tables.transaction import transaction
 class Incident:
     """One kind of trouble of a market, seen by `runs` runs in a row; it goes on while `ended_ms` is None.
 
-    `intervals` are those whose last run saw it, `symbols` all that were concerned since it began (none: all are). One
-    that is `loud` deserves an alarm: a symbol's trouble is no news where an alarm goes on already.
+    `intervals` are those whose last run saw it, of a shard `1m 3/10`, `symbols` all that were concerned since it began
+    (none: all are). One that is `loud` deserves an alarm: a symbol's trouble is no news where an alarm goes on already.
     """
 
     market: str

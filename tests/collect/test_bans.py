@@ -124,10 +124,10 @@ def test_a_ban_is_lifted_by_a_command(
     assert "`klines unban` lets the next run ask at once" in outcome.message
     now_ms = time.time_ns() // 1_000_000
     ban = RateLimited("HTTP 418", now_ms + 60_000, banned=True)
-    silence.keep(database, "futures", ban, now_ms, now_ms)
+    silence.keep(database, "futures", "", ban, now_ms, now_ms)
     if is_beside:
         query(database, "DELETE FROM bans")
-        silence.keep(database, "spot", ban, now_ms, now_ms)
+        silence.keep(database, "spot", "", ban, now_ms, now_ms)
     assert 0 == exit_status(["unban", "spot"])
     told = capsys.readouterr().out
     assert told.startswith("spot: the silence until ")
@@ -148,8 +148,8 @@ def test_a_block_that_was_lifted_soon(database: Path) -> None:
     """A 403 that comes again after its block was lifted is not asked about for five minutes, as at first."""
     blocked = Blocked("HTTP 403", remember=True)
     with opened(database, time.monotonic() + 5) as connection:
-        remember_ban(connection, "spot", blocked, now_ms=NOON, exchange_now_ms=NOON)
-        assert {"spot": NOON + 5 * MINUTE} == lift(connection, ["spot"], NOON + 9_000)
-        assert {} == lift(connection, ["spot"], NOON + 9_000)
-        remember_ban(connection, "spot", blocked, now_ms=NOON + 10_000, exchange_now_ms=NOON)
-        assert active_ban(connection, "spot", NOON + 5 * MINUTE)
+        remember_ban(connection, "spot", "", blocked, now_ms=NOON, exchange_now_ms=NOON)
+        assert {"spot": NOON + 5 * MINUTE} == lift(connection, ["spot"], "", NOON + 9_000)
+        assert {} == lift(connection, ["spot"], "", NOON + 9_000)
+        remember_ban(connection, "spot", "", blocked, now_ms=NOON + 10_000, exchange_now_ms=NOON)
+        assert active_ban(connection, "spot", "", NOON + 5 * MINUTE)

@@ -218,9 +218,12 @@ def test_a_ban_is_heeded(exchange: StandIn, database: Path) -> None:
     """While a ban is remembered, in the database or beside it, its pool is asked nothing, and the check names it."""
     collect_once(exchange, database, ["BTCUSDT"])
     until_ms = exchange.now_ms() + 2 * HOUR
-    query(database, f"INSERT INTO bans VALUES ('spot', epoch_ms({until_ms}), 'HTTP 418', 'RateLimited', '2026-01-02')")
+    ours, others = (
+        f"('spot', epoch_ms({until_ms}), 'HTTP 418', 'RateLimited', '2026-01-02', '{at}')" for at in ("", "::2")
+    )
+    query(database, f"INSERT INTO bans VALUES {ours}, {others}")
     ban = RateLimited("HTTP 418", until_ms, banned=True)
-    silence.keep(database, "futures", ban, exchange.now_ms(), exchange.now_ms())
+    silence.keep(database, "futures", "", ban, exchange.now_ms(), exchange.now_ms())
     exchange.forget()
     examination = examined(exchange)
     [said] = [one.said for one in examination.findings if one.check == "database bans"]

@@ -52,13 +52,14 @@ JSON_TYPE, HTML_TYPE = "application/json;charset=UTF-8", "text/html; charset=UTF
 
 @dataclass(slots=True)
 class Asked:
-    """A request as the rules see it: its parameters and the exchange's clock when it came."""
+    """A request as the rules see it: its parameters, the exchange's clock when it came, and whose address it is of."""
 
     path: str
     params: dict[str, str]
     headers: dict[str, str]
     now_ms: int
     limit: int = 6000
+    address: str = "127.0.0.1"
 
 
 @dataclass(slots=True)

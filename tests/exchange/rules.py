@@ -35,6 +35,7 @@ class Request(NamedTuple):
     path: str
     params: dict[str, str]
     status: int
+    address: str
 
 
 class Refused(Exception):
@@ -64,8 +65,8 @@ class Rules(Archives):
         self._begins_ms: dict[str, int] = {}
         self._frozen_ms: int | None = None
         self._faults: list[Fault] = []
-        self._used: dict[str, tuple[int, int, int]] = {}
-        self._banned_until_ms = {"spot": 0, "futures": 0, "coinm": 0}
+        self._used: dict[tuple[str, str], tuple[int, int, int]] = {}
+        self._banned_until_ms: dict[tuple[str, str], int] = {}
         for symbol in symbols:
             self.list(symbol)
 
@@ -111,9 +112,9 @@ class Rules(Archives):
         end_ms = min(end_ms, floor(now_ms, interval))
         return self.rows(Page(market, symbol, interval, start_ms, end_ms - 1, 10**9, False, now_ms))
 
-    def used_weight(self, pool: str) -> int:
-        """Weight used in the clock's current minute."""
-        minute, used, _ = self._used.get(pool, (0, 0, 0))
+    def used_weight(self, pool: str, address: str = "127.0.0.1") -> int:
+        """Weight that an address has used in the clock's current minute."""
+        minute, used, _ = self._used.get((pool, address), (0, 0, 0))
         return used if minute == self.now_ms() // MINUTE_MS else 0
 
     def pool(self, market: str) -> str:
@@ -130,7 +131,7 @@ class Rules(Archives):
         else:
             answer = self._weigh(market, name, asked) or self._on_time(market, name, asked)
         status = 0 if answer.wire in ("hang", "reset") else answer.status
-        self.requests.append(Request(asked.now_ms, asked.path, asked.params, status))
+        self.requests.append(Request(asked.now_ms, asked.path, asked.params, status, asked.address))
         return answer
 
     def _from_the_archive(self, asked: Asked) -> Answer:
@@ -166,19 +167,20 @@ class Rules(Archives):
         return answer
 
     def _weigh(self, market: str, name: str, asked: Asked) -> Answer | None:
-        """Count the request's weight; 429 over the limit, 418 while banned for not heeding it."""
+        """Count the request's weight for its address; 429 over the limit, 418 while banned for not heeding it."""
         pool, minute = self.pool(market), asked.now_ms // MINUTE_MS
+        whose = pool, asked.address
         limit = asked.limit = self.weight_limit[pool]
-        counted, used, over = self._used.get(pool, (minute, 0, 0))
+        counted, used, over = self._used.get(whose, (minute, 0, 0))
         used, over = (used, over) if counted == minute else (0, 0)
         used += _weight(market, name, asked.params)
         used += 2 * ("a klines request of spot costs 2" in self.broken and (market, name) == ("spot", "klines"))
         over += used > limit
-        self._used[pool] = (minute, used, over)
-        if over > self.ban_after and self._banned_until_ms[pool] <= asked.now_ms:
-            self._banned_until_ms[pool] = asked.now_ms + BAN_S * 1000
-        if self._banned_until_ms[pool] > asked.now_ms:
-            return banned(self._banned_until_ms[pool], asked.now_ms)
+        self._used[whose] = (minute, used, over)
+        if over > self.ban_after and self._banned_until_ms.get(whose, 0) <= asked.now_ms:
+            self._banned_until_ms[whose] = asked.now_ms + BAN_S * 1000
+        if self._banned_until_ms.get(whose, 0) > asked.now_ms:
+            return banned(self._banned_until_ms[whose], asked.now_ms)
         if used <= limit:
             return None
         answer = error(-1003, 429, limit=limit)

@@ -5,8 +5,9 @@
         urlopen(exchange.url + "/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=3")
 
 One port serves /api/v3, /sapi and the archive below /data (pool "spot"), /fapi/v1 and /dapi/v1 (one pool, "futures"),
-and for a hand at the keyboard the switches /faults and /latency, and /record, which counts the answers by status. HTTP
-is spoken by hand: faults of the wire need the socket.
+and counts the weight of each address that asks, as 127.0.0.2, by itself; and for a hand at the keyboard the switches
+/faults and /latency, and /record, which counts the answers by status. HTTP is spoken by hand: faults of the wire need
+the socket.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ class StandIn(Rules, LoopbackServer):
         if self.down:
             return False
         path, _, query = target.partition("?")
-        asked = Asked(unquote(path), dict(parse_qsl(query, keep_blank_values=True)), headers, self.now_ms())
+        params = dict(parse_qsl(query, keep_blank_values=True))
+        address = str(writer.get_extra_info("peername")[0])
+        asked = Asked(unquote(path), params, headers, self.now_ms(), address=address)
         answer = self._switched(method, asked) or self.answer(asked)
         while self.gate and asked.path.endswith(self.gate):
             await asyncio.sleep(0.01)
@@ -125,7 +128,7 @@ class StandIn(Rules, LoopbackServer):
 
     def _head(self, answer: Answer, asked: Asked, length: int, more: str = "") -> bytes:
         market, _ = ROUTES.get(asked.path, ("spot", ""))
-        used = self.used_weight(self.pool(market))
+        used = self.used_weight(self.pool(market), asked.address)
         weight = f"X-MBX-USED-WEIGHT: {used}\r\nX-MBX-USED-WEIGHT-1M: {used}\r\n"
         more += weight if "weight is stated" not in self.broken else ""
         more += "".join(f"{name}: {value}\r\n" for name, value in self.dated(asked).items())

@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
@@ -438,6 +438,20 @@ def test_weight_of_klines(exchange: StandIn, base: str, limit: int, weight: int)
     """Spot 2 flat; futures 1, 2, 5, 10 by limit, in a pool that both futures share."""
     ask(exchange, base + "/klines", symbol="BTCUSDT", interval="1m", limit=limit)
     assert exchange.used_weight("spot" if base == "/api/v3" else "futures") == weight
+
+
+def test_weight_is_of_an_address(exchange: StandIn) -> None:
+    """Each address has its own minute, and its own ban; an answer states that of who asked."""
+    exchange.weight_limit["spot"], exchange.ban_after = 30, 1
+    said = []
+    for address in ("127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.3"):
+        asking = http.client.HTTPConnection("127.0.0.1", urlsplit(exchange.url).port or 0, source_address=(address, 0))
+        asking.request("GET", "/api/v3/exchangeInfo")
+        with contextlib.closing(asking), asking.getresponse() as answer:
+            said.append((answer.status, answer.headers["X-MBX-USED-WEIGHT-1M"]))
+    assert [(200, "20"), (429, "40"), (418, "60"), (200, "20")] == said
+    assert (0, 60) == (exchange.used_weight("spot"), exchange.used_weight("spot", "127.0.0.2"))
+    assert ["127.0.0.2"] * 3 + ["127.0.0.3"] == [request.address for request in exchange.requests]
 
 
 def test_weight_headers(exchange: StandIn) -> None:

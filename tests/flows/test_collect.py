@@ -15,6 +15,8 @@ from prefect.exceptions import ParameterTypeError
 from flows.collect import collect
 from flows.maintain import maintain
 from flows.publish import publish
+from klines.shard import Shard
+from tasks.artifacts import last
 from tasks.fetch import batches_of
 from tests.drive import NOON, query
 from tests.exchange import StandIn
@@ -91,6 +93,19 @@ def test_events_of_task_runs_are_not_kept() -> None:
     assert kept_events("klines.collected")
     assert kept_events("prefect.flow-run.")
     assert [] == kept_events("prefect.task-run.")
+
+
+def test_a_run_of_a_shard(exchange: StandIn, database: Path) -> None:
+    """Its name and its artifact say which it is; what it stores are that shard's symbols, and no others'."""
+    mine = [symbol for symbol in symbols(8) if Shard(2, 3).takes(symbol)]
+    state = run(symbols(8), shard="2/3")
+    assert ("Completed", True) == (state.name, f" of {len(mine)} symbols in " in str(state.message))
+    assert sorted(mine) == [name for (name,) in query(database, "SELECT DISTINCT symbol FROM klines ORDER BY 1")]
+    assert {*mine} == {request.params["symbol"] for request in exchange.kline_requests()}
+    assert state.state_details.flow_run_id is not None
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(state.state_details.flow_run_id).name.endswith(" 2/3")
+    assert f"spot 1m 2/3: {len(mine)} of {len(mine)} symbols are fresh" == last("freshness-spot-1m-2-of-3")[0]
 
 
 @pytest.mark.parametrize(("symbols", "batches"), [(51, 1), (250, 1), (251, 2), (600, 3), (1500, 6)])
@@ -199,6 +214,8 @@ def test_wrong_clock_is_logged_and_nothing_else(
         ({"market": "forex"}, "market"),
         ({"interval": "7m"}, "interval"),
         ({"lookback": "-P1D"}, "lookback"),
+        ({"shard": "0/10"}, "shard"),
+        ({"shard": "11/10"}, "shard"),
     ],
 )
 def test_bad_parameters_are_refused_before_any_request(

@@ -17,8 +17,9 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
+import yaml
 
-from stack.__main__ import AGAIN_S
+from stack.children import AGAIN_S
 from stack.logs import LOG_BYTES
 from tests import CHECKOUT, stacks
 from tests.drive import query
@@ -170,6 +171,48 @@ def test_bad_setting_is_one_line(environment: dict[str, str], name: str, value: 
     assert not Path(environment["PREFECT_HOME"]).exists()
 
 
+@pytest.mark.parametrize(
+    ("server", "status", "said"),
+    [
+        ("", 2, "PREFECT_API_URL: name the server of `klines run`"),
+        ("http://127.0.0.1:9/api", 1, "no Prefect server answers"),
+    ],
+)
+def test_a_worker_without_a_server_is_one_line(
+    environment: dict[str, str], server: str, status: int, said: str
+) -> None:
+    """`klines worker` says whose queues it can't reach, and leaves nothing running."""
+    done = subprocess.run(
+        [sys.executable, "-m", "klines.cli", "worker", "--queue", "shard-1"],
+        cwd=CHECKOUT, env=environment | {"PREFECT_API_URL": server}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (status, 1) == (done.returncode, done.stderr.count("\n"))
+    assert done.stderr.startswith(f"klines: {said}")
+
+
+@pytest.mark.parametrize(
+    ("shards", "queue", "said"),
+    [
+        (3, "shard-4", "--queue shard-4: prefect.yaml has the queues default, "),
+        (0, "shard-1", "prefect.yaml, every-minute: "),
+    ],
+)
+def test_shards_and_queues_that_can_not_be(
+    environment: dict[str, str], prefect_file: Path, shards: int, queue: str, said: str
+) -> None:
+    """They end the start with status 2 and one line, before anything is started."""
+    content = yaml.safe_load(prefect_file.read_text())
+    content["deployments"][0]["shards"] = shards
+    prefect_file.write_text(yaml.safe_dump(content))
+    done = subprocess.run(
+        [sys.executable, "-m", "stack", "--prefect-file", str(prefect_file), "--queue", queue],
+        cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (2, 1) == (done.returncode, done.stderr.count("\n"))
+    assert done.stderr.startswith(f"klines: {said}")
+    assert not Path(environment["PREFECT_HOME"]).exists()
+
+
 def test_an_open_door_is_refused(environment: dict[str, str]) -> None:
     """A server that others could reach without a password is not started, and one line says what to set."""
     done = start_and_fail(environment | {"PREFECT_SERVER_API_HOST": "0.0.0.0"})
@@ -194,7 +237,7 @@ def test_services_are_valid(tmp_path: Path) -> None:
         command = ["systemd-analyze", "verify", *(str(tmp_path / name) for name in names)]
         return subprocess.run(command, capture_output=True, timeout=60).returncode
 
-    assert 0 == verify("klines-server.service", "klines-worker.service")
+    assert 0 == verify("klines-server.service", "klines-worker.service", "klines-worker@shard-3.service")
     assert 0 != verify("broken.service")
 
 

@@ -22,8 +22,9 @@ from klines.outcome import Stored
 from klines.reading.publish import PublishJob
 from klines.reading.status import status
 from klines.settings import LakeAddress, Settings
+from klines.shard import lane
 from klines.storage.access import forget_lakes, place_of
-from klines.storage.lake.turns import keys_of, lane
+from klines.storage.lake.turns import keys_of
 from klines.storage.migrations import STEPS
 from klines.storage.place import Scope
 from klines.storage.store import scope_of, store

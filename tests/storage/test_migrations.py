@@ -14,6 +14,7 @@ from klines.errors import BadDatabase
 from klines.rows import Row
 from klines.storage.database import opened, read_only
 from klines.storage.migrations import READABLE, STEPS, VIEWS_SHA256
+from klines.tables.bans import active_ban, holding, whose
 from tests.drive import query
 
 FROZEN = (
@@ -24,6 +25,7 @@ FROZEN = (
     "ebd0a3031d12",
     "547632095253",
     "2363424f172d",
+    "2dd86975eefd",
 )
 """The first digits of each step's SHA-256: a step that files have taken is never edited; what changes is a new step."""
 A_KLINE = """INSERT INTO klines
@@ -34,9 +36,10 @@ A_KLINE = """INSERT INTO klines
 def make(database: Path, steps: int) -> None:
     """A file as the version with so many steps left it, with a view of the time that is another today."""
     with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE TABLE schema_version AS SELECT 0 AS version")
         for step in STEPS[:steps]:
             connection.execute(step)
-        connection.execute(f"CREATE TABLE schema_version AS SELECT {steps} AS version")
+        connection.execute("UPDATE schema_version SET version = ?", [steps])
         connection.execute("CREATE VIEW latest AS SELECT 'of old' AS symbol")
         connection.execute("CREATE MACRO slot_length(name) AS 1")
         connection.execute(A_KLINE)
@@ -62,6 +65,18 @@ def test_a_file_of_any_version_is_brought_up(database: Path, steps: int) -> None
     assert [(len(STEPS), VIEWS_SHA256)] == query(database, "FROM schema_version")
     assert [("BTCUSDT", 60_000)] == query(database, "SELECT symbol, slot_length(interval) FROM latest")
     assert [(0,)] == query(database, "SELECT count(*) FROM certificate")
+
+
+def test_a_ban_of_before_is_of_no_address(database: Path) -> None:
+    """Bans that a file has from before they were of an address hold where none is named; who only reads sees them."""
+    make(database, 7)
+    query(database, "INSERT INTO bans VALUES ('spot', '2100-01-01', 'HTTP 418', 'RateLimited', '2026-01-01')")
+    with read_only(database, time.monotonic() + 5) as connection:
+        assert ["spot"] == [whose(ban.pool, ban.egress) for ban in holding(connection, 0)]
+    brought_up(database)
+    with read_only(database, time.monotonic() + 5) as connection:
+        assert active_ban(connection, "spot", "", 0)
+        assert not active_ban(connection, "spot", "127.0.0.2", 0)
 
 
 def test_views_are_applied_again_when_their_text_has_changed(database: Path) -> None:

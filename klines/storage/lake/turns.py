@@ -19,11 +19,11 @@ import threading
 import time
 import uuid
 import weakref
-import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from klines.errors import DatabaseBusy
+from klines.shard import lane
 from klines.storage.lake.credentials import Login
 from klines.storage.lake.lake_errors import named_lake_errors
 from klines.storage.place import Scope
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 SILENT_S, SPEAK_S = 30, 5.0
-LANES = 256
-"""A symbol has one of so many locks of its market and interval; shards are made of whole lanes."""
 UPKEEP = "upkeep"
 """What maintenance has alone, and every writer with all others."""
 MAKING = "making"
@@ -41,13 +39,8 @@ MAKING = "making"
 _APPLICATION = "klines"
 
 
-def lane(symbol: str) -> int:
-    """Which of the LANES a symbol is in, on every machine."""
-    return zlib.crc32(symbol.encode()) % LANES
-
-
 def keys_of(scope: Scope) -> list[str]:
-    """The names of the locks for a scope."""
+    """The names of the locks for a scope: one for each lane of its market's interval, which shards have whole."""
     lanes = sorted({lane(symbol) for symbol in scope.symbols})
     keys = [f"{scope.market} {scope.interval} {number}" for number in lanes]
     return [*keys, scope.market] if scope.notes else keys
