@@ -57,6 +57,7 @@ BENCHMARKS = {
     "read": Benchmark("Reading", [], ["--rows", "200_000", "--symbols", "5"]),
     "day": Benchmark("Prefect's server over a day", [], ["--runs", "8", "--after", "4", "--pause", "0.2"]),
     "attack": Benchmark("Hostile answers, of every kind", [], ["--only", "flood", "age"]),
+    "shards": Benchmark("Twenty shards against the limits, simulated", [], []),
     "soak": Benchmark("Hours in a hostile world", ["--hours", "1.5"], ["--hours", "0.1"]),
 }
 

@@ -40,7 +40,7 @@ FEW = {
     + f"{_times('start_time', 'end_time', 'first_seen')} AND {_times_if_any('last_checked', 'next_check')}",
     "symbols": f"{_MARKET} AND "
     + _times_if_any("listed_at", "quarantined_until", "first_seen", "unseen_at", "delisted_at", "last_checked"),
-    "bans": _times("until", "since"),
+    "bans": f"egress IS NOT NULL AND {_times('until', 'since')}",
     "incidents": f"{_MARKET} AND {_times('began_at')} AND {_times_if_any('ended_at')} AND "
     + "list_count(intervals) = len(intervals) AND list_count(symbols) = len(symbols)",
     "audits": f"{_SERIES} AND since <= until AND {_times('since', 'until', 'audited_at')}",

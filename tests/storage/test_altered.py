@@ -31,7 +31,7 @@ FILLING = (
     INSERT INTO gaps VALUES ('spot', 'BTCUSDT', '1m', t, epoch_ms(1767358800000), 'due', t, t, 0, t);
     INSERT INTO symbols (market, symbol, listed_at, quarantined_until, first_seen, unseen_at, delisted_at, last_checked)
     VALUES ('spot', 'BTCUSDT', t, t, t, t, t, t);
-    INSERT INTO bans VALUES ('spot', t, 'm', 'RateLimited', t);
+    INSERT INTO bans VALUES ('spot', t, 'm', 'RateLimited', t, '');
     INSERT INTO incidents VALUES ('spot', 'Degraded', ['1m'], ['BTCUSDT'], t, t, 3, true, 'm');
     INSERT INTO audits VALUES ('spot', 'BTCUSDT', '1m', t, t, t);
     INSERT INTO clustered VALUES (t, 3, t);
@@ -92,7 +92,7 @@ FREE = {("symbols", "symbol"), ("rejects", "symbol"), ("rejects", "interval"), (
         "UPDATE gaps SET end_time = 'infinity'",
         "UPDATE gaps SET start_time = end_time, end_time = start_time",
         "UPDATE gaps SET reason = 'whatever'",
-        "INSERT INTO bans VALUES ('spot', 'infinity', 'm', 'RateLimited', now()::TIMESTAMP)",
+        "INSERT INTO bans VALUES ('spot', 'infinity', 'm', 'RateLimited', now()::TIMESTAMP, '')",
         "INSERT INTO incidents VALUES ('spot', 'stale', [NULL], [NULL], now()::TIMESTAMP, NULL, 1, true, 'm')",
     ],
 )
