@@ -39,25 +39,29 @@ def look_at_others(connection: duckdb.DuckDBPyConnection) -> list[str]:
 def bring_others(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> list[str]:
     """Make tables of `beside` hold what was seen; those that do not even so."""
     with transaction(connection):
-        for table in tables:
-            if not _is_there(connection, table):
-                _bring(connection, _seen(table), _there(table))
-    return [table for table in tables if not _is_there(connection, table)]
+        changed = [table for table in tables if _bring(connection, _seen(table), _there(table))]
+    return [table for table in changed if _differ(connection, _seen(table), _there(table))]
 
 
-def _bring(connection: duckdb.DuckDBPyConnection, seen: str, there: str) -> None:
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE gone AS FROM {there} EXCEPT ALL FROM {seen}")
-    connection.execute(f"DELETE FROM {there} t WHERE t IN (SELECT g FROM gone g)")  # all that are equal to one
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE new AS FROM {seen} EXCEPT ALL FROM {there}")
-    connection.execute(f"INSERT INTO {there} FROM new")
+def _bring(connection: duckdb.DuckDBPyConnection, seen: str, there: str) -> bool:
+    """Whether there was anything to do. What is there is read once: of a lake that takes longest."""
+    if not _differ(connection, seen, there):
+        return False
+    connection.execute("CREATE OR REPLACE TEMP TABLE gone AS FROM found EXCEPT ALL FROM " + seen)
+    gone = "IN (SELECT g FROM gone g)"
+    connection.execute(f"DELETE FROM {there} t WHERE t {gone}")  # all that are equal to one
+    kept = f"SELECT f.* FROM found f WHERE NOT f {gone}"
+    connection.execute(f"INSERT INTO {there} FROM {seen} EXCEPT ALL ({kept})")
+    return True
 
 
-def _is_there(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
-    seen, there = _seen(table), _there(table)
+def _differ(connection: duckdb.DuckDBPyConnection, seen: str, there: str) -> bool:
+    """Whether a table holds other rows than were seen; the table `found` is what it holds."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE found AS FROM {there}")
     [(odd,)] = connection.execute(
-        f"SELECT count(*) FROM ((FROM {there} EXCEPT ALL FROM {seen}) UNION ALL (FROM {seen} EXCEPT ALL FROM {there}))"
+        f"SELECT count(*) FROM ((FROM found EXCEPT ALL FROM {seen}) UNION ALL (FROM {seen} EXCEPT ALL FROM found))"
     ).fetchall()
-    return not odd
+    return bool(odd)
 
 
 def _seen(table: str) -> str:

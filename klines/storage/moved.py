@@ -29,13 +29,10 @@ class MoveNote:
 
 def read_note(connection: duckdb.DuckDBPyConnection, database: str = "") -> MoveNote | None:
     """The note in a database that is attached under a name, or in the connection's own; None where it has none."""
-    named = f"'{database}'" if database else "current_database()"
-    tables = "SELECT 1 FROM duckdb_tables() WHERE table_name = ? AND schema_name = 'main' AND database_name = "
-    if not connection.execute(f"{tables}{named}", [NOTE]).fetchall():
+    try:
+        rows = connection.execute(f"SELECT way, place, token FROM {_table(database)}").fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException):
         return None
-    rows: list[tuple[Way, str, str]] = connection.execute(
-        f"SELECT way, place, token FROM {_table(database)}"
-    ).fetchall()
     return MoveNote(*rows[-1]) if rows else None
 
 
