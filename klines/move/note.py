@@ -8,7 +8,7 @@ import duckdb
 
 from klines.errors import BadParameter
 from klines.outcome import counted
-from klines.storage.moved import MoveNote, read_note, refusal
+from klines.storage.moved import MoveNote, read_note, why_refused
 
 KEPT_APART = ("schema_version",)
 """Tables of a database that are not what is stored in it."""
@@ -34,7 +34,7 @@ def note_to_fill(connection: duckdb.DuckDBPyConnection, database: str, name: str
     if note and (note.way, note.place) == ("from", source):
         return note
     if note:
-        raise BadParameter(f"--to: {refusal(note, name).removeprefix('KLINES_DATABASE: ')}")
+        raise BadParameter(f"--to: {why_refused(note, name).removeprefix('KLINES_DATABASE: ')}")
     for table in tables_of(connection, database):
         [(rows,)] = connection.execute(f'SELECT count(*) FROM {database}.main."{table}"').fetchall()
         if rows and table not in KEPT_APART:

@@ -28,7 +28,7 @@ from klines.move.targets import FileTarget, LakeTarget, MoveTarget, clear, count
 from klines.outcome import counted, names
 from klines.storage.beside import Beside
 from klines.storage.lake.lake import Lake
-from klines.storage.moved import MoveNote, refusal
+from klines.storage.moved import MoveNote, why_refused
 from klines.storage.place import Place
 from klines.storage.places import check_place
 
@@ -97,7 +97,7 @@ class Move:
         if self.is_over:
             return
         if note:
-            raise BadDatabase(refusal(note, self.source))
+            raise BadDatabase(why_refused(note, self.source))
         self._target.check(str(self.source))
 
     def _in_folder_of(self, file: Path, stack: contextlib.ExitStack) -> duckdb.DuckDBPyConnection:

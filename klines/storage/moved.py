@@ -53,10 +53,10 @@ def remove_note(connection: duckdb.DuckDBPyConnection, database: str = "") -> No
 def check_not_moved(connection: duckdb.DuckDBPyConnection, place: object) -> None:
     """Raises BadDatabase where there is a note in the connection's own database, which is at `place`."""
     if note := read_note(connection):
-        raise BadDatabase(refusal(note, place))
+        raise BadDatabase(why_refused(note, place))
 
 
-def refusal(note: MoveNote, place: object) -> str:
+def why_refused(note: MoveNote, place: object) -> str:
     """Why nobody writes there, and what to do."""
     if note.way == "to":
         return f"KLINES_DATABASE: {place} has moved to {note.place}, and nothing was stored here: set it to that"
