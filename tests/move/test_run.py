@@ -6,6 +6,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -133,11 +134,9 @@ def storing(pipe: Connection, database: Address) -> None:
         for open_ms in (NOON + n * MINUTE, ms("2025-12-30") + n * MINUTE):
             wants.append(Want("S1USDT", [Window(open_ms, open_ms + MINUTE)]))
             wants[-1].rows = [Row(open_ms, 2.0, 3.0, 0.5, 1.0, float(n), open_ms + 59999, 1.0, 1, 1.0, 1.0)]
-        place_of(database).write(
-            time.monotonic() + 60,
-            scope_of(MARKETS["spot"], INTERVALS["1m"], wants),
-            lambda connection, wants=wants: store(connection, MARKETS["spot"], INTERVALS["1m"], wants, now_ms=NOON),
-        )
+        scope = scope_of(MARKETS["spot"], INTERVALS["1m"], wants)
+        answer = partial(store, market=MARKETS["spot"], interval=INTERVALS["1m"], wants=wants, now_ms=NOON)
+        place_of(database).write(time.monotonic() + 60, scope, answer)
         pipe.send(n + 1)
         time.sleep(0.1)
 
