@@ -19,6 +19,10 @@ OF_PARTS = {
     "fetched_at": "max(fetched_at)",
 }
 """What a longer kline has of the klines of its slot, in SQL; the others it has of the slot itself."""
+HASH = "bit_xor(md5_number(concat_ws(',', {})))".format(
+    ", ".join(f"epoch_ms({name})" if name.endswith("_time") else name for name in (KEY[-1], *VALUES))
+)
+"""The hash of a series, of whatever order its klines are: that of the certificate."""
 
 
 def in_sql(names: tuple[str, ...], of: str = "") -> str:

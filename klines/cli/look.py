@@ -145,10 +145,31 @@ def unban_command(pool: Literal["spot", "futures"] | None = None, /, *, egress: 
     return 0
 
 
+def move_command(*, to: str, data: str | None = None, dry_run: bool = False) -> int:
+    """Move all that the database holds from a file to a lake, or back, while runs go on writing it.
+
+    Month by month, compared by the certificate's hash of each series. Stop it anywhere: the same command goes on. In
+    the last step, of seconds, runs wait; after it they are refused until KLINES_DATABASE names the new place.
+
+    Args:
+        to: Where to: ducklake:postgres:… as KLINES_DATABASE has it, or a DuckDB file. Nothing may be there yet.
+        data: Of a lake, a folder or s3://bucket/path for its Parquet files, as KLINES_DATA_PATH has it.
+        dry_run: Only say what would be done.
+    """
+    from klines.cli.moving import move_all
+
+    move_all(to, data, is_dry=dry_run)
+    return 0
+
+
 LOOK: Commands = {
     "status": (status_command, "klines status"),
     "doctor": (doctor_command, "klines doctor"),
     "unban": (unban_command, "klines unban spot"),
+    "move": (
+        move_command,
+        "klines move --to ducklake:postgres:dbname=klines --data s3://bucket/klines",
+    ),
     "read": (read_command, "klines read BTCUSDT ETHUSDT --start 2024-01-01 --interval 4h --csv klines.csv"),
     "explore": (explore_command, "klines explore --port 0 --no-browser"),
 }

@@ -17,10 +17,11 @@ from typing import Any, Protocol, Self
 import duckdb
 
 from klines.errors import DatabaseBusy
-from klines.maintain.copying import Copy
+from klines.maintain.copying import UNTOUCHED, Copy
 from klines.maintain.lake_upkeep import LakeMaintenance
+from klines.maintain.live_rows import LiveRows
 from klines.maintain.message import MaintainFacts, maintain_outcome
-from klines.maintain.survey import CHUNK, MONTH, Month, RowRange, months, ranges
+from klines.maintain.survey import MONTH, Month
 from klines.maintain.unique import Doubles, find_doubles
 from klines.outcome import Outcome
 from klines.settings import Settings
@@ -39,7 +40,6 @@ FREE_SHARE, FREE_BYTES = 0.2, 2**24
 """A file is compacted when it has both this share and so many bytes of free space."""
 STAGED_BYTES = 80
 """What a kline takes at most while its month waits to be sorted: values of noise take 72 bytes."""
-SURVEYED_AT_ONCE = 8 * CHUNK
 ROUNDS = 100
 """How often what came meanwhile is copied; one or two are enough unless somebody writes more than can be copied."""
 
@@ -108,6 +108,7 @@ class Maintenance:
         check_place(database)
         self._beside = Beside(database)
         self._live: Live
+        self._rows: LiveRows
         self._copy: Copy
         self._months: dict[str, Month] = {}
         self._loose: list[str] = []
@@ -119,7 +120,8 @@ class Maintenance:
 
     def __enter__(self) -> Self:
         self._live = Live(self._beside.__enter__().connection, self.database)
-        self._copy = Copy(self._live, self._beside)
+        self._rows = LiveRows(self._live, UNTOUCHED)
+        self._copy = Copy(self._beside, self._rows)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -138,26 +140,16 @@ class Maintenance:
     def survey(self) -> None:
         """Find where the klines of each month are, and which closed ones are not in order."""
         with self._live.held():
-            self._copy.begin()
+            self._rows.begin()
             clustered = dict(self._execute(f"SELECT {MONTH.sql_index('month')}, rows FROM live.clustered"))
             [(block, used, free)] = self._execute(
                 """SELECT block_size, used_blocks, free_blocks FROM pragma_database_size()
                    WHERE database_name = 'live'"""
             )
         self._used, self._free = block * used, block * free
-        counted: list[tuple[Any, ...]] = []
-        parts = ranges(0, self._copy.klines, SURVEYED_AT_ONCE)
-        self._live.in_turns(parts, lambda part: counted.extend(self._counted(part)))
-        self._months = {month.name: month for month in months(counted)}
+        self._months = {month.name: month for month in self._rows.survey()}
         closed = [month for month in self._months.values() if self._is_closed(month)]
         self._loose = [month.name for month in closed if clustered.get(month.index) != month.rows]
-
-    def _counted(self, part: RowRange) -> list[tuple[Any, ...]]:
-        return self._execute(
-            f"""SELECT {MONTH.sql_index("open_time")} AS month, rowid // {CHUNK} AS chunk, interval, count(*),
-                       epoch_ms(min(open_time)), epoch_ms(max(open_time))
-                {part.sql} GROUP BY ALL"""
-        )
 
     def prove(self) -> int:
         """Look for slots with more than one kline; how many there are."""

@@ -36,6 +36,11 @@ class RowRange:
         times = f"epoch_ms({self.window.start_ms}::BIGINT) AND k.open_time < epoch_ms({self.window.end_ms}::BIGINT)"
         return f"FROM live.klines k WHERE rowid >= {self.first} AND rowid < {self.end} AND k.open_time >= {times}"
 
+    @property
+    def notes_sql(self) -> str:
+        """The same of restatements, whatever their times."""
+        return f"FROM live.restatements WHERE rowid >= {self.first} AND rowid < {self.end}"
+
 
 @dataclass(slots=True)
 class Month:

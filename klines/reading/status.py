@@ -12,6 +12,7 @@ from klines.market import MARKETS
 from klines.storage.access import Database, reading_at, stored_at
 from klines.tables.bans import holding, whose
 from klines.tables.incidents import Incident, going_on
+from klines.tables.sound import FEW, check_rows
 
 NAMED = 20
 """How many series that are behind are named."""
@@ -115,12 +116,13 @@ def status(database: Database = None) -> Status:
             [Behind(*row) for row in connection.execute(_BEHIND).fetchall()],
             [Explained(*row) for row in connection.execute(_LEDGER).fetchall()],
             [incident for market in MARKETS.values() for incident in going_on(connection, market)],
-            _silences(connection, now),
+            _silences(connection, place, now),
         )
 
 
-def _silences(connection: duckdb.DuckDBPyConnection, now: datetime) -> list[Silence]:
-    """The bans that hold."""
+def _silences(connection: duckdb.DuckDBPyConnection, path: object, now: datetime) -> list[Silence]:
+    """The bans that hold; raises BadDatabase for rows that are none."""
+    check_rows(connection, path, {"bans": FEW["bans"]})
     found = holding(connection, int(now.replace(tzinfo=UTC).timestamp() * 1000))
     untils = [datetime.fromtimestamp(ban.until_ms / 1000, UTC).replace(tzinfo=None, microsecond=0) for ban in found]
     return [

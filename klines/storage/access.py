@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from os import PathLike
@@ -69,6 +70,24 @@ def stored_at(database: Database) -> Place:
         address = address.absolute()
     place_of(address).check_readable()
     return place_of(address.resolve() if isinstance(address, Path) else address)
+
+
+def place_to_fill(to: str, data: str | None) -> Place:
+    """The place of a database that may not be there yet: a file, seen from the current folder, or a lake with its data.
+
+    Raises BadParameter.
+    """
+    try:
+        address = LakeAddress.of(to) if is_lake(to) else _path(to).absolute()
+    except ValueError as error:
+        raise BadParameter(f"--to: {error}") from None
+    if data and isinstance(address, Path):
+        raise BadParameter("--data: a DuckDB file needs none; it is for a lake, --to ducklake:postgres:…")
+    if data and isinstance(address, LakeAddress):
+        if "://" in data and not data.startswith("s3://"):
+            raise BadParameter(f"--data: {data} is neither a folder nor s3://bucket/path")
+        address = replace(address, data=data if "://" in data else str(_path(data).absolute()))
+    return place_of(address)
 
 
 def _address(database: str | PathLike[str] | LakeAddress) -> Address:

@@ -84,7 +84,7 @@ class Beside:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(folder).st_nlink:
                 return
-        raise DatabaseBusy(f"{self.target} is being maintained by another process; let it end")
+        raise DatabaseBusy(f"{self.target} is being maintained or moved by another process; let it end")
 
     def check_room(self, needed: int) -> None:
         """Raises NoRoom unless so many bytes of the disk are free, and a twentieth more."""

@@ -18,18 +18,18 @@ from klines.errors import DatabaseBusy
 from klines.storage.duckdb_errors import named_errors
 from klines.storage.journal import close, mend
 from klines.storage.migrations import lend_views, migrate
+from klines.storage.moved import check_not_moved
 from klines.storage.places import check_not_lost, check_place, note
 from klines.storage.turn import first, give_way
 from klines.tables.sound import check_rows
 
 MEMORY = "1500MB"
 """What DuckDB may take, with its cache of the file: it would take most of the machine's."""
-_TO_WRITE = f"""
-    SET TimeZone = 'UTC';
-    SET memory_limit = '{MEMORY}';
+_KEEP_LOG = """
     SET checkpoint_threshold = '1TB';           -- klines.storage.journal makes the checkpoint, at the end
     PRAGMA disable_checkpoint_on_shutdown;
 """
+_TO_WRITE = f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'; {_KEEP_LOG}"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
 _Opened = TypeVar("_Opened")
 
@@ -48,6 +48,7 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     try:
         with named_errors(path):
             connection.execute(_TO_WRITE)
+            check_not_moved(connection, path)
             migrate(connection, path)
             check_rows(connection, path)
             note(path)
@@ -96,6 +97,27 @@ def attached(connection: duckdb.DuckDBPyConnection, path: Path, deadline_s: floa
             connection.execute(f"DETACH {name}")
         raise
     connection.execute(f"DETACH {name}")
+
+
+@contextlib.contextmanager
+def attached_to_write(
+    connection: duckdb.DuckDBPyConnection, path: Path, deadline_s: float, name: str
+) -> Iterator[None]:
+    """The database at `path` as `name` of another connection, for this process alone, which may write it.
+
+    It is taken as it is, neither migrated nor refused where it has moved. Waits and raises as `attached`.
+    """
+    connection.execute(_KEEP_LOG)
+    with first(path):
+        _when_free(lambda: connection.execute(f"ATTACH {quoted(path)} AS {name}"), path, deadline_s)
+    try:
+        with named_errors(path):
+            yield
+            close(connection, path, name)
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):  # it may be detached already
+            connection.execute(f"DETACH {name}")
+        raise
 
 
 def quoted(path: Path) -> str:

@@ -30,16 +30,17 @@ def journal_of(database: Path) -> Path:
     return target.with_name(f"{target.name}.journal")
 
 
-def close(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
-    """Bring the log into the database, so that a kill loses nothing; then close `connection`, which writes it.
+def close(connection: duckdb.DuckDBPyConnection, database: Path, name: str = "") -> None:
+    """Bring the log into the database, so that a kill loses nothing; then close `connection`, which writes it, or
+    detach the database from it, where it is attached under a name.
 
     Raises OSError or duckdb.Error, as on a full disk: the log then stays, and the next writer brings it in.
     """
     with _ONE_AT_A_TIME, database.open("rb", buffering=0) as file:
         try:
-            _checkpoint(connection, database, file.fileno())
-        finally:
-            connection.close()  # first: closing the file gives up the locks that a connection has on it
+            _checkpoint(connection, database, file.fileno(), name)
+        finally:  # first: closing the file gives up the locks that a connection has on it
+            connection.execute(f"DETACH {name}") if name else connection.close()
 
 
 def mend(database: Path) -> None:
@@ -59,19 +60,22 @@ def mend(database: Path) -> None:
             journal.unlink()
 
 
-def _checkpoint(connection: duckdb.DuckDBPyConnection, database: Path, file: int) -> None:
+def _checkpoint(connection: duckdb.DuckDBPyConnection, database: Path, file: int, name: str) -> None:
     journal = journal_of(database)
     if journal.exists() or not Path(f"{database}.wal").exists():  # to be mended first; nothing was written
         return
-    _write(journal, _blocks(connection, file))
-    connection.execute("CHECKPOINT")
+    _write(journal, _blocks(connection, file, name))
+    connection.execute(f"CHECKPOINT {name}")
     journal.unlink()
 
 
-def _blocks(connection: duckdb.DuckDBPyConnection, file: int) -> bytes:
+def _blocks(connection: duckdb.DuckDBPyConnection, file: int, name: str) -> bytes:
     """The header; then, for each block that the next checkpoint may write over, its offset and its bytes."""
-    [(size,)] = connection.execute("SELECT block_size FROM pragma_database_size()").fetchall()
-    shared = connection.execute("SELECT block_id FROM pragma_metadata_info() WHERE free_blocks > 0").fetchall()
+    which, argument = (f"WHERE database_name = '{name}'", f"'{name}'") if name else ("", "")
+    [(size,)] = connection.execute(f"SELECT block_size FROM pragma_database_size() {which}").fetchall()
+    shared = connection.execute(
+        f"SELECT block_id FROM pragma_metadata_info({argument}) WHERE free_blocks > 0"
+    ).fetchall()
     kept = [os.pread(file, _HEADER, 0), size.to_bytes(_OFFSET, "little")]
     for (block,) in shared:
         offset = _HEADER + block * size

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 import duckdb
 
-from klines.columns import COLUMNS, KEY, OF_PARTS, VALUES, in_sql
+from klines.columns import COLUMNS, HASH, OF_PARTS, in_sql
 from klines.errors import BadDatabase
 from klines.tables.transaction import transaction
 
@@ -27,10 +27,9 @@ READABLE = 6
 
 
 def _views() -> str:
-    hashed = [f"epoch_ms({name})" if name.endswith("_time") else name for name in (KEY[-1], *VALUES)]
     of_parts = ", ".join(f"{made} AS {name}" for name, made in OF_PARTS.items())
     text = (_HERE / "views.sql").read_text(encoding="utf-8")
-    for name, value in (("hashed", ", ".join(hashed)), ("of_parts", of_parts), ("columns", in_sql(COLUMNS))):
+    for name, value in (("hash", HASH), ("of_parts", of_parts), ("columns", in_sql(COLUMNS))):
         text = text.replace(f"@{name}@", value)
     return text
 

@@ -25,19 +25,26 @@ def attach(login: Login, application: str, data: str, *options: str) -> duckdb.D
         connection = duckdb.connect()
         stack.callback(connection.close)
         connection.execute(f"SET memory_limit = '{MEMORY}'")
-        load_extensions(connection, "ducklake", "postgres")
-        connection.execute(f"SET ducklake_max_retry_count = {_TRIES}")
-        if data.startswith("s3://"):
-            load_extensions(connection, "httpfs")
-            if secret := bucket_secret(data):
-                connection.execute(secret)
-        connection.execute(catalog_secret(login))
-        conninfo = literal(f"ducklake:postgres:{login.conninfo(application)}")
-        chosen = ", ".join([f"META_SECRET '{CATALOG}'", f"DATA_INLINING_ROW_LIMIT {INLINED}", *options])
-        connection.execute(f"ATTACH {conninfo} AS lake ({chosen})")
+        attach_as(connection, "lake", login, application, data, *options)
         in_lake(connection)
         stack.pop_all()
     return connection
+
+
+def attach_as(
+    connection: duckdb.DuckDBPyConnection, name: str, login: Login, application: str, data: str, *options: str
+) -> None:
+    """Attach the lake to a connection under a name."""
+    load_extensions(connection, "ducklake", "postgres")
+    connection.execute(f"SET ducklake_max_retry_count = {_TRIES}")
+    if data.startswith("s3://"):
+        load_extensions(connection, "httpfs")
+        if secret := bucket_secret(data):
+            connection.execute(secret)
+    connection.execute(catalog_secret(login))
+    conninfo = literal(f"ducklake:postgres:{login.conninfo(application)}")
+    chosen = ", ".join([f"META_SECRET '{CATALOG}'", f"DATA_INLINING_ROW_LIMIT {INLINED}", *options])
+    connection.execute(f"ATTACH {conninfo} AS {name} ({chosen})")
 
 
 def in_lake(connection: duckdb.DuckDBPyConnection) -> None:

@@ -23,16 +23,17 @@ import duckdb
 from klines.errors import BadParameter, DatabaseBusy, NotStored
 from klines.settings import LakeAddress
 from klines.storage.lake.credentials import Login, literal
-from klines.storage.lake.instance import attach, cursor_of
+from klines.storage.lake.instance import attach, attach_as, cursor_of
 from klines.storage.lake.lake_errors import Again, busy_unless_done_again, named_lake_errors
 from klines.storage.lake.turns import MAKING, Turns, keys_of
 from klines.storage.migrations import SCHEMA, lend_views, migrate, schema_state
+from klines.storage.moved import NOTE, check_not_moved
 from klines.storage.place import Done, Scope
 from klines.tables.sound import check_rows
 from klines.tables.transaction import checked
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
-_READS = "klines reads"
+_READS, _MOVES = "klines reads", "klines moves"
 _LAYOUT = """
     ALTER TABLE klines SET PARTITIONED BY (market, interval, year(open_time), month(open_time));
     ALTER TABLE klines SET SORTED BY (symbol ASC, open_time ASC);
@@ -40,6 +41,9 @@ _LAYOUT = """
 _SMALL = ("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "audits", "incidents", "clustered")
 """Tables that stay in the catalog: they change often, and are small."""
 _SMALL_ROWS = 1_000_000
+_IS_NOTED: LiteralString = (
+    f"SELECT count(*) FROM ducklake_table WHERE table_name = '{NOTE}' AND end_snapshot IS NULL"  # 1 ms, DuckDB takes 50
+)
 _BYTES = "SELECT coalesce(sum(file_size_bytes), 0) FROM ducklake_data_file WHERE end_snapshot IS NULL"
 
 
@@ -99,6 +103,8 @@ class Lake:
     def opened(self, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor, on a connection that was alive just now."""
         with busy_unless_done_again(), self._cursor(self._living(self._writer, deadline_s)) as cursor:
+            if self.turns.ask(_IS_NOTED):
+                check_not_moved(cursor, self)
             yield cursor
 
     def write(self, deadline_s: float, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
@@ -108,6 +114,17 @@ class Lake:
     def alone(self, deadline_s: float, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
         """As `write`, while nobody else writes anything."""
         return self._again_and_again(deadline_s, [], do, alone=True)
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """What is raised because of the lake is one of our errors; it is not done again."""
+        with busy_unless_done_again(), named_lake_errors(self.login):
+            yield
+
+    def attach_to(self, connection: duckdb.DuckDBPyConnection, name: str, *options: str) -> None:
+        """Attach the lake, which is there, under a name to a connection that has other databases, too."""
+        with self.named():
+            attach_as(connection, name, self.login, _MOVES, self.data(), *options)
 
     def rows(self, sql: LiteralString) -> list[tuple[Any, ...]]:
         """What the catalog's PostgreSQL answers; raises DatabaseBusy."""
@@ -131,6 +148,8 @@ class Lake:
                     self._cursor(alive) as cursor,
                     checked(cursor, turn.check),
                 ):
+                    if not alone and turn.ask(_IS_NOTED):
+                        check_not_moved(cursor, self)
                     return do(cursor)
             except Again as error:
                 if time.monotonic() + pause_s >= deadline_s:
@@ -208,7 +227,7 @@ class Lake:
             raise
         return found
 
-    def _data(self) -> str:
+    def data(self) -> str:
         """Where the files are, as the setting has it, or else the catalog; empty where nobody says."""
         if self.address.data:
             return f"{self.address.data.rstrip('/')}/"
@@ -237,7 +256,7 @@ class Lake:
 
     def _made(self) -> duckdb.DuckDBPyConnection:
         """The lake for writing, with all its tables as this version has them."""
-        data = self._data()
+        data = self.data()
         if not data:
             raise BadParameter("KLINES_DATA_PATH: a new lake needs a folder or s3://bucket/path for its Parquet files")
         connection = attach(self.login, self.turns.application, data, f"DATA_PATH {literal(data)}")
@@ -264,7 +283,7 @@ class Lake:
                     )
 
     def _attached_to_read(self, *options: str) -> duckdb.DuckDBPyConnection:
-        connection = attach(self.login, _READS, self._data(), "READ_ONLY", *options)
+        connection = attach(self.login, _READS, self.data(), "READ_ONLY", *options)
         try:
             with named_lake_errors(self.login):
                 lend_views(connection, self)

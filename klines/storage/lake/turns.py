@@ -63,6 +63,12 @@ class Turn:
         with named_lake_errors(self._login):
             self._session.execute("SELECT 1")
 
+    def ask(self, sql: LiteralString) -> Any:
+        """The one value that PostgreSQL answers, on the session that has the locks."""
+        with named_lake_errors(self._login):
+            [(value,)] = self._session.execute(sql).fetchall()
+        return value
+
 
 class Turns:
     """The locks of one process: a session for each turn that is taken at once, kept for the next."""

@@ -1,0 +1,1 @@
+"""Moving all that a database holds to the other kind of place."""
