@@ -178,13 +178,18 @@ class QueueRuns(Runs):
         super().__init__(pool, worker)
         self.queues = list(queues)
 
-    def places(self) -> dict[str, set[str]]:
-        """For each queue the folders in which its deployments' code is; none where it has no deployment."""
+    def places(self) -> dict[str, set[str]] | None:
+        """For each queue the folders in which its deployments' code is, none where it has no deployment; None while the
+        server does not answer."""
         found: dict[str, set[str]] = {queue: set() for queue in self.queues}
-        for deployment in self._client.read_deployments(**self._about()):
-            folders = [options.get("directory") for step in deployment.pull_steps or () for options in step.values()]
-            found[str(deployment.work_queue_name)] |= {str(folder) for folder in folders if folder}
-        return found
+        with self._when_it_answers():
+            for deployment in self._client.read_deployments(**self._about()):
+                steps = [options for step in deployment.pull_steps or () for options in step.values()]
+                found[str(deployment.work_queue_name)] |= {
+                    str(options["directory"]) for options in steps if "directory" in (options or {})
+                }
+            return found
+        return None
 
     def _about(self) -> dict[str, Any]:
         return super()._about() | {"work_queue_filter": WorkQueueFilter(name=WorkQueueFilterName(any_=self.queues))}

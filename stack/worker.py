@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import socket
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,13 @@ from klines.errors import BadParameter
 from klines.storage.access import settings_to_write
 from stack import CHECKOUT
 from stack.attend import attend, naming_prefects_settings, wait_for
-from stack.children import CannotRun, Children, ended_as_asked, held_home, say
+from stack.children import CannotRun, Children, ended_as_asked, held_home, pause, say
 from stack.home import close_env
 
 if TYPE_CHECKING:
     from stack.runs import QueueRuns
 
-READY_S = 10
+READY_S = 60
 """How long the server may take to answer."""
 
 
@@ -64,7 +65,15 @@ def run(queues: Sequence[str]) -> None:
 
 def check(runs: QueueRuns) -> None:
     """Raises CannotRun for a queue that nothing is in, and where the deployments' code is not in this checkout."""
-    for queue, places in runs.places().items():
+    found, until_s = runs.places(), time.monotonic() + READY_S
+    while found is None:
+        if time.monotonic() > until_s:
+            raise CannotRun(
+                f"the Prefect server at {os.environ['PREFECT_API_URL']} is too busy to answer: see its logs"
+            )
+        pause(1)
+        found = runs.places()
+    for queue, places in found.items():
         if not places:
             raise CannotRun(f"no deployment has the queue {queue}: `klines run` makes those of prefect.yaml's shards")
         if elsewhere := places - {str(CHECKOUT)}:

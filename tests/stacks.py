@@ -103,7 +103,7 @@ def _answer(request: Request) -> Any:
     until_s = time.monotonic() + 20
     while True:
         try:
-            with urlopen(request, timeout=30) as answer:
+            with urlopen(request, timeout=90) as answer:
                 text = answer.read()
             return json.loads(text) if text else None
         except HTTPError as error:

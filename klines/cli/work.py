@@ -47,8 +47,9 @@ def demo_command(*, prefect_file: Path | None = None) -> int:
 def worker_command(*, queue: Queues) -> int:
     """Take part on another machine: the runs of some work queues of the server that `klines run` has started.
 
-    It needs that server's address, PREFECT_API_URL, and no more. A line is printed for each run of these queues that
-    ends, until Ctrl-C. Two workers may have the same queue: each takes runs, and where one is gone the other has them.
+    It needs the settings of the first machine, and its server's address as PREFECT_API_URL. A line is printed for each
+    run of these queues that ends, until Ctrl-C. Two workers may have the same queue: each takes runs, and where one is
+    gone the other has them all.
 
     Args:
         queue: A work queue, as in shard-3; may be repeated.
