@@ -83,14 +83,14 @@ def schema_state(connection: duckdb.DuckDBPyConnection, path: object) -> tuple[i
 
     Raises BadDatabase for a newer file than is known here, and for a foreign one.
     """
-    tables = {name for (name,) in connection.execute(_TABLES).fetchall()}
-    if "schema_version" not in tables:
-        if tables & {"klines", "gaps"}:
+    try:
+        rows = connection.execute("FROM schema_version").fetchall()
+    except duckdb.CatalogException:
+        if {name for (name,) in connection.execute(_TABLES).fetchall()} & {"klines", "gaps"}:
             raise BadDatabase(
                 f"{path} has a table named klines that is not ours; KLINES_DATABASE must name another file"
-            )
+            ) from None
         return 0, None
-    rows = connection.execute("FROM schema_version").fetchall()
     if len(rows) != 1 or not isinstance(rows[0][0], int):
         raise BadDatabase(f"{path} is damaged: its table schema_version has {len(rows)} rows; restore a backup")
     [(version, *views)] = rows

@@ -119,12 +119,15 @@ def wait_for_run(environment: dict[str, str], shard: Shard, state: str, *, after
         time.sleep(0.5)
 
 
-def run_of_one(environment: dict[str, str], shard: Shard) -> str:
-    """Wait until the worker that has this shard alone runs it; the run's id."""
+def run_of_one(environment: dict[str, str], shard: Shard, exchange: StandIn) -> str:
+    """Wait until the worker that has this shard alone runs it, and asks for klines; the run's id."""
     until_s = time.monotonic() + 300
     while time.monotonic() < until_s:
         for run in newest(environment, shard, "RUNNING"):
-            if run["labels"].get("prefect.worker.name", "").endswith(f"{CHECKOUT.name} shard-{shard.number}"):
+            is_of_one = run["labels"].get("prefect.worker.name", "").endswith(f"{CHECKOUT.name} shard-{shard.number}")
+            began_ms = 1000 * as_epoch(run["state"]["timestamp"])
+            asked = [one for one in exchange.kline_requests() if one.address == ADDRESSES[1] and one.at_ms > began_ms]
+            if is_of_one and asked:
                 return str(run["id"])
         time.sleep(0.2)
     raise AssertionError(f"the worker that has {shard} alone runs nothing")
@@ -164,7 +167,7 @@ def test_a_worker_is_gone(
             for shard in SHARDS:
                 wait_for_run(first, shard, "COMPLETED", seconds=400)
             exchange.latency_s = 2.0
-            half = run_of_one(first, SHARDS[1])
+            half = run_of_one(first, SHARDS[1], exchange)
             lose(second)
             lost.wait()
             exchange.latency_s = 0.0
