@@ -24,8 +24,8 @@ from tests.lakes import Lakes, Postgres, skip_unless_there
 from tests.places import places_of
 
 TESTS = Path(__file__).parent
-STACKS = ("stack/", "docs/test_commands.py")
-"""Tests that start whole stacks; those of the first share one, and so a process."""
+STACKS = ("stack/test_many_workers.py", "stack/", "docs/test_commands.py")
+"""Tests that start whole stacks; those of each share one, and so a process."""
 
 FIRST = (*STACKS, "storage/test_lake")
 """What waits more than it works, and so goes on beside the others from the beginning."""
