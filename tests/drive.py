@@ -91,6 +91,11 @@ def collect_once(
         return fail(error)
 
 
+def remember_no_clocks(database: Path) -> None:
+    """No run knows what the clocks showed in another: for one by this machine's clock, as the stand-in's is frozen."""
+    database.with_name(f"{database.name}.clocks").mkdir()
+
+
 def backfill_once(
     exchange: StandIn | Fixed,
     database: Address,

@@ -26,9 +26,9 @@ def shown_before(database: Path, market: str) -> Shown | None:
 def keep_shown(database: Path, market: str, shown: Shown | None) -> None:
     """Leave it for the next run; where it can't be written, there is nothing to compare with."""
     place = _place(database)
-    if shown and (place.is_file() or not place.exists()):
-        found = _read(place) | {market: [shown.server_ms, shown.machine_ms]}
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        if shown and (place.is_file() or not place.exists()):
+            found = _read(place) | {market: [shown.server_ms, shown.machine_ms]}
             place.parent.mkdir(parents=True, exist_ok=True)  # beside a lake there may be none yet
             place.write_text(json.dumps(found))
 

@@ -33,8 +33,8 @@ def keep(database: Path, pool: str, egress: str, error: Stop, now_ms: int, excha
     if until_ms is None and not (isinstance(error, Blocked) and error.remember):
         return
     line, place = json.dumps([pool, str(error), now_ms, until_ms, egress]), _place(database)
-    if place.is_file() or not place.exists():
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        if place.is_file() or not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)  # beside a lake there may be none yet
             with place.open("a", encoding="utf-8") as file:
                 file.write(f"{line}\n")
@@ -43,9 +43,10 @@ def keep(database: Path, pool: str, egress: str, error: Stop, now_ms: int, excha
 def kept(database: Path) -> list[Kept]:
     """The bans beside the database; what can't be read is none."""
     lines: list[str] = []
-    if _place(database).is_file():
-        with contextlib.suppress(OSError), _place(database).open("rb") as file:
-            lines = file.read(_LONGEST).decode(errors="replace").splitlines()
+    with contextlib.suppress(OSError):
+        if _place(database).is_file():
+            with _place(database).open("rb") as file:
+                lines = file.read(_LONGEST).decode(errors="replace").splitlines()
     found = []
     for line in lines:
         with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):

@@ -49,7 +49,7 @@ def _copy(run: Move, plan: MovePlan) -> None:
     """All but the end, with how far it is."""
     try:
         run.begin()
-        with Shown(2 * len(plan.months)) as shown:
+        with MoveBar(2 * len(plan.months)) as shown:
             for verb, step in (("copied", run.copy), ("compared", run.verify)):
                 for number, month in enumerate(plan.months, 1):
                     step(month)
@@ -60,7 +60,7 @@ def _copy(run: Move, plan: MovePlan) -> None:
         ) from None
 
 
-class Shown:
+class MoveBar:
     """Use as `with`: a bar on a terminal, else a line now and then."""
 
     def __init__(self, steps: int) -> None:

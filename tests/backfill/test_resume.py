@@ -19,7 +19,7 @@ from klines.errors import DatabaseBusy, Interrupted, NoRoom
 from klines.outcome import Outcome
 from klines.settings import Settings
 from tests.children import child, killed_after
-from tests.drive import NOON, Fixed, backfill_once, collect_once, ms, published, query, stored
+from tests.drive import NOON, Fixed, backfill_once, collect_once, ms, published, query, remember_no_clocks, stored
 from tests.exchange import StandIn
 from tests.storage.test_database import held, make
 
@@ -70,6 +70,7 @@ def test_killed_ten_times(exchange: StandIn, database: Path) -> None:
 def test_beside_collect(exchange: StandIn, database: Path) -> None:
     """Collect runs all the time beside a backfill: each of its runs is Completed, and no minute is missing; what the
     backfill works on is not fetched twice."""
+    remember_no_clocks(database)
     collect_once(exchange, database, SYMBOLS)
     exchange.forget()
     states = []

@@ -16,7 +16,7 @@ from flows.collect import collect
 from flows.shell import validated
 from klines.errors import BadParameter
 from tests import CHECKOUT, stacks
-from tests.drive import collect_once
+from tests.drive import collect_once, remember_no_clocks
 from tests.exchange import StandIn
 from tests.proxies import ProxyServer
 
@@ -102,6 +102,7 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path, prefect_db: Pat
     """With --json an audit prints one JSON object: state, message, and the certificate with its hashes. Its temporary
     server has a home of ours, and neither a profile of the user's nor a proxy that refuses this machine keeps it: that
     is asked for Binance alone."""
+    remember_no_clocks(database)
     collect_once(exchange, database, ["BTCUSDT"])
     stacks.copy_home(prefect_db, tmp_path / "prefect")
     (tmp_path / ".prefect").mkdir()

@@ -237,7 +237,7 @@ def test_a_hash_that_differs_is_found(small: LakeAddress, tmp_path: Path) -> Non
         query(back, "UPDATE klines SET close = close + 0.25 WHERE symbol = 'S3USDT' AND open_time < '2026-01-01'")
         for month in months:
             run.verify(month)
-        query(back, "DELETE FROM gaps; INSERT INTO bans SELECT 'spot', epoch_ms(0), 'it', 'is', epoch_ms(0)")
+        query(back, "DELETE FROM gaps; INSERT INTO bans SELECT 'spot', epoch_ms(0), 'it', 'is', epoch_ms(0), ''")
         run.finish()
         assert "the hashes of 5 series are the same, after what differed was copied anew: 2025-12; " in run.said()
     for table in ("klines", "gaps", "bans"):

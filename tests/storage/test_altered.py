@@ -119,6 +119,7 @@ def test_every_run_says_so_in_one_line_and_leaves_all_as_it_was(
         assert "that klines does not write: {'" in outcome.message
         assert "\n" not in outcome.message
     assert 1 == exit_status(["unban"])
+    capsys.readouterr()
     assert 0 == exit_status(["status"]) or 1 == len(capsys.readouterr().err.splitlines())
     assert 30 == len(klines.read("BTCUSDT", database=database))
     assert before == stored(database, "BTCUSDT")
