@@ -45,7 +45,7 @@ MANY = 100_000
 """Symbols of an exchangeInfo that never ends."""
 LIMIT_MB, LIMIT_S, REQUEST_S = 1_500, 300, 6
 OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "status": [{"status": status} for status in (418, 403, 451, 500, 503)] + [{"status": 429, "retry_after": 10**9}],
+    "status": [{"status": status} for status in (418, 403, 451, 500, 503)] + [{"status": 429, "retry_after": 5}],
     "code": [{"code": code} for code in (-1000, -1121)] + [{"code": -1003, "status": 503}],
     "latency": [{"seconds": 5}],
     "age": [{"seconds": 3600}],
