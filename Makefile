@@ -35,7 +35,7 @@ test: .venv/dev.stamp
 	$(PY) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 test-fast: .venv/dev.stamp
-	$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not (stack or prefect or exchange or slow)"
+	$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder -m "not (stack or prefect or exchange or slow)"
 
 test-ui: .venv/dev.stamp
 	$(PY) -m pytest -rs tests/stack/test_ui.py

@@ -138,6 +138,7 @@ def test_what_is_no_command_line(arguments: list[str], told: str, capsys: pytest
     assert 1 == said.count("\n")
 
 
+@pytest.mark.slow
 def test_outside_a_checkout(tmp_path: Path) -> None:
     """Where only the package is, what collects says in one line that it needs the checkout; what reads asks for an
     absolute path of the database, and has it then."""

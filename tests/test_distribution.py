@@ -155,6 +155,7 @@ print(klines.read("BTCUSDT").height > 0, klines.coverage().height > 0, klines.sy
     assert "True True 1" == answers
 
 
+@pytest.mark.slow
 def test_the_wheels_doctor(unpacked: Path, tmp_path: Path) -> None:
     """From another folder, with the wheel alone, the doctor examines, and compares with the set that was tested."""
     assert (ROOT / "constraints.txt").read_bytes() == (unpacked / "klines" / "doctor" / "constraints.txt").read_bytes()

@@ -72,6 +72,7 @@ def test_the_file_is_free_as_long_as_it_was_held() -> None:
     assert all(after - before >= 0.3 for before, after in pairwise(moments))
 
 
+@pytest.mark.slow
 def test_transactions_get_smaller_when_they_take_too_long() -> None:
     """A slow disk makes the next transactions smaller, a fast one larger, within bounds."""
 

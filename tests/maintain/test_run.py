@@ -31,6 +31,8 @@ from tests.children import Child, child, killed_after, lasts_s
 from tests.drive import MINUTE, NOON, maintain_once, ms, query
 from tests.storage.test_snapshot import writing_and_dying
 
+pytestmark = pytest.mark.slow
+
 START = ms("2025-11-29")
 """What is stored begins two days before the end of a month, and ends with the open one's first day and a half."""
 SYMBOLS = 2
@@ -337,7 +339,6 @@ def maintaining(pipe: Connection, path: Path) -> None:
         run.swap()
 
 
-@pytest.mark.slow
 def test_killed_ten_times(template: Path, filled: Path) -> None:
     """After a kill -9 at any moment the file opens and has everything; the next run removes what was half done, and
     completes."""

@@ -35,6 +35,7 @@ def shown_on_a_terminal(code: str) -> str:
     return text.decode()
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar() -> None:
     """The share that is done, and what it is in words."""
     shown = shown_on_a_terminal(CODE)
