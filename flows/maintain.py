@@ -14,7 +14,7 @@ from klines.outcome import counted, fail
 from klines.session import machine_ms
 from klines.storage.access import settings_to_write
 from tasks.maintain import cluster, prove, prune, survey, swap
-from tasks.progress import Bar
+from tasks.progress import run_bar
 from tasks.report import report
 
 
@@ -31,7 +31,7 @@ def maintain() -> State[Any]:
             survey(run)
             prove(run)
             months = run.plan()
-            with Bar(len(months)) as bar:
+            with run_bar(len(months)) as bar:
                 for done, month in enumerate(months):
                     bar(done, f"{done} of {counted(len(months), 'month')} in the new file")
                     cluster(month, run)

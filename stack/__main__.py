@@ -135,7 +135,8 @@ def run(is_demo: bool, prefect_file: Path, queues: Sequence[str]) -> None:
         say(closed)
     with contextlib.ExitStack() as until_the_end:
         home, pids = until_the_end.enter_context(held_home(environment.PIDS))
-        deployments.write(home)
+        with writing(home, "set PREFECT_HOME=…"):
+            deployments.write(home)
         children = Children(home / "logs", pids)
         until_the_end.callback(children.end)
         if is_demo:

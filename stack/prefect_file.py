@@ -27,6 +27,10 @@ def whole(prefect_file: Path) -> dict[str, Any]:
     for number, section in enumerate(sections, 1):
         if lacking := [name for name in ("name", "entrypoint", "work_pool") if not _has(section, name)]:
             raise BadParameter(f"{prefect_file}: its deployment {number} has no {lacking[0]} as Prefect wants it")
+        if not isinstance(section.get("parameters"), dict | None):
+            raise BadParameter(f"{prefect_file}: the parameters of its deployment {number} are no names with values")
+        if not _are_sections(section.get("schedules") or []):
+            raise BadParameter(f"{prefect_file}: the schedules of its deployment {number} are no list of schedules")
     return dict(found)
 
 
@@ -35,6 +39,10 @@ def _has(section: Any, name: str) -> bool:
     if name == "work_pool":
         return isinstance(value, dict) and _has(value, "name")
     return isinstance(value, str) and bool(value.strip())
+
+
+def _are_sections(listed: Any) -> bool:
+    return isinstance(listed, list) and all(isinstance(part, dict) for part in listed)
 
 
 def _content(path: Path) -> Any:

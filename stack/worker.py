@@ -12,8 +12,6 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import yaml
-
 from klines.cli.server import api_in_use
 from klines.errors import BadParameter
 from klines.storage.access import settings_to_write
@@ -21,6 +19,7 @@ from stack import CHECKOUT
 from stack.attend import attend, naming_prefects_settings, wait_for
 from stack.children import CannotRun, Children, ended_as_asked, held_home, pause, say
 from stack.home import close_env
+from stack.prefect_file import deployments_of
 
 if TYPE_CHECKING:
     from stack.runs import QueueRuns
@@ -41,6 +40,7 @@ def run(queues: Sequence[str]) -> None:
         raise BadParameter("PREFECT_API_URL: name the server of `klines run`, as in http://first.example:4200/api")
     os.environ["PREFECT_API_URL"] = url
     loaded = settings_to_write()
+    pool = deployments_of(CHECKOUT / "prefect.yaml")[0]["work_pool"]["name"]
     if closed := close_env(CHECKOUT / ".env"):
         say(closed)
     name = "worker-" + "-".join(re.sub(r"[^\w.-]", "_", queue) for queue in queues)
@@ -51,9 +51,8 @@ def run(queues: Sequence[str]) -> None:
         with naming_prefects_settings():
             from stack.runs import QueueRuns
 
-        pool = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"][0]["work_pool"]
         worker = f"{socket.gethostname()} {':'.join(CHECKOUT.parts[1:])} {' '.join(queues)}"
-        runs = QueueRuns(pool["name"], worker, queues)
+        runs = QueueRuns(pool, worker, queues)
         until_the_end.callback(runs.close)
         wait_for(runs, children, READY_S)
         check(runs)

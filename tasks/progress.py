@@ -13,17 +13,17 @@ from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from klines.backfill.message import planned
 from klines.backfill.plan import Plan
 from klines.backfill.run import Backfill
+from klines.cli.bar import LINE_S, Bar
 from klines.clock import duration
 from klines.outcome import counted
 from tasks.artifacts import table
 
-BAR_S, ARTIFACT_S, LINE_S = 0.5, 3.0, 30.0
-"""How often the terminal's bar and the artifact move, and how often there is a line where there is no terminal."""
+BAR_S, ARTIFACT_S = 0.5, 3.0
+"""How often the terminal's bar and the artifact move."""
 SHOWN = 100
 """Rows of the plan's table at most."""
 
@@ -42,37 +42,9 @@ def write_plan(plan: Plan) -> None:
     create_markdown_artifact(text + more, key="plan", description=said)
 
 
-class Bar:
-    """Use as `with`; calling it with how much is done of `total`, and that in words, moves it."""
-
-    def __init__(self, total: int, *, line_s: float = LINE_S) -> None:
-        self._is_on_terminal = sys.stderr.isatty()
-        self._line_s = line_s
-        self._told_s = time.monotonic()
-        self._progress = Progress(
-            BarColumn(style="grey37", complete_style="green", finished_style="green", pulse_style="green"),
-            TextColumn("{task.percentage:>3.0f}%", style="none"),
-            TextColumn("{task.fields[said]}", style="none", markup=False),
-            console=_console(),
-            refresh_per_second=2,
-            transient=True,
-            disable=not self._is_on_terminal,
-        )
-        self._line = self._progress.add_task("", total=total, said="")
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._progress.stop()
-
-    def __call__(self, done: int, said: str) -> None:
-        """Show it: in the run's log at most once in `line_s` seconds."""
-        self._progress.update(self._line, completed=done, said=said)
-        if not self._is_on_terminal and time.monotonic() - self._told_s >= self._line_s:
-            self._told_s = time.monotonic()
-            get_run_logger().info(said)
+def run_bar(total: int, *, line_s: float = LINE_S) -> Bar:
+    """A bar above which Prefect's lines are written, or lines in the run's log."""
+    return Bar(total, lambda said: get_run_logger().info(said), console=_console(), line_s=line_s)
 
 
 class Watch:
@@ -83,7 +55,7 @@ class Watch:
         self._run = run
         self._wanted = run.wanted
         self._began_s = self._told_s = time.monotonic()
-        self._bar = Bar(self._wanted)
+        self._bar = run_bar(self._wanted)
 
     def __enter__(self) -> Self:
         self._artifact = cast(UUID, create_progress_artifact(0.0, key="progress", description=self._said(self._wanted)))

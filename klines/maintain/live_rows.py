@@ -13,7 +13,7 @@ from typing import Any
 
 from klines.columns import KEY, in_sql
 from klines.errors import BadDatabase
-from klines.maintain.survey import CHUNK, MONTH, PART_ROWS, Month, RowRange, months, ranges
+from klines.maintain.survey import CHUNK, MONTH, PART_ROWS, Month, RowRange, months, ranges, within
 from klines.rows import OFF_GRID_ERA
 from klines.storage.live import Live
 
@@ -119,10 +119,7 @@ COUNT_AND_HASH = "count(*), coalesce(sum(hash(k)), 0)"
 def state_sql(database: str) -> str:
     """A query of how many klines and restatements an attached database has, and of a hash of the keys of the days on
     which klines can move."""
-    eras = " OR ".join(
-        f"(open_time >= epoch_ms({era.start_ms}::BIGINT) AND open_time < epoch_ms({era.end_ms}::BIGINT))"
-        for era in OFF_GRID_ERA
-    )
+    eras = " OR ".join(f"({within(era)})" for era in OFF_GRID_ERA)
     return f"""SELECT count(*), (SELECT count(*) FROM {database}.restatements),
                       (SELECT sum(hash({_KEY})) FROM {database}.klines WHERE {eras})
                FROM {database}.klines"""

@@ -22,6 +22,11 @@ ALWAYS = Window(-(2**42), 2**42)
 """All times: from before 1900 to after 2100."""
 
 
+def within(window: Window, time: str = "open_time") -> str:
+    """That a time is in a window, in SQL."""
+    return f"{time} >= epoch_ms({window.start_ms}::BIGINT) AND {time} < epoch_ms({window.end_ms}::BIGINT)"
+
+
 @dataclass(frozen=True, slots=True)
 class RowRange:
     """The klines of one window among the rows [first, end)."""
@@ -33,8 +38,8 @@ class RowRange:
     @property
     def sql(self) -> str:
         """They, as what follows on SELECT and columns; a row is `k`."""
-        times = f"epoch_ms({self.window.start_ms}::BIGINT) AND k.open_time < epoch_ms({self.window.end_ms}::BIGINT)"
-        return f"FROM live.klines k WHERE rowid >= {self.first} AND rowid < {self.end} AND k.open_time >= {times}"
+        rows = f"rowid >= {self.first} AND rowid < {self.end}"
+        return f"FROM live.klines k WHERE {rows} AND {within(self.window, 'k.open_time')}"
 
     @property
     def notes_sql(self) -> str:

@@ -21,7 +21,7 @@ import duckdb
 from klines.columns import HASH, KEY, in_sql
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy, NoRoom
 from klines.maintain.live_rows import COUNT_AND_HASH, state_sql
-from klines.maintain.survey import Month
+from klines.maintain.survey import Month, within
 from klines.move.rest import bring_others, look_at_others
 from klines.move.sources import AGAIN, FileSource, LakeSource, MoveSource
 from klines.move.targets import FileTarget, LakeTarget, MoveTarget, clear, count_of, replace
@@ -170,12 +170,10 @@ class Move:
 
     def _differing(self, month: Month) -> list[str]:
         """The series whose hash or number of klines is another than what was read, as `spot BTCUSDT 1m`."""
-        window = month.window
         rows = self._execute(
             f"""
             WITH here AS (SELECT * EXCLUDE (month) FROM digests WHERE month = {month.index}),
-                 there AS (SELECT {_DIGEST} FROM beside.klines WHERE open_time >= epoch_ms({window.start_ms}::BIGINT)
-                           AND open_time < epoch_ms({window.end_ms}::BIGINT) GROUP BY ALL)
+                 there AS (SELECT {_DIGEST} FROM beside.klines WHERE {within(month.window)} GROUP BY ALL)
             SELECT DISTINCT format('{{}} {{}} {{}}', market, symbol, interval)
             FROM ((FROM here EXCEPT FROM there) UNION ALL (FROM there EXCEPT FROM here)) ORDER BY 1
             """

@@ -16,7 +16,7 @@ import duckdb
 from klines.columns import COLUMNS, KEY, in_sql
 from klines.interval import HOUR
 from klines.maintain.live_rows import COUNT_AND_HASH, LiveRows
-from klines.maintain.survey import MONTH, Month, RowRange, months
+from klines.maintain.survey import MONTH, Month, RowRange, months, within
 from klines.storage.database import attached_to_write, opened
 from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
@@ -162,12 +162,9 @@ class LakeSource:
 
     def stage(self, month: Month) -> tuple[int, int]:
         """The month as it is in the newest version, read twice."""
-        window = month.window
         with self.held():
             [(version,)] = self._execute("SELECT id FROM live.current_snapshot()")
-            rows = f"""FROM live.klines AT (VERSION => {version})
-                       WHERE open_time >= epoch_ms({window.start_ms}::BIGINT)
-                         AND open_time < epoch_ms({window.end_ms}::BIGINT)"""
+            rows = f"FROM live.klines AT (VERSION => {version}) WHERE {within(month.window)}"
             self._execute(f"INSERT INTO staging.klines SELECT {_ALL} {rows}")
             [(count, total)] = self._execute(f"SELECT {COUNT_AND_HASH} FROM (SELECT {_ALL} {rows}) k")
         return count, total

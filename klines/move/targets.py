@@ -12,7 +12,7 @@ import duckdb
 from klines.columns import KEY
 from klines.errors import BadParameter
 from klines.maintain.staging import sort_staged
-from klines.maintain.survey import Month
+from klines.maintain.survey import Month, within
 from klines.move.note import note_of_source, note_to_fill
 from klines.storage.database import attached, attached_to_write, opened
 from klines.storage.lake.credentials import literal
@@ -195,13 +195,13 @@ class FileTarget:
 
 def count_of(connection: duckdb.DuckDBPyConnection, month: Month) -> int:
     """How many klines of a month are in `beside`."""
-    [(rows,)] = connection.execute(f"SELECT count(*) FROM beside.klines WHERE {_within(month)}").fetchall()
+    [(rows,)] = connection.execute(f"SELECT count(*) FROM beside.klines WHERE {within(month.window)}").fetchall()
     return int(rows)
 
 
 def clear(connection: duckdb.DuckDBPyConnection, month: Month) -> None:
     """Remove a month from `beside`: it is copied anew."""
-    connection.execute(f"DELETE FROM beside.klines WHERE {_within(month)}")
+    connection.execute(f"DELETE FROM beside.klines WHERE {within(month.window)}")
 
 
 def replace(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -216,8 +216,3 @@ def replace(connection: duckdb.DuckDBPyConnection) -> list[str]:
             connection.execute(f"DELETE FROM beside.klines k USING fresh f WHERE {same} AND k.{span} AND f.{span}")
         connection.execute("INSERT INTO beside.klines FROM fresh")
     return spans
-
-
-def _within(month: Month) -> str:
-    window = month.window
-    return f"open_time >= epoch_ms({window.start_ms}::BIGINT) AND open_time < epoch_ms({window.end_ms}::BIGINT)"

@@ -124,7 +124,8 @@ def _silences(connection: duckdb.DuckDBPyConnection, path: object, now: datetime
     """The bans that hold; raises BadDatabase for rows that are none."""
     check_rows(connection, path, {"bans": FEW["bans"]})
     found = holding(connection, int(now.replace(tzinfo=UTC).timestamp() * 1000))
-    untils = [datetime.fromtimestamp(ban.until_ms / 1000, UTC).replace(tzinfo=None, microsecond=0) for ban in found]
-    return [
-        Silence(ban.pool, ban.egress, ban.state, until, ban.message) for ban, until in zip(found, untils, strict=True)
-    ]
+    return [Silence(ban.pool, ban.egress, ban.state, _utc(ban.until_ms), ban.message) for ban in found]
+
+
+def _utc(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).replace(tzinfo=None, microsecond=0)

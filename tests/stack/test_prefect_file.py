@@ -30,6 +30,9 @@ BAD = {
     GOOD.replace("entrypoint", "entry"): "deployment 1 has no entrypoint",
     GOOD.replace("{name: klines}", "klines"): "deployment 1 has no work_pool",
     GOOD.replace("{name: klines}", "{}"): "deployment 1 has no work_pool",
+    GOOD.replace("}]", ", parameters: [x]}]"): "the parameters of its deployment 1 are no names",
+    GOOD.replace("}]", ", schedules: 5}]"): "the schedules of its deployment 1 are no list",
+    GOOD.replace("}]", ", schedules: [x]}]"): "the schedules of its deployment 1 are no list",
 }
 
 

@@ -112,10 +112,8 @@ def test_flipped_bits_have_our_names(exchange: StandIn, tmp_path: Path) -> None:
     named = 0
     for number in range(40):
         damaged = tmp_path / f"{number}.duckdb"
-        content = bytearray(database.read_bytes())
-        for _ in range(8):
-            content[flips.randrange(len(content))] ^= 1 << flips.randrange(8)
-        damaged.write_bytes(content)
+        shutil.copy(database, damaged)
+        flip(damaged, flips, 8, first=0)
         for use in (
             lambda path: klines.read("BTCUSDT", database=path),
             lambda path: klines.coverage(database=path),
@@ -128,11 +126,11 @@ def test_flipped_bits_have_our_names(exchange: StandIn, tmp_path: Path) -> None:
     assert named > 0
 
 
-def flip(path: Path, flips: random.Random, bits: int) -> None:
-    """Change some bits of a file in its place, as a bad disk does, whoever has it open."""
+def flip(path: Path, flips: random.Random, bits: int, *, first: int) -> None:
+    """Change some bits of a file from the byte `first` on, in its place, as a bad disk does, whoever has it open."""
     with path.open("r+b") as file:
         for _ in range(bits):
-            file.seek(at := flips.randrange(HEADERS, path.stat().st_size))
+            file.seek(at := flips.randrange(first, path.stat().st_size))
             byte = file.read(1)[0] ^ 1 << flips.randrange(8)
             file.seek(at)
             file.write(bytes([byte]))
@@ -153,7 +151,7 @@ def test_bits_that_are_flipped_while_a_database_is_open(exchange: StandIn, tmp_p
         shutil.copy(whole, damaged)
         try:
             with opened(damaged, soon()) as connection:
-                flip(damaged, flips, 2000)
+                flip(damaged, flips, 2000, first=HEADERS)
                 connection.execute("FROM klines").fetchall()
                 connection.execute("UPDATE klines SET close = close + 1")
             collect_once(exchange, damaged, ["BTCUSDT"])

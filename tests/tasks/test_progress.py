@@ -15,8 +15,8 @@ from tests import CHECKOUT
 
 CODE = """
 import time
-from tasks.progress import Bar
-with Bar(4) as bar:
+from tasks.progress import run_bar
+with run_bar(4) as bar:
     bar(3, "3 of [4] months in the new file")
     time.sleep(1)
 """
@@ -60,15 +60,15 @@ def test_elsewhere_there_are_lines() -> None:
     """Where there is no terminal the run's log has a line now and then, and standard error no control characters."""
     from prefect import flow
 
-    from tasks.progress import Bar
+    from tasks.progress import run_bar
 
     handler = Listener()
 
     @flow
     def long() -> None:
-        with Bar(2, line_s=0.0) as bar:
+        with run_bar(2, line_s=0.0) as bar:
             bar(1, "1 of 2 months in the new file")
-        with Bar(2) as bar:
+        with run_bar(2) as bar:
             bar(1, "too soon for a line")
 
     logger = logging.getLogger("prefect.flow_runs")
