@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from klines.binance.clocks import Shown, is_time
+from klines.binance.waiting import leave_waiting, read_waiting
 
 _LONGEST = 2**12
 """Bytes of the file that are looked at; it has two times a market."""
@@ -25,20 +26,15 @@ def shown_before(database: Path, market: str) -> Shown | None:
 
 def keep_shown(database: Path, market: str, shown: Shown | None) -> None:
     """Leave it for the next run; where it can't be written, there is nothing to compare with."""
-    place = _place(database)
-    with contextlib.suppress(OSError):
-        if shown and (place.is_file() or not place.exists()):
-            found = _read(place) | {market: [shown.server_ms, shown.machine_ms]}
-            place.parent.mkdir(parents=True, exist_ok=True)  # beside a lake there may be none yet
-            place.write_text(json.dumps(found))
+    if shown:
+        found = _read(_place(database)) | {market: [shown.server_ms, shown.machine_ms]}
+        leave_waiting(_place(database), json.dumps(found), "w")
 
 
 def _read(place: Path) -> dict[str, object]:
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        if place.is_file():
-            with place.open("rb") as file:
-                found = json.loads(file.read(_LONGEST))
-            return found if isinstance(found, dict) else {}
+    with contextlib.suppress(ValueError, RecursionError):
+        found = json.loads(read_waiting(place, _LONGEST))
+        return found if isinstance(found, dict) else {}
     return {}
 
 

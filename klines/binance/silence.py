@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from klines.binance.waiting import leave_waiting, read_waiting
 from klines.errors import Blocked, RateLimited, Stop
 from klines.interval import DAY
 from klines.ledger import FOREVER_MS
@@ -32,23 +33,14 @@ def keep(database: Path, pool: str, egress: str, error: Stop, now_ms: int, excha
     until_ms = now_ms + error.until_ms - exchange_now_ms if isinstance(error, RateLimited) else None
     if until_ms is None and not (isinstance(error, Blocked) and error.remember):
         return
-    line, place = json.dumps([pool, str(error), now_ms, until_ms, egress]), _place(database)
-    with contextlib.suppress(OSError):
-        if place.is_file() or not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)  # beside a lake there may be none yet
-            with place.open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
+    line = json.dumps([pool, str(error), now_ms, until_ms, egress])
+    leave_waiting(_place(database), f"{line}\n", "a")
 
 
 def kept(database: Path) -> list[Kept]:
     """The bans beside the database; what can't be read is none."""
-    lines: list[str] = []
-    with contextlib.suppress(OSError):
-        if _place(database).is_file():
-            with _place(database).open("rb") as file:
-                lines = file.read(_LONGEST).decode(errors="replace").splitlines()
     found = []
-    for line in lines:
+    for line in read_waiting(_place(database), _LONGEST).decode(errors="replace").splitlines():
         with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
             pool, message, met_ms, until_ms, *rest = json.loads(line)
             [egress] = rest or [""]  # one that an older version left has no address
