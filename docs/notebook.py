@@ -3,7 +3,7 @@
     marimo edit docs/notebook.py     in the browser, to change it
     python docs/notebook.py          from the first cell to the last, as the tests do
 
-It needs marimo and altair: `pip install '.[dev]'`. The data is what `klines` has stored; see reading.md.
+It needs marimo and altair: `pip install -e '.[dev]'`. The data is what `klines` has stored; see reading.md.
 """
 
 import marimo

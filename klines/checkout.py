@@ -7,6 +7,9 @@ from pathlib import Path
 
 from klines.errors import BadParameter
 
+DISTRIBUTION = "everykline"
+"""The name under which klines is installed, as pyproject.toml has it."""
+
 
 def _checkout() -> Path | None:
     folder = Path(__file__).resolve().parents[1]
@@ -17,6 +20,11 @@ def _checkout() -> Path | None:
 CHECKOUT = _checkout()
 """The folder with flows, deployments and `.env`; None where the package alone is installed."""
 ENV_FILE = CHECKOUT / ".env" if CHECKOUT else None
+
+
+def how_to_install(extra: str) -> str:
+    """What brings the packages of an extra, as in `[lake]`; a checkout is installed as it is, so that it stays one."""
+    return f"pip install -e '.{extra}' in {CHECKOUT}" if CHECKOUT else f"pip install '{DISTRIBUTION}{extra}'"
 
 
 def env_file() -> dict[str, str]:

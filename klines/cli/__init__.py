@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import NoReturn
 
-DISTRIBUTION = "everykline"
-"""The name under which klines is installed, as pyproject.toml has it."""
+from klines.checkout import how_to_install
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -59,7 +58,4 @@ def refuse(text: str, number: int) -> int:
 
 def _advice(command: str) -> str:
     """How to install what a command needs."""
-    from klines.checkout import CHECKOUT
-
-    extra = {"explore": "[explore]", "read": "", "status": ""}.get(command, "[collect]")
-    return f"pip install -e '.{extra}' in {CHECKOUT}" if CHECKOUT else f"pip install '{DISTRIBUTION}{extra}'"
+    return how_to_install({"explore": "[explore]", "read": "", "status": ""}.get(command, "[collect]"))

@@ -6,7 +6,8 @@ from importlib import metadata
 
 from cyclopts import App, Group
 
-from klines.cli import DISTRIBUTION, look, work
+from klines.checkout import DISTRIBUTION
+from klines.cli import look, work
 
 
 def _version() -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from klines.checkout import how_to_install
 from klines.errors import BadParameter
 
 WHEELS = {"ducklake": "ducklake", "postgres": "postgres_scanner", "httpfs": "httpfs"}
@@ -39,7 +40,7 @@ def _install(connection: duckdb.DuckDBPyConnection, name: str, why: duckdb.Error
         return
     raise BadParameter(
         f"a lake needs DuckDB's extension {name}, which can't be loaded ({_first_line(why)}) nor installed from the "
-        f"network: pip install '.[lake]' brings it for DuckDB 1.5.5, and this is {duckdb.__version__}"
+        f"network: {how_to_install('[lake]')} brings it for DuckDB 1.5.5, and this is {duckdb.__version__}"
     ) from None
 
 

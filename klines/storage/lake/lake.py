@@ -20,6 +20,7 @@ from typing import Any, LiteralString
 
 import duckdb
 
+from klines.checkout import how_to_install
 from klines.errors import BadParameter, DatabaseBusy, NotStored
 from klines.settings import LakeAddress
 from klines.storage.lake.credentials import Login, literal
@@ -52,7 +53,9 @@ class Lake:
 
     def __init__(self, address: LakeAddress) -> None:
         if find_spec("psycopg") is None:
-            raise BadParameter("KLINES_DATABASE: a lake needs psycopg, PostgreSQL's client: pip install '.[lake]'")
+            raise BadParameter(
+                f"KLINES_DATABASE: a lake needs psycopg, PostgreSQL's client: {how_to_install('[lake]')}"
+            )
         self.address = address
         self.login = Login.of(address.catalog)
         self.turns = Turns(self.login)
