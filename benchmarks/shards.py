@@ -1,10 +1,11 @@
-"""A simulation: a day of many series, shared by shards with an address each, against Binance's limits.
+"""A simulation: hours of many series, shared by shards with an address each, against Binance's limits.
 
     python -m benchmarks.shards [--shards 20] [--spot 14000 --usdm 5400 --coinm 600] [--again 0.02] [--seed 1]
 
 No request is made. Every minute each shard asks for what its series lack, as collect does: a request a series, some of
 them twice because a kline was late, exchangeInfo once an hour, up to 0.9 of the limit of its address; what has no room
-waits for the next minute. Once an address is silent for an hour; once a machine is gone, and another has both shards.
+waits for the next minute. After five such hours an address is silent for an hour; then a machine is gone for an hour, and
+another has both shards.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SHARE = 0.9
 """How much of an address's limit klines uses."""
 KNOWN = 3
 """Klines that are asked for again beside the new ones, to see corrections."""
-DAY_MINUTES, HOUR_MINUTES = 1440, 60
+HOUR_MINUTES = 60
 SILENT_FROM, GONE_FROM = 300, 900
 """The minutes in which an address falls silent, and a machine goes."""
 
@@ -114,7 +115,7 @@ def gone(lost: Address, other: Address, again: float, chance: random.Random) -> 
     for _ in range(3):
         lost.sleep()
     both = Address(lost.lacks | other.lacks)
-    both.waited, minutes = 0, 0
+    minutes = 0
     for minute in range(GONE_FROM, GONE_FROM + HOUR_MINUTES):
         both.ask(minute, again, chance)
         minutes += any(both.lacks.values())
