@@ -2,10 +2,10 @@
 
     python -m benchmarks.shards [--shards 20] [--spot 14000 --usdm 5400 --coinm 600] [--again 0.02] [--seed 1]
 
-No request is made. Every minute each shard asks for what its series lack, as collect does: a request a series, some of
-them twice because a kline was late, exchangeInfo once an hour, up to 0.9 of the limit of its address; what has no room
-waits for the next minute. After five such hours an address is silent for an hour; then a machine is gone for an hour, and
-another has both shards.
+No request is made. Every minute each shard asks for what its series lack, as collect does: a request a series, some
+of them twice because a kline was late, exchangeInfo once an hour, up to 0.9 of the limit of its address; what has no
+room waits for the next minute. After five such hours an address is silent for an hour; then a machine is gone for an
+hour, and another has both shards.
 """
 
 from __future__ import annotations
