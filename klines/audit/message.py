@@ -26,7 +26,8 @@ class Finding:
 class SeriesOutcome:
     """What became of one market and interval; of each symbol of `unexplained` so many klines are neither stored nor
     explained, but for those that are only late. `fetched` klines were missing and are stored now; `refused` are the
-    files of the archive that were not used for that, or only in part, and why."""
+    files of the archive that were not used for that, or only in part, and why; `outvoted` those with klines that are
+    neither stored nor what REST gives."""
 
     name: str
     outcome: Outcome
@@ -38,6 +39,7 @@ class SeriesOutcome:
     unexplained: Mapping[str, int] = field(default_factory=dict)
     fetched: int = 0
     refused: Sequence[str] = ()
+    outvoted: Sequence[str] = ()
 
 
 def audit_outcome(
@@ -87,6 +89,12 @@ def summary(parts: Sequence[SeriesOutcome], rows: Sequence[Mapping[str, Any]], f
         [f"{counted(added, 'more kline')} from the archive, before or between those that were stored"] if added else []
     )
     said += [f"{len(disputed)} disputed, kept as stored: {names(disputed)}"] if disputed else []
+    outvoted = [name for part in parts for name in part.outvoted]
+    said += (
+        [f"{counted(len(outvoted), 'file')} with klines that REST does not confirm, not taken: {names(outvoted)}"]
+        if outvoted
+        else []
+    )
     said += [f"{counted(len(troubles), 'file')} not compared: {names(troubles)}"] if troubles else []
     said += [f"{finding.count:,} × {finding.name}: {', '.join(finding.examples[:3])}" for finding in found]
     return "; ".join(said)

@@ -23,6 +23,7 @@ from klines.binance.files import File
 from klines.clock import clock
 from klines.errors import KlinesError, Retry, Stop
 from klines.interval import DAY, HOUR, INTERVALS, Interval
+from klines.outcome import counted
 from klines.rows import SCHEMA, frame
 from klines.tables.archive_files import Loaded
 
@@ -35,13 +36,14 @@ Opened = Callable[[], contextlib.AbstractContextManager[duckdb.DuckDBPyConnectio
 
 @dataclass(slots=True)
 class Reconciled:
-    """What came of it: files that agree, klines corrected, klines that were not stored, and the disputed ones as
-    `BTCUSDT 2026-01-01 12:00`."""
+    """What came of it: files that agree, klines corrected, klines that were not stored, the disputed ones as
+    `BTCUSDT 2026-01-01 12:00`, and the files that had klines of which neither what is stored nor REST knows."""
 
     files: int = 0
     corrected: int = 0
     added: int = 0
     disputed: list[str] = field(default_factory=list)
+    outvoted: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
 
@@ -162,11 +164,13 @@ async def _settle(
             ~pl.col("open_time").is_in(changed["open_time"].to_list() + agreeing.to_list())
             & pl.col("open_time").is_in(ours["open_time"].to_list())
         )["open_time"].to_list()
-    is_verified = not disputed and changed.height == other.height and not content.rejects
+    outvoted = other.height - changed.height - len(disputed)
+    is_verified = not disputed and not outvoted and not content.rejects
     loaded = Loaded(file, content.sha256, changed, content.rejects, content.rows.height, is_verified)
     await writer.put(loaded, changed.height)
     done.files += is_verified
     corrected = changed.join(ours, on="open_time", how="semi").height
     done.corrected += corrected
     done.added += changed.height - corrected
+    done.outvoted += [f"{file.name}.zip ({counted(outvoted, 'kline')})"] if outvoted else []
     done.disputed += [f"{file.symbol} {clock(time)}" for time in disputed]

@@ -189,6 +189,7 @@ class Audit(Backfill):
             self._unexplained(),
             self.stored.inserted,
             [file for loader in self.loaders for file in (*loader.account.troubles, *loader.account.partly)],
+            done.outvoted,
         )
 
     def _unexplained(self) -> dict[str, int]:

@@ -109,7 +109,7 @@ class Loader:
         """Store what is wanted of a file; whether there was one."""
         async with self._room.taken(self._slots([file.window])):
             with self._writer.working():
-                content = await self._fetch(file)
+                content = await self._fetch(piece, file)
                 if content is None:
                     return False
                 loaded = await self._check(piece, file, content)
@@ -119,22 +119,25 @@ class Loader:
         piece.left = subtract(piece.left, stored)
         return True
 
-    async def _fetch(self, file: File) -> Content | None:
+    async def _fetch(self, piece: Piece, file: File) -> Content | None:
         try:
             content = await self._archive.fetch(file, self._interval)
         except Retry as error:
-            self._refuse(file, str(error))
+            await self._refuse(piece, file, str(error))
             return None
         if content and content.rejects and content.rows.is_empty():
             reason = content.rejects[0].reason
-            self._refuse(file, f"not one of its {content.rejects.total:,} rows is a kline: {reason}")
+            await self._refuse(piece, file, f"not one of its {content.rejects.total:,} rows is a kline: {reason}")
         elif content:
             self.account.monthly += file.is_month
             self.account.daily += not file.is_month
         self.account.unkept += content.rejects.unkept if content else 0
         return content
 
-    def _refuse(self, file: File, why: str) -> None:
+    async def _refuse(self, piece: Piece, file: File, why: str) -> None:
+        """A file that can't be used may have klines all the same: its days are known by the 1d klines."""
+        self.account.claim(piece.symbol, intersect(piece.left, [file.window]))
+        await self._day_totals(piece.symbol)
         self.account.troubles.append(f"{file.name}.zip ({file.source}): {why.rstrip('.')}")
 
     async def _check(self, piece: Piece, file: File, content: Content) -> Loaded:
@@ -147,7 +150,7 @@ class Loader:
         if wrong:
             days = ", ".join(map(days_of, wrong[:3])) + (" …" if len(wrong) > 3 else "")
             self.account.partly.append(f"{file.name}.zip ({file.source}): not {days}, against the 1d klines")
-        self.account.doubt(piece.symbol, wrong)
+        self.account.doubt(piece.symbol, wrong, islands(_within(judged, wrong), self._interval))
         is_verified = stated is not None and judged.height == trusted.height and not wrong
         self.account.unverified += judged.height < trusted.height
         wanted = _within(trusted, subtract(intersect(piece.left, [file.window]), wrong))

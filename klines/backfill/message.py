@@ -9,13 +9,14 @@ from klines.backfill.chunks import Work
 from klines.clock import duration
 from klines.errors import KlinesError, Stop, UnknownSymbol, Unreachable
 from klines.outcome import Outcome, Stored, add, counted, fail, names, reason
-from klines.window import Window
+from klines.window import Window, merge
 
 
 @dataclass(slots=True)
 class Account:
     """What happened to a run's files, for its message: how many were loaded and not verified, which could not be used,
-    or only in part, and why; how many refused rows were not kept; and the days of files that differ from 1d klines."""
+    or only in part, and why; how many refused rows were not kept; the days of files that differ from 1d klines; and the
+    slots that such days, or files that could not be used, have or may have."""
 
     monthly: int = 0
     daily: int = 0
@@ -24,18 +25,26 @@ class Account:
     partly: list[str] = field(default_factory=list)
     unkept: int = 0
     doubted: dict[str, set[Window]] = field(default_factory=dict)
+    claimed: dict[str, list[Window]] = field(default_factory=dict)
 
-    def doubt(self, symbol: str, days: Sequence[Window]) -> None:
-        """Note days on which a file disagrees with the exchange's 1d kline."""
+    def doubt(self, symbol: str, days: Sequence[Window], slots: Sequence[Window]) -> None:
+        """Note days on which a file disagrees with the exchange's 1d kline, and which of their slots the file has."""
         if days:
             self.doubted.setdefault(symbol, set()).update(days)
+            self.claim(symbol, slots)
+
+    def claim(self, symbol: str, slots: Sequence[Window]) -> None:
+        """Note slots of which a file has klines, or may have, that were not taken from it."""
+        if slots:
+            self.claimed[symbol] = merge([*self.claimed.get(symbol, []), *slots])
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillFacts:
     """What one backfill found; klines are counted in slots. `failed` has an error for each part that failed, by name;
-    `doubted` the days whose stored klines do not add up to the exchange's own 1d kline; `nearest` are the symbols that
-    are spelt most like the unknown ones."""
+    `doubted` the days whose stored klines do not add up to the exchange's own 1d kline; `contested` klines are not
+    stored, as REST has none, though the archive has, or has a file that could not be used; `nearest` are the symbols
+    that are spelt most like the unknown ones."""
 
     symbols: int
     wanted: int
@@ -50,6 +59,7 @@ class BackfillFacts:
     stale: Sequence[str] = ()
     not_trading: Sequence[str] = ()
     doubted: Sequence[str] = ()
+    contested: int = 0
     unchecked: KlinesError | None = None
     stopped: Stop | None = None
     nearest: Sequence[str] = ()
@@ -68,7 +78,7 @@ def _judged(facts: BackfillFacts) -> Outcome:
     if errors and not facts.stored.inserted and all(isinstance(error, Unreachable) for error in errors):
         return Outcome("ExchangeDown", f"Binance can't be reached: {reason(errors[0])}. {said}. Run it again later.")
     advice = []
-    if errors or facts.stale or (facts.left and not facts.is_from_archive):
+    if errors or facts.stale or facts.contested or (facts.left and not facts.is_from_archive):
         advice.append("Run it again: only what is missing is fetched.")
     elif facts.left:
         advice.append("The archive has a day some hours after it; what it never has comes with --source auto.")
@@ -115,7 +125,7 @@ def _said(facts: BackfillFacts) -> str:
     parts = [
         f"stored {counted(stored.inserted, 'kline')} of {counted(facts.symbols, 'symbol')} in {facts.seconds:.1f} s"
     ]
-    absent = facts.wanted - facts.left - stored.inserted
+    absent = facts.wanted - facts.left - facts.contested - stored.inserted
     parts += [f"{stored.restated:,} restated"] if stored.restated else []
     parts += stored.refused(files.unkept)
     parts += [f"{absent:,} that Binance does not have, see gaps"] if absent > 0 and not facts.is_refresh else []
@@ -123,6 +133,8 @@ def _said(facts: BackfillFacts) -> str:
     if facts.left:
         where = "not in the archive, " if facts.is_from_archive else ""
         parts += [f"{facts.left:,} {where}still due"]
+    if facts.contested:
+        parts += [f"{counted(facts.contested, 'kline')} that REST does not have, but the archive may: not stored"]
     if facts.failed:
         parts += [f"{len(facts.failed)} failed: {names(facts.failed)} ({reason(next(iter(facts.failed.values())))})"]
     for what, listed in (

@@ -28,6 +28,7 @@ from klines.binance.clocks import archive_doubt
 from klines.binance.exchange import Exchange
 from klines.binance.files import Life
 from klines.binance.listing import SymbolInfo
+from klines.binance.totals import Totals
 from klines.clock import epoch_ms, utc
 from klines.errors import BadAnswer, BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol
 from klines.interval import DAY, FRESH_MS, HOUR, INTERVALS, Interval
@@ -42,11 +43,11 @@ from klines.storage.place import Done, Scope
 from klines.storage.store import Ready, scope_of, store
 from klines.tables.archive_files import Loaded
 from klines.tables.gaps import read_gaps, write_gaps
-from klines.tables.klines import FIRST_MS, stored_totals, stored_windows
+from klines.tables.klines import FIRST_MS, daily_totals, stored_windows
 from klines.tables.symbols import EVERY_MS, listings, note_symbol
 from klines.tables.transaction import transaction
 from klines.want import Want
-from klines.window import Window, intersect, missing, subtract, window
+from klines.window import Window, intersect, merge, missing, subtract, window
 
 REQUEST_S, FILE_S, LONGEST_S = 10.0, 300.0, 30 * 86_400.0
 """How long a request may take, how long the run waits for the file, and how long it may last; in seconds."""
@@ -174,8 +175,18 @@ class Backfill(Session):
 
     @property
     def left(self) -> int:
-        """How many of them are neither stored nor explained yet."""
+        """How many of them are not worked off yet."""
         return sum(slots_of(piece.left, self.interval) for piece in self.pieces)
+
+    def _owed(self) -> dict[str, list[Window]]:
+        """What is neither stored nor explained, by symbol: what was not answered, and what the ledger calls due."""
+        with self._opened() as connection:
+            ledger = read_gaps(connection, self.market, self.interval, list({piece.symbol for piece in self.pieces}))
+        owed: dict[str, list[Window]] = defaultdict(list)
+        for piece in self.pieces:
+            still_due = [gap.window for gap in ledger[piece.symbol] if gap.reason == DUE]
+            owed[piece.symbol] += [*piece.left, *intersect(piece.gaps, still_due)]
+        return {symbol: merge(windows) for symbol, windows in owed.items()}
 
     def health(self) -> int:
         """As of every run; from the archive alone a backfill goes on without the exchange."""
@@ -376,11 +387,13 @@ class Backfill(Session):
         loader = self.loader
         found = {*self.unknown} - {piece.symbol for piece in self.pieces if len(piece.left) < len(piece.gaps)}
         failed = {**self.errors, **{piece.name: piece.error for piece in self.pieces if piece.error}}
+        owed = self._owed()
+        differing, contested = self._contradictions(owed)
         outcome = backfill_outcome(
             BackfillFacts(
                 symbols=len(self.job.symbols),
                 wanted=self.wanted,
-                left=self.left,
+                left=sum(slots_of(windows, self.interval) for windows in owed.values()),
                 seconds=self.seconds,
                 stored=self.stored,
                 files=loader.account if loader else Account(),
@@ -390,7 +403,8 @@ class Backfill(Session):
                 unknown=sorted(found),
                 stale=self.stale,
                 not_trading=self.not_trading,
-                doubted=self._doubted(loader) if loader else [],
+                doubted=differing,
+                contested=contested,
                 unchecked=self.unhealthy,
                 stopped=stopped,
                 nearest=self._nearest,
@@ -420,17 +434,28 @@ class Backfill(Session):
         found = [name for symbol in self.unknown[:NAMED] for name in get_close_matches(symbol, listed, n=2)]
         return list(dict.fromkeys(found))
 
-    def _doubted(self, loader: Loader) -> list[str]:
-        """The days, as `BTCUSDT 2024-01-31`, on which a file and the stored klines disagree with the 1d one."""
-        doubted = []
-        for symbol, days in loader.account.doubted.items():
-            stated = loader.stated(symbol)
-            with self._opened() as connection:
-                for day in sorted(days):
-                    totals = stored_totals(connection, self.market, self.interval, symbol, day)
-                    if totals and not (day.start_ms in stated and totals.agrees(stated[day.start_ms])):
-                        doubted.append(f"{symbol} {days_of(day)}")
-        return doubted
+    def _contradictions(self, owed: Mapping[str, Sequence[Window]]) -> tuple[list[str], int]:
+        """The days, as `BTCUSDT 2024-01-31`, on which a file and the stored klines disagree with the 1d one; and how
+        many klines that files have, or may have, are neither stored, nor owed, nor of a day that is right without."""
+        days: list[str] = []
+        contested = 0
+        for loader in self.loaders:
+            for symbol, claimed in loader.account.claimed.items():
+                totals, there = self._stored_of(symbol, Window(claimed[0].start_ms, claimed[-1].end_ms))
+                stated = loader.stated(symbol)
+                right = [Window(day, day + DAY) for day in totals if day in stated and totals[day].agrees(stated[day])]
+                contested += slots_of(subtract(claimed, [*there, *owed.get(symbol, []), *right]), self.interval)
+                differing = sorted(loader.account.doubted.get(symbol, set()) - set(right))
+                days += [f"{symbol} {days_of(day)}" for day in differing if day.start_ms in totals]
+        return days, contested
+
+    def _stored_of(self, symbol: str, span: Window) -> tuple[dict[int, Totals], list[Window]]:
+        """The totals of the days of a symbol, and which of their slots are stored."""
+        times_ms = span.start_ms, span.end_ms
+        with self._opened() as connection:
+            totals = daily_totals(connection, self.market, self.interval, symbol, *times_ms)
+            there = stored_windows(connection, self.market, self.interval, [symbol], *times_ms)
+        return totals, there.get(symbol, [])
 
     def _write(self, items: Sequence[Item]) -> float:
         """One transaction, made ready before; returns for how many seconds the file was held.

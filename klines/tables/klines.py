@@ -118,15 +118,17 @@ def a_stored_time(connection: duckdb.DuckDBPyConnection, market: Market, interva
     return rows[0][0] if rows else None
 
 
-def stored_totals(
-    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbol: str, day: Window
-) -> Totals | None:
-    """What the stored klines of a day add up to; None where there are none."""
-    [(count, *totals)] = connection.execute(
-        f"SELECT count(*), sum(trades), sum(volume), max(high), min(low) {_FROM}",
-        [market.name, interval.name, symbol, day.start_ms, day.end_ms],
+def daily_totals(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbol: str, from_ms: int, to_ms: int
+) -> dict[int, Totals]:
+    """What the stored klines of each day that has any in [from_ms, to_ms) add up to, by its start in ms."""
+    rows = connection.execute(
+        f"""
+        SELECT epoch_ms(open_time) // {DAY} * {DAY}, sum(trades), sum(volume), max(high), min(low) {_FROM} GROUP BY ALL
+        """,
+        [market.name, interval.name, symbol, from_ms // DAY * DAY, -(-to_ms // DAY) * DAY],
     ).fetchall()
-    return Totals(*totals) if count else None
+    return {day: Totals(*totals) for day, *totals in rows}
 
 
 def first_stored(

@@ -279,11 +279,13 @@ def test_a_restated_row(exchange: StandIn, database: Path) -> None:
 
 
 def test_an_archive_that_is_wrong_where_rest_is_right(exchange: StandIn, database: Path) -> None:
-    """Stored and REST agree against the archive: nothing changes, and the file is not verified."""
+    """Stored and REST agree against the archive: nothing changes, and the file is named and not verified."""
     exchange.misprint("BTCUSDT-1m-2026-01-01", lambda rows: [[*rows[0][:5], "77.0", *rows[0][6:]], *rows[1:]])
     backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-02T12:00", source="rest")
     outcome = audit_once(exchange, database)
     assert "disputed" not in outcome.message
+    said = "1 file with klines that REST does not confirm, not taken: BTCUSDT-1m-2026-01-01.zip (1 kline)"
+    assert said in outcome.message
     assert is_complete(exchange, database)
     assert [(False,)] == query(database, "SELECT verified_at IS NOT NULL FROM archive_files")
 

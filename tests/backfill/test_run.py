@@ -230,6 +230,49 @@ def test_an_outage_inside(exchange: StandIn, database: Path) -> None:
     assert [] == exchange.kline_requests()
 
 
+@pytest.mark.parametrize(("market", "symbol"), [("spot", "BTCUSDT"), ("usdm", "BTCUSDT"), ("coinm", "BTCUSD_PERP")])
+@pytest.mark.parametrize("source", ["auto", "rest"])
+def test_an_exchange_that_has_nothing_of_what_its_archive_has(
+    exchange: StandIn, database: Path, market: str, symbol: str, source: str
+) -> None:
+    """While REST answers every question, also for 1d klines, with an empty list, nothing is stored and nothing settled:
+    the run is Degraded, and all is due, and stored when REST is itself again."""
+    exchange.fault(None, "empty", path="klines")
+    options: dict[str, Any] = {"market": market, "source": source}
+    outcome = backfill_once(exchange, database, [symbol], "2025-12-29", "2026-01-01", **options)
+    assert "Degraded" == outcome.state
+    assert "stored 0 klines" in outcome.message
+    assert "4,320 still due" in outcome.message
+    assert "does not have" not in outcome.message
+    assert {"due"} == {reason for *_, reason in gaps(database, symbol)}
+    exchange.clear()
+    assert "Completed" == backfill_once(exchange, database, [symbol], "2025-12-29", "2026-01-01", **options).state
+    assert is_complete(exchange, database, "2025-12-29", "2026-01-01", symbol, market=market)
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+@pytest.mark.parametrize("fault", ["more", "unusable"])
+def test_minutes_that_rest_does_not_have_and_the_archive_may(
+    exchange: StandIn, database: Path, is_right: bool, fault: str
+) -> None:
+    """Where the day's file has minutes that REST does not have, or can't be used, the 1d kline decides: what is stored
+    adds up to it, or the run is Degraded and says how many klines are in question."""
+    if fault == "unusable":
+        exchange.spoil(f"BTCUSDT-1m-{DAY}", "wrong_checksum")
+    else:
+        whole = [list(row) for row in exchange.klines("BTCUSDT", ms(DAY), ms("2025-12-31"))]
+        exchange.misprint(f"BTCUSDT-1m-{DAY}", lambda _: whole)
+    exchange.hole(ms(f"{DAY}T03:00"), ms(f"{DAY}T05:30"))
+    if not is_right:
+        exchange.restate("BTCUSDT", ms(DAY), interval="1d", volume="1.0")
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
+    assert ("Completed" if is_right else "Degraded") == outcome.state
+    said = "150 klines that REST does not have, but the archive may: not stored"
+    assert (is_right, not is_right) == ("150 that Binance does not have" in outcome.message, said in outcome.message)
+    assert [(f"{DAY} 03:00", f"{DAY} 05:30", "unresolved")] == gaps(database)
+    assert is_complete(exchange, database, "2025-12-29", "2026-01-01")
+
+
 def test_before_the_listing(exchange: StandIn, database: Path) -> None:
     """No file and no page from before the first kline is asked for; that time is `not_listed`; the month of the listing
     is whole from there on."""
