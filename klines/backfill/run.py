@@ -180,6 +180,8 @@ class Backfill(Session):
 
     def _owed(self) -> dict[str, list[Window]]:
         """What is neither stored nor explained, by symbol: what was not answered, and what the ledger calls due."""
+        if not self.pieces:
+            return {}
         with self._opened() as connection:
             ledger = read_gaps(connection, self.market, self.interval, list({piece.symbol for piece in self.pieces}))
         owed: dict[str, list[Window]] = defaultdict(list)
