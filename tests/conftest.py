@@ -46,7 +46,9 @@ if find_spec("pandas") is None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--pictures`: the tests of what people see write the pictures of docs/ anew."""
     parser.addoption("--pictures", action="store_true", help="write docs/pictures, from the tests of what people see")
-    parser.addoption("--full", action="store_true", help="faults of a lake in their full counts, for half an hour")
+    parser.addoption(
+        "--full", action="store_true", help="kills and other faults in their full counts, for half an hour"
+    )
     parser.addoption("--lake", action="store_true", help="on a lake, too: every test of a run, not some of each kind")
 
 

@@ -229,6 +229,26 @@ class Page(NamedTuple):
     begins_ms: int = 0
 
 
+class Run(NamedTuple):
+    """The klines of a series number `first` up to `stop`, all closed."""
+
+    market: str
+    symbol: str
+    step_ms: int
+    first: int
+    stop: int
+
+
+def made_by_columns(run: Run) -> pl.DataFrame:
+    """The rows of many klines."""
+    return bulk.shown(_make_many(*run), run.step_ms, run.market)
+
+
+def made_one_by_one(run: Run) -> Rows:
+    """The rows of a few."""
+    return [_row(units, units[0] + run.step_ms - 1, run.market) for units in _make(*run)]
+
+
 class Span(NamedTuple):
     """A half-open stretch of time without a hole; `recorded` rows stand instead of made ones."""
 
@@ -348,17 +368,18 @@ class Market:
 
     def many(self, page: Page) -> pl.DataFrame | None:
         """The rows of a page of many closed klines of 1s or 1m, as they are made, without a hole; None for others."""
+        run = self.plain(page)
+        return made_by_columns(run) if run and run.stop - run.first >= MANY else None
+
+    def plain(self, page: Page) -> Run | None:
+        """What a page of closed klines of 1s or 1m has, if that is as it is made, without a hole; None for others."""
         if page.interval not in ("1s", "1m"):
             return None
         page, step_ms = self._cut(page), LENGTH_MS[page.interval]
         first, stop = self._numbers(page, page.start_ms, page.end_ms + 1, page.limit)
-        if stop - first < MANY or not self._is_plain(page, first * step_ms, stop * step_ms):
+        if stop <= first or not self._is_plain(page, first * step_ms, stop * step_ms):
             return None
-        return self._columns(page, first, stop)
-
-    def _columns(self, page: Page, first: int, stop: int) -> pl.DataFrame:
-        step_ms = LENGTH_MS[page.interval]
-        return bulk.shown(_make_many(page.market, page.symbol, step_ms, first, stop), step_ms, page.market)
+        return Run(page.market, page.symbol, step_ms, first, stop)
 
     def _shown(self, page: Page, first: int, stop: int) -> Rows:
         """The rows of these numbers: many closed ones by columns, the others one by one."""
@@ -366,7 +387,11 @@ class Market:
         closed = min(stop, page.now_ms // step_ms)
         if closed - first < MANY or (listing and listing.phantom):
             closed = first
-        rows = [list(row) for row in self._columns(page, first, closed).rows()] if closed > first else []
+        rows = (
+            [list(row) for row in made_by_columns(Run(page.market, page.symbol, step_ms, first, closed)).rows()]
+            if closed > first
+            else []
+        )
         made = self._made(page, closed, stop)
         return rows + [_row(units, units[0] + step_ms - 1, page.market) for units in made]
 

@@ -43,9 +43,9 @@ def test_eight_processes_on_the_same_symbols(exchange: StandIn, lake: LakeAddres
     collect_once(exchange, lake, SYMBOLS)
     children: list[Any] = [child(by_chance, Fixed(exchange.url), lake, seed) for seed in range(8)]
     workers: list[Child] = [one.__enter__() for one in children]
-    until_s, minute = time.monotonic() + (120 if full else 8), 0
+    until_s, minute = time.monotonic() + (120 if full else 4), 0
     while time.monotonic() < until_s:
-        time.sleep(2)
+        time.sleep(1)
         minute += 1
         exchange.freeze(at(minute) + 5_000)
     for worker in workers:
@@ -78,7 +78,7 @@ def test_killed_at_any_moment(exchange: StandIn, lake: LakeAddress, full: bool) 
     moments = random.Random(100)
     exchange.freeze(at(60) + 5_000)
     whole_s = lasts_s(collecting, Fixed(exchange.url), lake)
-    kills = 100 if full else 8
+    kills = 100 if full else 4
     for kill in range(kills):
         exchange.freeze(at(60 * (kill + 2)) + 5_000)
         killed_after(moments.uniform(whole_s / 4, whole_s), collecting, Fixed(exchange.url), lake)
