@@ -28,7 +28,7 @@ from tests.stacks import ask, read_until, stack
 
 SHARDS = [Shard(number, 3) for number in (1, 2, 3)]
 ADDRESSES = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
-TAKEN_OVER_S = 180
+TAKEN_OVER_S, AGAIN_S = 180, 20
 
 
 class Size(NamedTuple):
@@ -98,11 +98,18 @@ def lose(environment: dict[str, str]) -> None:
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
-def begin(environment: dict[str, str], size: Size, *shards: Shard) -> None:
-    """Ask for a run of each of these shards, unless they are on schedule."""
-    for found in () if size.is_scheduled else ask(environment, "POST", "/deployments/filter", {}):
-        if found["parameters"]["shard"] in map(str, shards):
-            ask(environment, "POST", f"/deployments/{found['id']}/create_flow_run", {})
+def begin(environment: dict[str, str], size: Size, *shards: Shard) -> list[str]:
+    """Ask for a run of each of these shards, unless they are on schedule; the runs' ids."""
+    wanted = [] if size.is_scheduled else [str(shard) for shard in shards]
+    found = ask(environment, "POST", "/deployments/filter", {}) if wanted else []
+    of_these = [deployment["id"] for deployment in found if deployment["parameters"]["shard"] in wanted]
+    return [ask(environment, "POST", f"/deployments/{name}/create_flow_run", {})["id"] for name in of_these]
+
+
+def has_ended(environment: dict[str, str], runs: list[str]) -> bool:
+    """Whether all of these runs are over."""
+    states = {ask(environment, "GET", f"/flow_runs/{run}")["state_type"] for run in runs}
+    return not states & {"SCHEDULED", "PENDING", "RUNNING"}
 
 
 def newest(environment: dict[str, str], shard: Shard, state: str) -> list[dict[str, Any]]:
@@ -115,23 +122,30 @@ def newest(environment: dict[str, str], shard: Shard, state: str) -> list[dict[s
     return found
 
 
-def wait_for_run(environment: dict[str, str], shard: Shard, state: str, *, after: float = 0, seconds: float) -> float:
-    """Wait until a run of the shard has come to a state, after a time; when it did."""
-    until_s = time.monotonic() + seconds
-    while True:
-        ends = [as_epoch(run["state"]["timestamp"]) for run in newest(environment, shard, state)]
-        if ends and max(ends) > after:
-            return max(ends)
-        assert time.monotonic() < until_s, f"no run of {shard} is {state}"
+def collected(environment: dict[str, str], size: Size, *shards: Shard, seconds: float) -> float:
+    """Wait until a run of each shard has been Completed from now on; when the last one was. In the suite they are asked
+    for, and again every 20 s where a run was cancelled, as a shard has one at a time."""
+    began_s, until_s, again_s = time.time(), time.monotonic() + seconds, time.monotonic() + AGAIN_S
+    ends: dict[Shard, float] = {}
+    asked = {shard: begin(environment, size, shard) for shard in shards}
+    while len(ends) < len(shards):
+        assert time.monotonic() < until_s, f"of {shards} these have a run: {ends}"
         time.sleep(1)
+        for shard in set(shards) - set(ends):
+            done_s = [as_epoch(run["state"]["timestamp"]) for run in newest(environment, shard, "COMPLETED")]
+            if max(done_s, default=0) > began_s:
+                ends[shard] = max(done_s)
+            elif time.monotonic() > again_s and asked[shard] and has_ended(environment, asked[shard]):
+                asked[shard], again_s = begin(environment, size, shard), time.monotonic() + AGAIN_S
+    return max(ends.values())
 
 
 def run_of_one(environment: dict[str, str], size: Size, shard: Shard, exchange: StandIn) -> str:
     """Wait until the worker that has this shard alone runs it, and asks for klines; the run's id."""
-    until_s = time.monotonic() + 300
+    until_s, runs = time.monotonic() + 300, begin(environment, size, shard)
     while time.monotonic() < until_s:
-        if not any(newest(environment, shard, state) for state in ("SCHEDULED", "PENDING", "RUNNING")):
-            begin(environment, size, shard)  # the other worker of its queue had the one before
+        if runs and has_ended(environment, runs):
+            runs = begin(environment, size, shard)  # the other worker of its queue had the one before
         for run in newest(environment, shard, "RUNNING"):
             is_of_one = run["labels"].get("prefect.worker.name", "").endswith(f"{CHECKOUT.name} shard-{shard.number}")
             began_ms = 1000 * as_epoch(run["state"]["timestamp"])
@@ -169,27 +183,21 @@ def test_a_worker_is_gone(
     exchange, file = exchange_of_many, prefect_file(tmp_path, size)
     first = environment | {"KLINES_EGRESS": ADDRESSES[0]}
     second = elsewhere(environment, "second", ADDRESSES[1])
-    third = elsewhere(environment, "third", ADDRESSES[2])
+    third = elsewhere(environment, "third", ADDRESSES[2]) | {"PREFECT_WORKER_QUERY_SECONDS": "15"}  # seldom the first
     with stack(first, file, "--queue", "shard-1") as here:
         read_until(here, lambda line: line.startswith("next "))
         with worker(second, "shard-2") as lost, worker(third, "shard-3", "shard-2") as there:
-            begin(first, size, *SHARDS)
-            for shard in SHARDS:
-                wait_for_run(first, shard, "COMPLETED", seconds=400)
+            collected(first, size, *SHARDS, seconds=400)
             exchange.latency_s = 2.0
             half = run_of_one(first, size, SHARDS[1], exchange)
             lose(second)
             lost.wait()
             exchange.latency_s = 0.0
             gone_s = time.time()
-            begin(first, size, SHARDS[1])
-            taken_s = wait_for_run(first, SHARDS[1], "COMPLETED", after=gone_s, seconds=TAKEN_OVER_S) - gone_s
+            taken_s = collected(first, size, SHARDS[1], seconds=TAKEN_OVER_S) - gone_s
             print(f"taken over after {taken_s:.0f} s")
             assert "CRASHED" == ask(first, "GET", f"/flow_runs/{half}")["state_type"]
-            began_s = time.time()
-            begin(first, size, *SHARDS)
-            for shard in SHARDS:
-                wait_for_run(first, shard, "COMPLETED", after=began_s, seconds=200)
+            collected(first, size, *SHARDS, seconds=200)
             there.send_signal(signal.SIGINT)
             assert 0 == there.wait(20)
     assert taken_s < TAKEN_OVER_S
