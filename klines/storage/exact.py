@@ -46,6 +46,12 @@ def has_few(connection: duckdb.DuckDBPyConnection) -> bool:
     return bool(klines <= FEW)
 
 
+def make_exact(connection: duckdb.DuckDBPyConnection, database: str) -> None:
+    """Let the amounts of an attached file that has no klines yet be decimals."""
+    for name in AMOUNTS:
+        connection.execute(f"ALTER TABLE {database}.main.klines ALTER {name} TYPE {DECIMAL}")
+
+
 def make_table(connection: duckdb.DuckDBPyConnection, database: str, name: str, layout: str = "") -> None:
     """An empty table as klines, but with decimals; `layout` is what a lake is told of the table `{table}`."""
     columns = connection.execute(

@@ -1,0 +1,119 @@
+"""A database that has amounts as doubles becomes one of decimals, while it is in use; what may not be Binance's number
+is known, and can be fetched anew."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+import klines
+from klines.reading.status import status
+from klines.storage.database import opened
+from klines.storage.exact import FEW
+from klines.storage.migrations import STEPS
+from tests.drive import NOON, audit_once, backfill_once, collect_once, maintain_once, published, query, stored
+from tests.exchange import StandIn
+
+OLD = 8
+"""The steps of the last version that had doubles."""
+MANY = f"""
+    INSERT INTO klines
+    SELECT 'spot', 'OLDUSDT', '1m', TIMESTAMP '2024-01-01' + to_minutes(n::INTEGER), 2, 3, 1, 2, n % 1000 + 0.12345678,
+           TIMESTAMP '2024-01-01 00:00:59.999' + to_minutes(n::INTEGER), 1000000 + n % 77 + 0.5, 5, 0.1, 0.2, 'rest',
+           TIMESTAMP '2024-07-01'
+    FROM range({FEW + 1}) minutes(n)
+"""
+
+A_DAY = """
+    INSERT INTO klines VALUES ('spot', 'A', '1d', '2024-01-01', 1, 1, 1, 1, {}, '2024-01-01 23:59:59.999', 1, 1, 1, 1,
+                               'rest', '2024-01-02')
+"""
+
+
+def of_old(database: Path, sql: str = "") -> None:
+    """A file as the last version with doubles left it, with what a statement puts there."""
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE TABLE schema_version AS SELECT 0 AS version")
+        for step in STEPS[:OLD]:
+            connection.execute(step)
+        connection.execute(f"UPDATE schema_version SET version = {OLD}; {sql}")
+
+
+def kinds(database: Path) -> set[str]:
+    """The types that the amounts have."""
+    sql = "SELECT column_type FROM (DESCRIBE klines) WHERE column_name LIKE '%volume'"
+    return {kind for (kind,) in query(database, sql)}
+
+
+@pytest.fixture
+def old(exchange: StandIn, database: Path) -> Path:
+    """Many klines with doubles, among them half an hour of one whose amounts no double holds."""
+    of_old(database, MANY)
+    collect_once(exchange, database, ["SATSUSDT"])
+    return database
+
+
+def as_doubles(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The values as doubles held them."""
+    return [tuple(float(value) if isinstance(value, Decimal) else value for value in row) for row in rows]
+
+
+def test_few_klines_are_brought_over_at_an_opening(tmp_path: Path) -> None:
+    """What was a double is its shortest decimal, nothing is lost, and what may have been another number is noted."""
+    amounts = ("0.1", "123456789.5", "99999999.1234567", "123456789012345.6")
+    for number, amount in enumerate(amounts):
+        database = tmp_path / f"{number}.duckdb"
+        of_old(database, A_DAY.format(amount))
+        with opened(database, time.monotonic() + 5) as connection:
+            assert [(Decimal(amount),)] == connection.execute("SELECT volume FROM klines").fetchall()
+            assert [(number > 1,)] == connection.execute("SELECT count(*) > 0 FROM doubtful").fetchall()
+        assert {"DECIMAL(38,8)"} == kinds(database)
+
+
+def test_until_it_is_brought_over_a_database_works(exchange: StandIn, old: Path) -> None:
+    """Many klines stay doubles when the file is opened: it is written and read as before, and equal answers change
+    nothing. Status says what makes them exact."""
+    assert {"DOUBLE"} == kinds(old)
+    expected = as_doubles(published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON)))
+    assert expected == stored(old, "SATSUSDT")
+    assert [expected[-1][5]] == klines.read("SATSUSDT", database=old)["volume"].tail(1).to_list()
+    assert 6 == klines.read("SATSUSDT", interval="5m", database=old).height
+    for outcome in (
+        collect_once(exchange, old, ["SATSUSDT"]),
+        backfill_once(exchange, old, ["SATSUSDT"], "2026-01-02T11:30", "2026-01-02T12:00", refresh=True),
+        audit_once(exchange, old, repair=False),
+    ):
+        assert outcome.state in ("Completed", "Degraded"), (
+            outcome.message
+        )  # OLDUSDT's time is not what the exchange has
+    assert [(0,)] == query(old, "SELECT count(*) FROM restatements")
+    assert not status(database=old).is_exact
+
+
+def test_maintenance_brings_many_over(exchange: StandIn, old: Path) -> None:
+    """All klines are there afterwards, in order, as decimals; those that may differ are named with what fetches them
+    anew, and are exact when that has been done."""
+    before = query(old, "SELECT * FROM klines ORDER BY symbol, open_time")
+    outcome = maintain_once(old)
+    assert "Completed" == outcome.state, outcome.message
+    large = sum(row[8] > 0 for row in exchange.klines("SATSUSDT", NOON - 1_800_000, NOON))
+    assert f"amounts are decimals now; {large} klines may not have Binance's last digits" in outcome.message
+    assert {"DECIMAL(38,8)"} == kinds(old)
+    assert as_doubles(query(old, "SELECT * FROM klines ORDER BY symbol, open_time")) == before
+    assert [(Decimal("0.12345678"),)] == query(old, "SELECT min(volume) FROM klines WHERE symbol = 'OLDUSDT'")
+    found = status(database=old)
+    assert (True, large) == (found.is_exact, found.doubtful)
+    [doubt] = found.doubts
+    command = "klines backfill SATSUSDT --market spot --interval 1m --start 2026-01-02 --end 2026-01-03 --refresh"
+    assert command == doubt.command
+
+    refreshed = backfill_once(exchange, old, ["SATSUSDT"], "2026-01-02T11:30", "2026-01-02T12:00", refresh=True)
+    assert "Completed" == refreshed.state, refreshed.message
+    assert published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON)) == stored(old, "SATSUSDT")
+    assert (0, []) == (status(database=old).doubtful, list(status(database=old).doubts))
+    assert "nothing to do" in maintain_once(old).message
