@@ -61,6 +61,8 @@ def _reclustered(facts: MaintainFacts) -> str:
     if not facts.is_replaced:
         return "nothing to do: every closed month is clustered"
     months = facts.reclustered
+    if not months and facts.brought_over:
+        return "copied every month"
     if not months:
         return "compacted, every closed month was clustered"
     if len(months) == 1:

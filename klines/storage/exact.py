@@ -23,8 +23,11 @@ IS_DOUBTFUL = " OR ".join(f"({name} >= {HELD_BY_DOUBLES} AND {_DIGITS.format(nam
 was made of more may look so, too: every hundredth of those, at most."""
 BROUGHT_OVER = ", ".join(as_decimals(name) for name in AMOUNTS)
 """What `SELECT * REPLACE (…)` takes to make decimals of doubles."""
-DOUBTFUL = f"SELECT {in_sql(KEY)} FROM {{}} WHERE {IS_DOUBTFUL}"
-"""The keys of the doubtful klines of a table with doubles."""
+
+
+def doubtful_in(table: str, which: str = "true") -> str:
+    """A query of the keys of the doubtful klines of a table with doubles, of those of a condition."""
+    return f"SELECT {in_sql(KEY)} FROM {table} WHERE {which} AND ({IS_DOUBTFUL})"
 
 
 def is_exact(connection: duckdb.DuckDBPyConnection, database: str = "") -> bool:
@@ -79,6 +82,6 @@ def bring_over(connection: duckdb.DuckDBPyConnection, layout: str = "") -> None:
     """All klines at once, as part of the caller's transaction."""
     [(database,)] = connection.execute("SELECT current_database()").fetchall()
     make_table(connection, database, MADE, layout)
-    connection.execute(f"INSERT INTO doubtful {DOUBTFUL.format('klines')}")
+    connection.execute(f"INSERT INTO doubtful {doubtful_in('klines')}")
     connection.execute(f"INSERT INTO {MADE} SELECT * REPLACE ({BROUGHT_OVER}) FROM klines")
     exchange_tables(connection)

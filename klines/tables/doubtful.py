@@ -34,8 +34,8 @@ class Doubt:
 
 
 def settle(connection: duckdb.DuckDBPyConnection, written: str) -> None:
-    """Klines whose keys are in a table, and that have just been written or compared, are doubtful no more."""
-    if connection.execute("SELECT 1 FROM doubtful LIMIT 1").fetchall():
+    """Klines whose keys are in a table, and that were just written or compared as decimals, are doubtful no more."""
+    if connection.execute("SELECT 1 FROM doubtful, schema_version WHERE exact LIMIT 1").fetchall():
         same = " AND ".join(f"d.{name} = w.{name}" for name in KEY)
         connection.execute(f"DELETE FROM doubtful d USING {written} w WHERE {same}")
 

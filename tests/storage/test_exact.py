@@ -12,9 +12,14 @@ import duckdb
 import pytest
 
 import klines
+from klines.columns import AMOUNTS
+from klines.maintain.run import MaintainJob
 from klines.reading.status import status
+from klines.settings import LakeAddress
+from klines.storage.access import forget_lakes, place_of
 from klines.storage.database import opened
 from klines.storage.exact import FEW
+from klines.storage.lake.lake import LAYOUT
 from klines.storage.migrations import STEPS
 from tests.drive import NOON, audit_once, backfill_once, collect_once, maintain_once, published, query, stored
 from tests.exchange import StandIn
@@ -117,3 +122,52 @@ def test_maintenance_brings_many_over(exchange: StandIn, old: Path) -> None:
     assert published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON)) == stored(old, "SATSUSDT")
     assert (0, []) == (status(database=old).doubtful, list(status(database=old).doubts))
     assert "nothing to do" in maintain_once(old).message
+
+
+@pytest.fixture
+def old_lake(lake: LakeAddress) -> LakeAddress:
+    """A lake of the version that had doubles, with many klines, some of which no double holds."""
+    amounts = ", ".join(f"{name}::DOUBLE AS {name}" for name in AMOUNTS)
+    with place_of(lake).opened(time.monotonic() + 30) as connection:
+        connection.execute(f"CREATE TABLE doubles AS SELECT * REPLACE ({amounts}) FROM klines")
+        connection.execute("DROP TABLE klines; ALTER TABLE doubles RENAME TO klines")
+        connection.execute(LAYOUT.format(table="klines"))
+        connection.execute(MANY)
+        connection.execute("DROP TABLE doubtful; UPDATE schema_version SET version = 8, exact = NULL")
+        connection.execute("ALTER TABLE schema_version DROP COLUMN exact")
+    forget_lakes()
+    return lake
+
+
+@pytest.mark.slow
+def test_a_lake_is_brought_over(exchange: StandIn, old_lake: LakeAddress) -> None:
+    """As a file: it works until maintenance has copied it, which goes on where it was ended, and takes with it what was
+    stored and corrected meanwhile."""
+    collect_once(exchange, old_lake, ["SATSUSDT"])
+    assert as_doubles(published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON))) == stored(old_lake, "SATSUSDT")
+    with MaintainJob(place_of(old_lake)).begin(NOON) as run:
+        run.survey()
+        months = run.plan()
+        for month in months[:3]:
+            run.cluster(month)
+    exchange.freeze(NOON + 120_000)
+    exchange.restate("SATSUSDT", NOON - 60_000, volume="77.00000001")
+    collect_once(exchange, old_lake, ["SATSUSDT"])
+    before = query(old_lake, "SELECT * FROM klines ORDER BY symbol, open_time")
+
+    outcome = maintain_once(old_lake)
+    assert "Completed" == outcome.state, outcome.message
+    assert before == as_doubles(query(old_lake, "SELECT * FROM klines ORDER BY symbol, open_time"))
+    assert "copied every month; 250,033 klines in" in outcome.message
+    assert "amounts are decimals now; 3" in outcome.message
+    klines_there = exchange.klines("SATSUSDT", NOON - 1_800_000, NOON + 120_000)
+    large = sum(row[8] > 0 for row in klines_there)
+    assert large == status(database=old_lake).doubtful
+    forget_lakes()
+    backfill_once(exchange, old_lake, ["SATSUSDT"], "2026-01-02T11:30", "2026-01-02T12:02", refresh=True)
+    assert published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON + 120_000)) == stored(old_lake, "SATSUSDT")
+    found = status(database=old_lake)
+    assert (True, 0) == (found.is_exact, found.doubtful)
+    tables = query(old_lake, "SELECT DISTINCT table_name FROM duckdb_columns() WHERE table_name LIKE 'klines%exact%'")
+    assert [] == tables
+    assert "amounts" not in maintain_once(old_lake).message

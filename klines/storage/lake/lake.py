@@ -129,6 +129,10 @@ class Lake:
         """As `write`, while nobody else writes anything."""
         return self._again_and_again(deadline_s, [], do, alone=True)
 
+    def apart(self, deadline_s: float, key: str, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        """As `write`, with a lock of that name alone: nobody who writes klines waits for it."""
+        return self._again_and_again(deadline_s, [key], do)
+
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
         """What is raised because of the lake is one of our errors; it is not done again."""
