@@ -28,7 +28,8 @@ _TOO_FINE = re.compile(rf"\.[0-9]{{{DECIMALS}}}0*[1-9]")
 _PRICES, _AMOUNTS, _INTEGERS = (1, 2, 3, 4), (5, 7, 9, 10), (0, 6, 8)
 _TEXTS = (*_PRICES, *_AMOUNTS)
 _INT64 = 2**63
-_TOO_LARGE = 10 ** (DIGITS - DECIMALS)
+_LONG = DIGITS - DECIMALS
+_TOO_LARGE = 10**_LONG
 
 KEPT = 20
 """Refused rows that are kept, of an answer or a file; the others are counted."""
@@ -143,11 +144,11 @@ def _read(raw: list[Any]) -> Row | str:
         return "a time or the number of trades is no integer"
     if not all(type(raw[i]) is str and _DECIMAL.fullmatch(raw[i]) for i in _TEXTS):
         return "a value is no decimal number"
-    if any(_TOO_FINE.search(raw[i]) for i in _TEXTS):
+    if any("." in raw[i][: -DECIMALS - 1] and _TOO_FINE.search(raw[i]) for i in _TEXTS):
         return f"a value has more than {DECIMALS} decimals"
     numbers: list[Any] = [_VALUES[i](raw[i]) for i in range(11)]
     row = Row(*numbers)
-    if any(abs(numbers[i]) >= _TOO_LARGE for i in _TEXTS):
+    if any(len(raw[i]) > _LONG and abs(numbers[i]) >= _TOO_LARGE for i in _TEXTS):
         return "a value is too large"
     return row if all(_is_held(numbers[i], raw[i]) for i in _PRICES) else "a price has more digits than a double holds"
 
