@@ -20,8 +20,8 @@ MADE = "klines_exact"
 _MANY = 12
 _DIGITS = "length(rtrim(replace(split_part({}::VARCHAR, 'e', 1), '.', ''), '0'))"
 IS_DOUBTFUL = " OR ".join(f"({name} >= {HELD_BY_DOUBLES} AND {_DIGITS.format(name)} >= {_MANY})" for name in AMOUNTS)
-"""Of a kline with doubles: whether an amount may be another than Binance's. One that was made of more digits than a double
-holds may look as if it had few: of 1,619 recorded ones 3 have 13, and none fewer."""
+"""Of a kline with doubles: whether an amount may be another than Binance's. What was made of more digits than a double
+holds may look as if it had fewer: of 1,619 recorded ones 3 have 13, and none has 12."""
 BROUGHT_OVER = ", ".join(as_decimals(name) for name in AMOUNTS)
 """What `SELECT * REPLACE (…)` takes to make decimals of doubles."""
 
