@@ -124,6 +124,32 @@ def test_maintenance_brings_many_over(exchange: StandIn, old: Path) -> None:
     assert "nothing to do" in maintain_once(old).message
 
 
+def test_what_is_written_meanwhile_is_brought_over_too(exchange: StandIn, old: Path) -> None:
+    """A run that is ended early leaves the file as it is. What is stored and corrected while the next one copies is
+    there at the end, as it is then."""
+    with MaintainJob(place_of(old)).begin(NOON) as run:
+        run.survey()
+        run.cluster(run.plan()[0])
+    assert {"DOUBLE"} == kinds(old)
+
+    with MaintainJob(place_of(old)).begin(NOON) as run:
+        run.survey()
+        for month in run.plan():
+            run.cluster(month)
+        exchange.freeze(NOON + 120_000)
+        exchange.restate("SATSUSDT", NOON - 60_000, volume="77.00000001", quote_volume="123456789012345.12345678")
+        collect_once(exchange, old, ["SATSUSDT"])
+        before = query(old, "SELECT * FROM klines ORDER BY symbol, open_time")
+        run.swap()
+        assert "Completed" == run.outcome().state
+    assert {"DECIMAL(38,8)"} == kinds(old)
+    assert before == as_doubles(query(old, "SELECT * FROM klines ORDER BY symbol, open_time"))
+    there = exchange.klines("SATSUSDT", NOON - 1_800_000, NOON + 120_000)
+    assert sum(row[8] > 0 for row in there) == status(database=old).doubtful
+    with opened(old, time.monotonic() + 5) as connection:
+        assert [(1,)] == connection.execute("SELECT count(*) FROM restatements").fetchall()
+
+
 @pytest.fixture
 def old_lake(lake: LakeAddress) -> LakeAddress:
     """A lake of the version that had doubles, with many klines, some of which no double holds."""
