@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -33,6 +34,8 @@ from klines.storage.database import opened
 from klines.storage.store import store
 from klines.want import Want
 from klines.window import Window
+
+ONE = Decimal(1)
 
 AFTER = "after maintain"
 AT_ONCE = 4_000
@@ -153,7 +156,7 @@ def write(database: Path, symbols: int, from_ms: int) -> None:
         open_ms = from_ms + len(waits_s) * MINUTE
         wants = [Want(f"S{n:04}USDT", [Window(open_ms, open_ms + MINUTE)]) for n in range(symbols)]
         for want in wants:
-            want.rows = [Row(open_ms, 1.0, 2.0, 0.5, 1.5, 1.0, open_ms + 59_999, 1.0, 1, 0.5, 0.5)]
+            want.rows = [Row(open_ms, 1.0, 2.0, 0.5, 1.5, ONE, open_ms + 59_999, ONE, 1, ONE, ONE)]
         began_s = time.monotonic()
         with opened(database, began_s + 60) as connection:
             waits_s.append(time.monotonic() - began_s)

@@ -5,6 +5,13 @@ from __future__ import annotations
 KEY = ("market", "symbol", "interval", "open_time")
 PRICES = ("open", "high", "low", "close")
 SUMS = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+AMOUNTS = tuple(name for name in SUMS if name != "trades")
+"""Volumes: decimals, as a double does not hold the large ones. A price that a double does not hold is refused."""
+DIGITS, DECIMALS = 38, 8
+"""Of an amount: so many digits at most, of which so many after the point."""
+DECIMAL = f"DECIMAL({DIGITS}, {DECIMALS})"
+HELD_BY_DOUBLES = 2**26
+"""Below, each decimal of eight places has a double of its own, so that the shortest decimal of that is it again."""
 VALUES = (*PRICES, "volume", "close_time", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
 """What Binance publishes of a slot, in the order of the table klines."""
 COLUMNS = (*KEY, *VALUES, "source", "fetched_at")
@@ -28,3 +35,20 @@ HASH = "bit_xor(md5_number(concat_ws(',', {})))".format(
 def in_sql(names: tuple[str, ...], of: str = "") -> str:
     """The names for SQL, each as a column of the table `of` if it is given: `k.open, k.high`."""
     return ", ".join(f"{of}.{name}" if of else name for name in names)
+
+
+def as_doubles(name: str) -> str:
+    """A column for SQL, an amount as the nearest double: DuckDB's cast of a decimal is correctly rounded."""
+    return f"{name}::DOUBLE AS {name}" if name in AMOUNTS else name
+
+
+def as_decimals(name: str) -> str:
+    """A column for SQL, a price or an amount as the decimal that a double stands for, which is the shortest one.
+
+    A cast, which multiplies, gives that below half of HELD_BY_DOUBLES, in a hundredth of the time that the text takes.
+    Above it errs: of 129,600 recorded quote volumes 27 were others than Binance's, and 4 by way of the text.
+    """
+    if name not in (*PRICES, *AMOUNTS):
+        return name
+    cast = f"{name}::{DECIMAL} ELSE {name}::VARCHAR::{DECIMAL}"
+    return f"CASE WHEN {name} < {HELD_BY_DOUBLES // 2} THEN {cast} END AS {name}"

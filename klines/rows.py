@@ -8,24 +8,28 @@ integers, the rest are decimal strings.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from klines.columns import AMOUNTS, DECIMALS, DIGITS, HELD_BY_DOUBLES
 from klines.errors import BadAnswer
 from klines.interval import Interval
 from klines.outcome import shown
 from klines.window import Window
 
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_TEXTS = (1, 2, 3, 4, 5, 7, 9, 10)
-_INTEGERS = (0, 6, 8)
+_TOO_FINE = re.compile(rf"\.[0-9]{{{DECIMALS}}}0*[1-9]")
+_PRICES, _AMOUNTS, _INTEGERS = (1, 2, 3, 4), (5, 7, 9, 10), (0, 6, 8)
+_TEXTS = (*_PRICES, *_AMOUNTS)
 _INT64 = 2**63
+_LONG = DIGITS - DECIMALS
+_TOO_LARGE = 10**_LONG
 
 KEPT = 20
 """Refused rows that are kept, of an answer or a file; the others are counted."""
@@ -36,19 +40,19 @@ OFF_GRID_ERA = (Window(1512345600000, 1513555200000), Window(1518048000000, 1518
 
 
 class Row(NamedTuple):
-    """One good kline: times in epoch ms, values as the nearest double."""
+    """One good kline: times in epoch ms, amounts as decimals, prices as doubles whose shortest decimal is Binance's."""
 
     open_time: int
     open: float
     high: float
     low: float
     close: float
-    volume: float
+    volume: Decimal
     close_time: int
-    quote_volume: float
+    quote_volume: Decimal
     trades: int
-    taker_buy_volume: float
-    taker_buy_quote_volume: float
+    taker_buy_volume: Decimal
+    taker_buy_quote_volume: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +144,21 @@ def _read(raw: list[Any]) -> Row | str:
         return "a time or the number of trades is no integer"
     if not all(type(raw[i]) is str and _DECIMAL.fullmatch(raw[i]) for i in _TEXTS):
         return "a value is no decimal number"
-    numbers: list[Any] = [raw[i] if i in _INTEGERS else float(raw[i]) for i in range(11)]
-    return Row(*numbers) if all(map(math.isfinite, numbers)) else "a value is not finite"
+    if any("." in raw[i][: -DECIMALS - 1] and _TOO_FINE.search(raw[i]) for i in _TEXTS):
+        return f"a value has more than {DECIMALS} decimals"
+    numbers: list[Any] = [_VALUES[i](raw[i]) for i in range(11)]
+    row = Row(*numbers)
+    if any(len(raw[i]) > _LONG and abs(numbers[i]) >= _TOO_LARGE for i in _TEXTS):
+        return "a value is too large"
+    return row if all(_is_held(numbers[i], raw[i]) for i in _PRICES) else "a price has more digits than a double holds"
+
+
+_VALUES = [int if i in _INTEGERS else float if i in _PRICES else Decimal for i in range(11)]
+
+
+def _is_held(price: float, text: str) -> bool:
+    """Whether the shortest decimal of the double is what Binance sent."""
+    return abs(price) < HELD_BY_DOUBLES or Decimal(repr(price)) == Decimal(text)
 
 
 def _broken(row: Row, interval: Interval, asked: Window) -> Iterator[str]:
@@ -155,7 +172,8 @@ def _broken(row: Row, interval: Interval, asked: Window) -> Iterator[str]:
         yield "off the interval's grid"
     if not row.open_time <= row.close_time < end:
         yield "close time outside of its interval"
-    if min(row.volume, row.quote_volume, row.trades, row.taker_buy_volume, row.taker_buy_quote_volume, row.low) < 0:
+    amounts = (row.volume, row.quote_volume, row.taker_buy_volume, row.taker_buy_quote_volume)
+    if min(amounts) < 0 or row.trades < 0 or row.low < 0:
         yield "a negative value"
     if row.high < max(row.open, row.close):
         yield "high below open or close"
@@ -188,9 +206,11 @@ def _text(raw: list[Any]) -> str:
     return json.dumps(raw, ensure_ascii=False)[:2000].encode(errors="backslashreplace").decode()
 
 
+AMOUNT = pl.Decimal(DIGITS, DECIMALS)
 SCHEMA = {
-    name: pl.Int64 if name in ("open_time", "close_time", "trades") else pl.Float64() for name in Row._fields
-}  # fmt: skip
+    name: pl.Int64 if name in ("open_time", "close_time", "trades") else AMOUNT if name in AMOUNTS else pl.Float64()
+    for name in Row._fields
+}
 
 
 def frame(rows: Sequence[Row]) -> pl.DataFrame:

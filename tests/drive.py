@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -227,8 +228,11 @@ def _stored(symbol: str, interval: str = "1m") -> str:
 
 
 def published(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-    """The exchange's rows in the shape of `stored`."""
-    return [tuple(value if i in (0, 6, 8) else float(value) for i, value in enumerate(row[:11])) for row in rows]
+    """The exchange's rows in the shape of `stored`: amounts to the last digit, prices as the nearest doubles."""
+    return [tuple(_AS_STORED.get(i, Decimal)(value) for i, value in enumerate(row[:11])) for row in rows]
+
+
+_AS_STORED: dict[int, type[int | float]] = dict.fromkeys((0, 6, 8), int) | dict.fromkeys((1, 2, 3, 4), float)
 
 
 def ledger(database: Address, symbol: str) -> list[tuple[int, int, str]]:

@@ -212,6 +212,20 @@ def test_read_writes_files_whole(tmp_path: Path, capfd: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("stored")
+def test_read_exactly(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """With --exact CSV has plain decimals, JSON has them as texts: nothing on the way makes a double of them."""
+    asked = ["read", "BTCUSDT", "--start", "2026-11-24T10:00", "--end", "2026-11-24T10:05", "--exact"]
+    wanted = klines.read("BTCUSDT", "2026-11-24T10:00", "2026-11-24T10:05", exact=True)
+    texts = [[f"{value:f}" for value in row] for row in wanted.select("close", "quote_volume").iter_rows()]
+    assert 0 == exit_status([*asked, "--json"])
+    rows = json.loads(capfd.readouterr().out)
+    assert texts == [[row["close"], row["quote_volume"]] for row in rows]
+    assert 0 == exit_status([*asked, "--csv", str(tmp_path / "of.csv")])
+    sent = pl.read_csv(tmp_path / "of.csv", infer_schema=False).select("close", "quote_volume")
+    assert texts == [list(row) for row in sent.iter_rows()]
+
+
+@pytest.mark.usefixtures("stored")
 def test_read_into_a_pipe() -> None:
     """The file - is the standard output; a reader that goes away is no error that anybody sees."""
     done = run("read", "BTCUSDT", "--csv", "-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -47,9 +48,10 @@ def opens(body: Any, asked: Window = HOUR, interval: str = "1m") -> list[int]:
 
 
 def test_a_good_row_keeps_its_values() -> None:
-    """Values are the nearest doubles, times and trades the integers that were sent."""
-    rows, rejects = sift([raw(open="10.1", low="0.00000001")], M1, HOUR)
-    assert [Row(T, 10.1, 12.0, 1e-8, 11.0, 3.0, T + 59_999, 32.1, 7, 1.0, 10.5)] == rows
+    """Prices are the nearest doubles, amounts the decimals, times and trades the integers that were sent."""
+    rows, rejects = sift([raw(open="10.1", low="0.00000001", volume="999999999999999.99999999")], M1, HOUR)
+    volume, quote, taker, taker_quote = map(Decimal, ("999999999999999.99999999", "32.1", "1", "10.5"))
+    assert [Row(T, 10.1, 12.0, 1e-8, 11.0, volume, T + 59_999, quote, 7, taker, taker_quote)] == rows
     assert [] == rejects
 
 
@@ -112,9 +114,38 @@ def test_values_are_decimal_strings(field: str, value: Any) -> None:
     assert ["a value is no decimal number"] == reasons([raw(**{field: value})])
 
 
-def test_a_value_is_finite() -> None:
-    """Digits enough to overflow a double are no value."""
-    assert ["a value is not finite"] == reasons([raw(volume="9" * 400)])
+@pytest.mark.parametrize("field", [*PRICES, *VOLUMES])
+def test_a_value_can_be_stored_as_it_is(field: str) -> None:
+    """Nothing is rounded: a value with more digits than are stored is refused, and only zeros may come after them."""
+    for value, reason in (("1.000000001", "a value has more than 8 decimals"), ("9" * 400, "a value is too large")):
+        spoilt: dict[str, Any] = {field: value}
+        assert [reason] == reasons([raw(**spoilt)])
+    flat: dict[str, Any] = dict.fromkeys(PRICES, "10.000000000000")
+    assert [T] == opens([raw(**{**flat, field: "10.0000000000000"})])
+
+
+HELD = ["67108863.99999999", "1523456789.00000000", "999999999999999", "0.00000001", "99999.12345678"]
+NOT_HELD = ["134217728.12345676", "999999999999999.12345678", "99999999999999999"]
+
+
+@pytest.mark.parametrize("price", [*HELD, *NOT_HELD])
+def test_a_price_is_held_by_a_double(price: str) -> None:
+    """A price whose double prints as another number is refused: it would be stored as that."""
+    flat: dict[str, Any] = dict.fromkeys(PRICES, price)
+    rows, rejects = sift([raw(**flat)], M1, HOUR)
+    if price in HELD:
+        assert ([Decimal(price)], []) == ([Decimal(repr(row.high)) for row in rows], rejects)
+    else:
+        assert [] == rows
+        assert ["a price has more digits than a double holds"] == [reject.reason for reject in rejects]
+
+
+@given(st.decimals(0, 2**26, places=8).map("{:f}".format))
+def test_small_prices_are_held(price: str) -> None:
+    """Law: below 2^26 the shortest decimal of a double is the one of eight places that it was made of."""
+    flat: dict[str, Any] = dict.fromkeys(PRICES, price)
+    rows, _ = sift([raw(**flat)], M1, HOUR)
+    assert [Decimal(price)] == [Decimal(repr(row.open)) for row in rows]
 
 
 @pytest.mark.parametrize("fields", [0, 1, 11, 13])
@@ -286,7 +317,8 @@ def test_garbage_is_sorted_never_crashed_upon(body: list[Any]) -> None:
 
 def test_columns_hold_the_rows() -> None:
     """The frame has a column a field, in order, whole numbers as such, and as many rows; none is a frame too."""
-    rows = [Row(T + n, 1.5, 2.5, 0.5, 2.0, 0.1, T + n + 9, 0.2, 2**53 + 1, 0.0, 0.0) for n in range(3)]
+    some, none = Decimal("123456789012345.12345678"), Decimal(0)
+    rows = [Row(T + n, 1.5, 2.5, 0.5, 2.0, some, T + n + 9, some, 2**53 + 1, none, none) for n in range(3)]
     assert [tuple(row) for row in rows] == frame(rows).rows()
     assert (list(Row._fields), 0) == (frame([]).columns, frame([]).height)
     whole = {name for name, dtype in frame([]).schema.items() if dtype == pl.Int64}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from itertools import islice, pairwise
 
 import pytest
@@ -16,6 +17,8 @@ from klines.reasons import reasons, slots
 from klines.rows import Reject, Rejects, Row
 from klines.want import Want, overlapped, pages, share_out
 from klines.window import Window
+
+NONE = Decimal(0)
 
 MINUTE, T = INTERVALS["1m"], 1_709_164_800_000  # 2024-02-29
 intervals = st.sampled_from([INTERVALS[name] for name in ("1m", "4h", "1w", "1M")])
@@ -48,7 +51,7 @@ def want(gaps: Iterable[int], stored: Iterable[int] = (), last: int | None = Non
 def row(number: int) -> Row:
     """A kline of this slot."""
     time = MINUTE.step(T, number)
-    return Row(time, 1.0, 1.0, 1.0, 1.0, 0.0, time + 59_999, 0.0, 0, 0.0, 0.0)
+    return Row(time, 1.0, 1.0, 1.0, 1.0, NONE, time + 59_999, NONE, 0, NONE, NONE)
 
 
 def reject(number: int | None) -> Reject:

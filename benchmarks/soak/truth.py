@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,7 +57,8 @@ class Compared:
 
 def values(row: Sequence[Any]) -> Values:
     """The exchange's row as it is to be stored."""
-    return tuple(int(value) if at in (0, 6, 8) else float(value) for at, value in enumerate(row[:11]))
+    kinds = dict.fromkeys((0, 6, 8), int) | dict.fromkeys((1, 2, 3, 4), float)
+    return tuple(kinds.get(at, Decimal)(value) for at, value in enumerate(row[:11]))
 
 
 def compare(

@@ -6,21 +6,23 @@ which then say what is wrong with which row. What is read by columns is so plain
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
-from klines.columns import SUMS
+from klines.columns import DECIMALS, HELD_BY_DOUBLES, PRICES, SUMS
 from klines.errors import BadArchive
 from klines.interval import Interval
-from klines.rows import SCHEMA, Rejects, frame, sift
+from klines.rows import AMOUNT, SCHEMA, Rejects, frame, sift
 from klines.window import Window
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {**SCHEMA, "ignore": pl.String}
 _TIMES = ("open_time", "close_time")
-_VALUES = [name for name, dtype in SCHEMA.items() if dtype == pl.Float64()]
 _NEVER_NEGATIVE = ("low", *SUMS)
 _HEADER = b"open_time,"
 _PLAIN = b"0123456789.,\n"
-_NO_DIGIT_BESIDE_A_POINT = (b",.", b".,", b"\n.", b".\n", b"..")
+_ODD_POINT = re.compile(rb"\.(?:(?![0-9])|(?<![0-9]\.)|[0-9]{%d})" % (DECIMALS + 1))
+"""A point without a digit before or after it, or with more after it than are stored, which polars would round."""
 _IN_MICROSECONDS = 10**14
 """No time in ms is as large before the year 5138; spot's archive has microseconds from 2025-01-01 on."""
 
@@ -50,15 +52,26 @@ def _check_size(lines: bytes, interval: Interval, asked: Window) -> None:
 
 def _by_columns(lines: bytes) -> pl.DataFrame | None:
     """The rows where every line is twelve fields of digits, with at most a point between; None where any is not."""
-    if lines.translate(None, delete=_PLAIN) or any(sign in lines for sign in _NO_DIGIT_BESIDE_A_POINT):
+    if lines.translate(None, delete=_PLAIN) or _ODD_POINT.search(lines):
         return None
     try:
         rows = pl.read_csv(lines, has_header=False, schema=_COLUMNS)
+        is_exact = _are_held(rows, lines)
     except pl.exceptions.PolarsError:
         return None
-    if sum(rows.null_count().row(0)):
+    if sum(rows.null_count().row(0)) or not is_exact:
         return None
     return rows.drop("ignore").with_columns(_milliseconds(name) for name in _TIMES)
+
+
+def _are_held(rows: pl.DataFrame, lines: bytes) -> bool:
+    """Whether the shortest decimal of each price's double is what the file has."""
+    largest = rows.select(pl.max_horizontal(pl.col(PRICES).max())).item()
+    if largest is None or largest < HELD_BY_DOUBLES:
+        return True
+    sent = pl.read_csv(lines, has_header=False, schema={**_COLUMNS, **dict.fromkeys(PRICES, AMOUNT)})
+    shortest = rows.select(pl.col(PRICES).cast(pl.String).cast(AMOUNT, strict=False))
+    return sent.select(PRICES).equals(shortest)
 
 
 def _milliseconds(name: str) -> pl.Expr:
@@ -78,7 +91,6 @@ def _is_clean(rows: pl.DataFrame, interval: Interval, asked: Window) -> bool:
         ((time - interval.phase_ms) % interval.length_ms == 0).all(),
         (close_time >= time).all(),
         (close_time < time + interval.length_ms).all(),
-        *(pl.col(name).is_finite().all() for name in _VALUES),
         *(pl.col(name).min() >= 0 for name in _NEVER_NEGATIVE),
         *((pl.col("high") >= pl.col(name)).all() for name in ("open", "close")),
         *((pl.col("low") <= pl.col(name)).all() for name in ("open", "close")),

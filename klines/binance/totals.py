@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from math import isclose
 from typing import NamedTuple
 
 import polars as pl
@@ -14,18 +15,21 @@ from klines.window import Window
 
 
 class Totals(NamedTuple):
-    """Of one day: trades and volume summed, the highest high, the lowest low."""
+    """Of one day: trades and volume summed, the highest high, the lowest low. The volume of a database that has doubles
+    is one."""
 
     trades: int
-    volume: float
+    volume: Decimal | float
     high: float
     low: float
 
     def agrees(self, other: Totals) -> bool:
-        """Whether both are the same day; sums of doubles differ in their last digits."""
-        return (self.trades, self.high, self.low) == (other.trades, other.high, other.low) and math.isclose(
-            self.volume, other.volume, rel_tol=1e-9, abs_tol=1e-9
-        )
+        """Whether both are the same day; sums of doubles differ in their last digits, those of decimals do not."""
+        if (self.trades, self.high, self.low) != (other.trades, other.high, other.low):
+            return False
+        if isinstance(self.volume, float) or isinstance(other.volume, float):
+            return isclose(self.volume, other.volume, rel_tol=1e-9, abs_tol=1e-9)
+        return self.volume == other.volume
 
 
 def of_rows(rows: pl.DataFrame) -> dict[int, Totals]:

@@ -52,6 +52,7 @@ def read_command(
     interval: str = "1m",
     columns: Several | None = None,
     fill: Literal["null", "previous"] | None = None,
+    exact: bool = False,
     csv: Annotated[Path | None, Parameter(group=_FORM, allow_leading_hyphen=True)] = None,
     parquet: Annotated[Path | None, Parameter(group=_FORM, allow_leading_hyphen=True)] = None,
     json: Annotated[Json, Parameter(group=_FORM)] = False,
@@ -67,6 +68,8 @@ def read_command(
         columns: Which columns of the table klines; none: all of them, and on the terminal the prices and the volume.
         fill: Slots without a kline as rows, too, flagged by the column `filled`: `null` without values, `previous` with
             the close before.
+        exact: Prices and amounts as the decimals that Binance published, with all eight places, not as the nearest
+            doubles: plain numbers in CSV, decimals in Parquet, texts in JSON.
         csv: Write all rows into this file as CSV; - is the standard output.
         parquet: Write all rows into this file as Parquet; - is the standard output.
         json: Print all rows as JSON, a list of objects.
@@ -75,7 +78,7 @@ def read_command(
 
     is_table = csv is None and parquet is None and not json
     chosen = columns or (SHORT if is_table else None)
-    klines = read(symbols, start, end, market=market, interval=interval, fill=fill, columns=chosen)
+    klines = read(symbols, start, end, market=market, interval=interval, fill=fill, columns=chosen, exact=exact)
     if is_table:
         _print_table(klines, f"{market} {interval}")
     elif json:

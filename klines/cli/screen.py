@@ -14,6 +14,7 @@ from rich.table import Table
 
 from klines.outcome import counted
 from klines.reading.status import NAMED, Behind, Status
+from klines.storage.exact import HOW
 
 Runs = Sequence[Mapping[str, Any]] | None
 """The last runs as Prefect describes them; None where no server answers."""
@@ -41,6 +42,7 @@ def draw(found: Status, runs: Runs) -> None:
     console.print(f"[b]incidents[/b]   {'[red]' + '; '.join(said) + '[/red]' if said else 'none is going on'}")
     if found.bans:
         console.print(f"[b]bans[/b]        [red]{'; '.join(escape(ban.said) for ban in found.bans)}[/red]")
+    _draw_doubts(console, found)
     _draw_runs(console, runs)
 
 
@@ -64,6 +66,20 @@ def _draw_behind(console: Console, found: Status) -> None:
         name = f"{one.market} {one.interval} {escape(one.symbol)}"
         table.add_row(name, one.state, f"{one.lacking:,}", _time(one.last), _why(one))
     console.print(table)
+
+
+def _draw_doubts(console: Console, found: Status) -> None:
+    """What is not exact yet, and what makes it so."""
+    if not found.is_exact:
+        console.print(f"[b]exact[/b]       [yellow]amounts are doubles still: {escape(HOW)}[/]")
+    if not found.doubtful:
+        return
+    console.print(
+        f"[b]exact[/b]       [yellow]{counted(found.doubtful, 'kline')} may not have Binance's last digits, having been"
+        " doubles[/]; these fetch them anew, and say with --dry-run what that costs:"
+    )
+    for doubt in found.doubts:
+        console.print(f"            {doubt.klines:,}: {escape(doubt.command)}", soft_wrap=True)
 
 
 def _why(one: Behind) -> str:

@@ -8,7 +8,7 @@ WITH asked AS (
 ), stored AS (
     SELECT time_bucket($width::INTERVAL, open_time, epoch_ms($origin::BIGINT)) AS time, count(*) AS stored,
            arg_min(open, open_time) AS open, max(high) AS high, min(low) AS low, arg_max(close, open_time) AS close,
-           sum(volume) AS volume
+           sum(volume)::DOUBLE AS volume
     FROM klines
     WHERE market = $market AND symbol = $symbol AND interval = $interval
       AND open_time >= epoch_ms($start::BIGINT) AND open_time < epoch_ms($end::BIGINT)

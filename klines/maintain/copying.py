@@ -49,7 +49,8 @@ class Copy:
         return self.rows.catch_up(self._append, self._restate)
 
     def _append(self, part: RowRange) -> None:
-        self._execute(f"INSERT INTO beside.klines SELECT k.* {part.sql}")
+        self._execute(f"INSERT INTO beside.klines SELECT {self.rows.columns} {part.sql}")
+        self.rows.note_doubts(part)
 
     def _append_notes(self, part: RowRange) -> None:
         self._execute(f"INSERT INTO beside.restatements {part.notes_sql}")
@@ -58,7 +59,10 @@ class Copy:
         """Give the klines of some restatements the values that they have now."""
         keys = f"SELECT DISTINCT {_KEY} {part.notes_sql}"
         columns = ", ".join(f"{name} = f.{name}" for name in (*VALUES, "source"))
-        self._execute(f"CREATE OR REPLACE TEMP TABLE fresh AS FROM live.klines SEMI JOIN ({keys}) USING ({_KEY})")
+        self._execute(
+            f"""CREATE OR REPLACE TEMP TABLE fresh AS
+                SELECT {self.rows.columns} FROM live.klines k SEMI JOIN ({keys}) USING ({_KEY})"""
+        )
         [(changed,)] = self._execute(
             f"""UPDATE beside.klines k SET {columns} FROM fresh f
                 WHERE k.market = f.market AND k.symbol = f.symbol AND k.interval = f.interval
@@ -82,16 +86,19 @@ class Copy:
         self._execute(
             "INSERT INTO beside.clustered FROM live.clustered WHERE month NOT IN (SELECT month FROM beside.clustered)"
         )
+        if self.rows.brings_over:
+            self._execute("UPDATE beside.schema_version SET exact = true")
         if self._execute(state_sql("live")) != self._execute(state_sql("beside")):
             raise BadDatabase(f"klines were moved or deleted meanwhile; {UNTOUCHED}")
         [(rows,)] = self._execute("SELECT count(*) FROM beside.klines")
         return int(rows)
 
     def _schema(self, database: str) -> list[tuple[Any, ...]]:
-        """Schema, name and definition of the tables, views and macros."""
+        """Schema, name and definition of the tables, views and macros; of klines that are brought over, none."""
+        others = "AND table_name <> 'klines'" if self.rows.brings_over else ""
         return self._execute(
-            """
-            SELECT schema_name, table_name AS name, sql FROM duckdb_tables() WHERE database_name = $1
+            f"""
+            SELECT schema_name, table_name AS name, sql FROM duckdb_tables() WHERE database_name = $1 {others}
             UNION ALL SELECT schema_name, view_name, sql FROM duckdb_views() WHERE database_name = $1 AND NOT internal
             UNION ALL SELECT schema_name, function_name, macro_definition FROM duckdb_functions()
                       WHERE database_name = $1 AND NOT internal

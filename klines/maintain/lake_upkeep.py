@@ -14,10 +14,12 @@ from typing import Any, Self
 import duckdb
 
 from klines.interval import DAY
+from klines.maintain.lake_exact import BringOver
 from klines.maintain.message import MaintainFacts, maintain_outcome
 from klines.maintain.survey import MONTH, Month, months
 from klines.maintain.unique import Doubles, find_doubles_in
 from klines.outcome import Outcome
+from klines.storage.exact import is_exact
 from klines.storage.lake.lake import Lake
 from klines.storage.place import Done, Place
 from klines.tables.rejects import forget_rejects
@@ -64,6 +66,8 @@ class LakeMaintenance:
         self._doubles = Doubles()
         self._pruned = self._bytes_before = self._proved = 0
         self._held_s = 0.0
+        self._bringing: BringOver | None = None
+        self._doubtful = 0
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +102,7 @@ class LakeMaintenance:
         with self._lake.reading(time.monotonic() + WAIT_S) as connection:
             sql = f"SELECT {MONTH.sql_index('month')}, max(rows) FROM clustered GROUP BY ALL"
             clustered = dict(connection.execute(sql).fetchall())
+            self._bringing = None if is_exact(connection) else BringOver(self._lake, self._now_ms)
         self._loose = [
             month for month, rows in self._rows.items() if self._is_closed(month) and clustered.get(month) != rows
         ]
@@ -117,11 +122,17 @@ class LakeMaintenance:
         return self._doubles.slots
 
     def plan(self) -> list[str]:
-        """The months to be put in order."""
-        return [_name(month) for month in self._loose]
+        """The months to be put in order; or all of them, which are copied, where amounts are doubles still."""
+        if self._bringing:
+            self._bringing.begin(time.monotonic() + WAIT_S)
+        return [_name(month) for month in (self._rows if self._bringing else self._loose)]
 
     def cluster(self, name: str) -> None:
-        """Put a month in order; what is in order already is not touched."""
+        """Put a month in order; what is in order already is not touched. Or copy it."""
+        if self._bringing:
+            [index] = [month for month in self._rows if _name(month) == name]
+            self._bringing.copy(Month(index, 0, 0), time.monotonic() + WAIT_S)
+            return
         [month] = [month for month in self._loose if _name(month) == name]
         self._alone(_take_deletes_in)
         while self._alone(_merge):
@@ -129,15 +140,21 @@ class LakeMaintenance:
         self._alone(partial(_note, month=month, rows=self._rows[month], now_ms=self._now_ms))
 
     def swap(self) -> None:
-        """There is nothing to exchange: each step was a version of its own."""
+        """Exchange the tables where amounts were doubles; else each step was a version of its own."""
+        if self._bringing:
+            began_s = time.monotonic()
+            self._bringing.finish(began_s + WAIT_S)
+            self._held_s = max(self._held_s, time.monotonic() - began_s)
+            with self._lake.reading(time.monotonic() + WAIT_S) as connection:
+                [(self._doubtful,)] = connection.execute("SELECT count(*) FROM doubtful").fetchall()
 
     def outcome(self) -> Outcome:
         """The final state, with counts."""
         rows = sum(self._rows.values())
         return maintain_outcome(
             MaintainFacts(
-                reclustered=self.plan(),
-                is_replaced=bool(self._loose),
+                reclustered=[] if self._bringing else self.plan(),
+                is_replaced=bool(self._bringing or self._loose),
                 klines=rows,
                 proved=self._proved - self._doubles.surplus - self._doubles.slots,
                 bytes_before=self._bytes_before,
@@ -147,6 +164,8 @@ class LakeMaintenance:
                 examples=self._doubles.examples,
                 seconds=time.monotonic() - self._began_s,
                 held_s=self._held_s,
+                brought_over=bool(self._bringing),
+                doubtful=self._doubtful,
             )
         )
 

@@ -15,6 +15,7 @@ from klines.columns import KEY, in_sql
 from klines.errors import BadDatabase
 from klines.maintain.survey import CHUNK, MONTH, PART_ROWS, Month, RowRange, months, ranges, within
 from klines.rows import OFF_GRID_ERA
+from klines.storage.exact import BROUGHT_OVER, IS_DOUBTFUL
 from klines.storage.live import Live
 
 NOTED_AT_ONCE = 20_000
@@ -28,18 +29,31 @@ _KEY = in_sql(KEY)
 @dataclass(slots=True)
 class LiveRows:
     """What is copied: of klines the rows before `klines`, of restatements those before `notes`. `advice` ends what is
-    said where it can't go on."""
+    said where it can't go on. Klines are read as `columns`: with `brings_over` those of a file that has amounts as
+    doubles, which become decimals; those that are doubtful are noted in `beside`."""
 
     live: Live
     advice: str
     klines: int = 0
     notes: int = 0
+    brings_over: bool = False
     _last: list[tuple[Any, ...]] = field(default_factory=list)
 
     def begin(self) -> None:
         """Note what there is to copy: all klines and restatements of now. The database is held."""
         self.klines, self.notes = self._end("klines"), self._end("restatements")
         self._last = self._last_rows()
+
+    @property
+    def columns(self) -> str:
+        """All columns of a row `k`."""
+        return f"k.* REPLACE ({BROUGHT_OVER})" if self.brings_over else "k.*"
+
+    def note_doubts(self, part: RowRange) -> None:
+        """Note which of the klines may have an amount that is not Binance's, each once."""
+        if self.brings_over:
+            doubtful = f"SELECT {_KEY} {part.sql} AND ({IS_DOUBTFUL})"
+            self._execute(f"INSERT INTO beside.doubtful FROM ({doubtful}) ANTI JOIN beside.doubtful USING ({_KEY})")
 
     def survey(self) -> list[Month]:
         """Where the klines of each month are."""
@@ -60,8 +74,9 @@ class LiveRows:
         read = [0, 0]
 
         def take(part: RowRange) -> None:
-            self._execute(f"INSERT INTO staging.klines SELECT k.* {part.sql}")
-            [found] = self._execute(f"SELECT {COUNT_AND_HASH} {part.sql}")
+            self._execute(f"INSERT INTO staging.klines SELECT {self.columns} {part.sql}")
+            [found] = self._execute(f"SELECT {COUNT_AND_HASH} FROM (SELECT {self.columns} {part.sql}) k")
+            self.note_doubts(part)
             read[:] = [before + now for before, now in zip(read, found, strict=True)]
 
         self.live.in_turns(month.parts(self.klines), take)

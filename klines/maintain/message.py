@@ -10,7 +10,8 @@ from klines.outcome import Outcome, counted
 
 @dataclass(frozen=True, slots=True)
 class MaintainFacts:
-    """What maintenance found and did: months that were put in order by name, slots with one kline and with more."""
+    """What maintenance found and did: months that were put in order by name, slots with one kline and with more;
+    whether amounts became decimals, and how many klines may have one that is not Binance's."""
 
     reclustered: Sequence[str]
     is_replaced: bool
@@ -23,6 +24,8 @@ class MaintainFacts:
     examples: Sequence[str]
     seconds: float
     held_s: float
+    brought_over: bool = False
+    doubtful: int = 0
 
 
 def maintain_outcome(facts: MaintainFacts) -> Outcome:
@@ -41,14 +44,25 @@ def _said(facts: MaintainFacts) -> str:
     """`re-clustered 5 months of 2026-06 to 2026-10; 100,254,500 klines in 4,174.9 → 1,764.8 MB, …`."""
     parts = [_reclustered(facts), _size(facts)]
     parts += [f"{counted(facts.proved, 'slot')} proved unique, {counted(facts.pruned, 'reject')} pruned"]
+    parts += _exactness(facts)
     parts += [f"took {facts.seconds:.0f} s, the file was held for {facts.held_s:.1f} s at most"]
     return "; ".join(parts)
+
+
+def _exactness(facts: MaintainFacts) -> list[str]:
+    """What became of amounts that were doubles."""
+    brought = ["amounts are decimals now"] if facts.brought_over else []
+    advice = "`klines status` says how to fetch them anew"
+    doubt = f"{counted(facts.doubtful, 'kline')} may not have Binance's last digits: {advice}"
+    return [*brought, doubt] if facts.doubtful else brought
 
 
 def _reclustered(facts: MaintainFacts) -> str:
     if not facts.is_replaced:
         return "nothing to do: every closed month is clustered"
     months = facts.reclustered
+    if not months and facts.brought_over:
+        return "copied every month"
     if not months:
         return "compacted, every closed month was clustered"
     if len(months) == 1:

@@ -29,6 +29,7 @@ from klines.storage.access import place_of
 from klines.storage.beside import Beside
 from klines.storage.database import opened
 from klines.storage.duckdb_errors import named_errors
+from klines.storage.exact import is_exact, make_exact
 from klines.storage.file import LocalFile
 from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
@@ -38,8 +39,9 @@ from klines.tables.rejects import forget_rejects
 
 FREE_SHARE, FREE_BYTES = 0.2, 2**24
 """A file is compacted when it has both this share and so many bytes of free space."""
-STAGED_BYTES = 80
-"""What a kline takes at most while its month waits to be sorted: values of noise take 72 bytes."""
+STAGED_BYTES, BROUGHT_OVER_BYTES = 120, 16
+"""What a kline takes at most while its month waits to be sorted, of which values of noise take 104 bytes, and what it
+takes more, at most, once its amounts are decimals."""
 ROUNDS = 100
 """How often what came meanwhile is copied; one or two are enough unless somebody writes more than can be copied."""
 
@@ -117,6 +119,7 @@ class Maintenance:
         self._doubles = Doubles()
         self._bytes_before = 0
         self._klines: int | None = None
+        self._doubtful = 0
 
     def __enter__(self) -> Self:
         self._live = Live(self._beside.__enter__().connection, self.database)
@@ -141,6 +144,7 @@ class Maintenance:
         """Find where the klines of each month are, and which closed ones are not in order."""
         with self._live.held():
             self._rows.begin()
+            self._rows.brings_over = not is_exact(self._live.connection, "live")
             clustered = dict(self._execute(f"SELECT {MONTH.sql_index('month')}, rows FROM live.clustered"))
             [(block, used, free)] = self._execute(
                 """SELECT block_size, used_blocks, free_blocks FROM pragma_database_size()
@@ -159,12 +163,15 @@ class Maintenance:
     def plan(self) -> list[str]:
         """Begin the new file; its months, none where it would be no better than the old one. Raises NoRoom."""
         has_holes = self._free > FREE_BYTES and self._free > FREE_SHARE * (self._used + self._free)
-        if not self._months or not (self._loose or has_holes):
+        if not self._months or not (self._loose or has_holes or self._rows.brings_over):
             return []
         staged = max(month.rows for month in self._months.values()) * STAGED_BYTES
-        self._beside.check_room(self._used + staged)
+        more = self._klines_surveyed() * BROUGHT_OVER_BYTES if self._rows.brings_over else 0
+        self._beside.check_room(self._used + staged + more)
         with self._live.held():
             self._beside.create()
+        if self._rows.brings_over:
+            make_exact(self._beside.connection, "beside")
         self._copy.history()
         return list(self._months)
 
@@ -176,6 +183,9 @@ class Maintenance:
         if self._is_closed(month):
             values = f"epoch_ms({month.window.start_ms}::BIGINT), {month.rows}, epoch_ms({self._now_ms}::BIGINT)"
             self._execute(f"INSERT INTO beside.clustered VALUES ({values})")
+
+    def _klines_surveyed(self) -> int:
+        return sum(month.rows for month in self._months.values())
 
     def _is_closed(self, month: Month) -> bool:
         return month.window.end_ms <= self._now_ms
@@ -189,6 +199,7 @@ class Maintenance:
             with self._live.held():
                 if self._copy.catch_up() and not self._wal.exists():
                     self._klines = self._copy.finish()
+                    [(self._doubtful,)] = self._execute("SELECT count(*) FROM beside.doubtful")
                     self._beside.replace()
                     return
         raise DatabaseBusy(f"{self.database} is written faster than it is copied; run maintain at another time")
@@ -206,7 +217,7 @@ class Maintenance:
 
     def outcome(self) -> Outcome:
         """The final state, with counts."""
-        rows = sum(month.rows for month in self._months.values())
+        rows = self._klines_surveyed()
         return maintain_outcome(
             MaintainFacts(
                 reclustered=self._loose,
@@ -220,6 +231,8 @@ class Maintenance:
                 examples=self._doubles.examples,
                 seconds=time.monotonic() - self._began_s,
                 held_s=self._live.longest_s,
+                brought_over=self._rows.brings_over and self._klines is not None,
+                doubtful=self._doubtful,
             )
         )
 

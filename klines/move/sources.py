@@ -18,6 +18,7 @@ from klines.interval import HOUR
 from klines.maintain.live_rows import COUNT_AND_HASH, LiveRows
 from klines.maintain.survey import MONTH, Month, RowRange, months, within
 from klines.storage.database import attached_to_write, opened
+from klines.storage.exact import check_exact
 from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
 from klines.storage.moved import MoveNote, read_note, write_note
@@ -83,8 +84,8 @@ class FileSource:
 
     def begin(self) -> None:
         """Its schema is brought up first."""
-        with opened(self._path, time.monotonic() + WAIT_S):
-            pass
+        with opened(self._path, time.monotonic() + WAIT_S) as connection:
+            check_exact(connection)
         with self._live.held():
             self._rows.begin()
 
@@ -148,7 +149,8 @@ class LakeSource:
 
     def begin(self) -> None:
         """Its schema is brought up first."""
-        with self._lake.opened(time.monotonic() + WAIT_S):
+        with self._lake.opened(time.monotonic() + WAIT_S) as connection:
+            check_exact(connection)
             self._since_s = time.monotonic()
 
     def survey(self) -> list[Month]:

@@ -22,7 +22,7 @@ from klines.storage.moved import MoveNote, remove_note, write_note
 from klines.storage.places import check_place
 from klines.tables.transaction import transaction
 
-PARQUET_BYTES, FILE_BYTES = 40, 45
+PARQUET_BYTES, FILE_BYTES = 45, 50
 """What a kline takes at most in either place, but for values of noise."""
 FILLING = "filling"
 """The lock of who fills a lake."""

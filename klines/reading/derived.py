@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
-from klines.columns import OF_PARTS
+from klines.columns import OF_PARTS, as_decimals, as_doubles
 from klines.interval import Interval
 from klines.market import Market
 from klines.storage.access import fetch_frame
@@ -48,18 +48,24 @@ _DERIVED = f"""
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whose klines, those that open in `window`, and which columns of the table, without market and interval."""
+    """Whose klines, those that open in `window`, and which columns of the table, without market and interval; prices
+    and amounts as decimals where it `is_exact`, else as doubles."""
 
     market: Market
     symbols: Sequence[str]
     window: Window
     columns: Sequence[str]
+    is_exact: bool = False
+
+    def shown(self, name: str) -> str:
+        """A column as it is to be had, in SQL."""
+        return as_decimals(name) if self.is_exact else as_doubles(name)
 
 
 def stored(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interval) -> pl.DataFrame:
     """The stored klines, in no order."""
     bounds = {"start": asked.window.start_ms, "end": asked.window.end_ms}
-    sql = f"SELECT {', '.join(asked.columns)} {_STORED}".replace("AMONG", _in(asked.symbols))
+    sql = f"SELECT {', '.join(map(asked.shown, asked.columns))} {_STORED}".replace("AMONG", _in(asked.symbols))
     return fetch_frame(connection, sql, {"market": asked.market.name, "part": interval.name, **bounds})
 
 
@@ -72,7 +78,7 @@ def derived(
     `fetched_at` that of the part that was stored last.
     """
     made = ", ".join(f"{OF_PARTS[name]} AS {name}" for name in asked.columns if name in OF_PARTS)
-    named = ", ".join(f"{_SLOT.get(name, name)} AS {name}" for name in asked.columns)
+    named = ", ".join(f"{_SLOT[name]} AS {name}" if name in _SLOT else asked.shown(name) for name in asked.columns)
     sql = _DERIVED.replace("MADE", made).replace("NAMED", named).replace("AMONG", _among(connection, asked))
     sql = sql.replace("SLOT", interval.sql_index("open_time")).replace("LENGTH", str(part.length_ms))
     sql = sql.replace("BEGIN", interval.sql_start("slot")).replace("FINISH", interval.sql_start("slot + 1"))

@@ -23,6 +23,7 @@ from klines.reading.filled import NULL, PREVIOUS, filled, slot
 from klines.reading.inventory import asked_window, check_known, series
 from klines.reading.parameters import columns_named, interval_named, market_named, symbols_named
 from klines.storage.access import Database, reading
+from klines.storage.exact import check_exact
 from klines.tables.klines import a_stored_time
 from klines.window import Window, window
 
@@ -36,6 +37,7 @@ def read(
     interval: str = "1m",
     fill: Literal["null", "previous"] | None = None,
     columns: Sequence[str] | None = None,
+    exact: bool = False,
     database: Database = None,
 ) -> pl.DataFrame:
     """Klines that open in [start, end), by symbol and `open_time` (UTC): the columns of the table klines, or `columns`.
@@ -50,9 +52,13 @@ def read(
     as far as that is past (left out: the first and the last kline found): "null" without values, "previous" with the
     close before as prices, and zero sums.
 
+    Prices and amounts are doubles, amounts the nearest ones. With `exact` they are decimals of eight places, each the
+    number that Binance published (docs/database.md says where a database of before may have another).
+
     `database` is a file, else that of KLINES_DATABASE; whoever wants to write it waits until this returns.
     Raises NotStored: an unknown symbol, a range in which there is nothing, no database; BadParameter; DatabaseBusy:
-    the file was in use for half a minute, by the program that the text names; BadDatabase.
+    the file was in use for half a minute, by the program that the text names; BadDatabase, also where `exact` is asked
+    of a database that has amounts as doubles still.
     """
     wanted, names = interval_named(interval), symbols_named(symbols)
     where = market_named(market)
@@ -60,8 +66,10 @@ def read(
         raise BadParameter(f"fill: {fill!r} is neither None, 'null' nor 'previous'")
     now_ms = int(time.time() * 1000)
     columns = columns_named(columns)
-    asked = Asked(where, names, asked_window(start, end, now_ms), _needed(columns, fill))
+    asked = Asked(where, names, asked_window(start, end, now_ms), _needed(columns, fill), exact)
     with reading(database) as connection:
+        if exact:
+            check_exact(connection)
         wanted = _with_phase(connection, where, wanted)
         klines = _klines(connection, asked, wanted, now_ms)
         _check_found(connection, where, wanted, names, klines)

@@ -10,7 +10,9 @@ import duckdb
 
 from klines.market import MARKETS
 from klines.storage.access import Database, reading_at, stored_at
+from klines.storage.exact import is_exact
 from klines.tables.bans import holding, whose
+from klines.tables.doubtful import Doubt, doubts
 from klines.tables.incidents import Incident, going_on
 from klines.tables.sound import FEW, check_rows
 
@@ -90,7 +92,8 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All of it, as of `time` (UTC); `bytes` is the size of the file, `behind` the series that lack most."""
+    """All of it, as of `time` (UTC); `bytes` is the size of the file, `behind` the series that lack most. `doubtful`
+    klines may have an amount that is not Binance's to the last digit; `doubts` are the series with most of them."""
 
     database: str
     bytes: int
@@ -100,6 +103,9 @@ class Status:
     ledger: Sequence[Explained]
     incidents: Sequence[Incident]
     bans: Sequence[Silence]
+    is_exact: bool
+    doubtful: int
+    doubts: Sequence[Doubt]
 
 
 def status(database: Database = None) -> Status:
@@ -117,6 +123,8 @@ def status(database: Database = None) -> Status:
             [Explained(*row) for row in connection.execute(_LEDGER).fetchall()],
             [incident for market in MARKETS.values() for incident in going_on(connection, market)],
             _silences(connection, place, now),
+            is_exact(connection),
+            *doubts(connection, NAMED),
         )
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from importlib.resources import files
+from typing import NamedTuple
 
 import duckdb
 
 from klines.columns import COLUMNS, HASH, OF_PARTS, in_sql
 from klines.errors import BadDatabase
+from klines.storage.exact import bring_over, has_few
 from klines.tables.transaction import transaction
 
 _HERE = files("klines.storage")
@@ -36,20 +38,31 @@ def _views() -> str:
 
 VIEWS = _views()
 VIEWS_SHA256 = hashlib.sha256(VIEWS.encode()).hexdigest()
-SCHEMA = (len(STEPS), VIEWS_SHA256)
+
+
+class State(NamedTuple):
+    """How many steps a database has taken, 0 for an empty one, the SHA-256 of its views, and whether its amounts are
+    decimals: see klines/storage/exact.py."""
+
+    steps: int
+    views: str | None
+    is_exact: bool
+
+
+SCHEMA = State(len(STEPS), VIEWS_SHA256, is_exact=True)
 """What `schema_state` says of a database of this version."""
-
-
 _TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
 
 
-def migrate(connection: duckdb.DuckDBPyConnection, path: object) -> None:
-    """Bring schema and views of an open file to this version, in one transaction.
+def migrate(connection: duckdb.DuckDBPyConnection, path: object, layout: str = "") -> None:
+    """Bring schema and views of an open database to this version, in one transaction; amounts become decimals where
+    there are few klines. `layout` is what a lake is told of its klines, as `exact.make_table` has it.
 
     Raises BadDatabase for the file of a newer version, and for somebody else's.
     """
-    steps, views = schema_state(connection, path)
-    if (steps, views) == SCHEMA:
+    steps, views, is_exact = schema_state(connection, path)
+    is_current = (steps, views) == SCHEMA[:2]
+    if is_current and (is_exact or not has_few(connection)):
         return
     with transaction(connection):
         if not steps:
@@ -57,6 +70,8 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: object) -> None:
             connection.execute("INSERT INTO schema_version VALUES (0)")
         for step in STEPS[steps:]:
             connection.execute(step)
+        if not is_exact and has_few(connection):
+            bring_over(connection, layout)
         connection.execute(VIEWS)
         connection.execute("UPDATE schema_version SET version = ?, views = ?", [len(STEPS), VIEWS_SHA256])
 
@@ -66,7 +81,7 @@ def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
 
     Raises BadDatabase for a file that this version can't read.
     """
-    steps, views = schema_state(connection, path)
+    steps, views, _ = schema_state(connection, path)
     if not steps:
         raise BadDatabase(f"{path} has no klines")
     if steps < READABLE:
@@ -78,10 +93,10 @@ def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
         connection.execute(VIEWS.replace("CREATE OR REPLACE", "CREATE OR REPLACE TEMP"))
 
 
-def schema_state(connection: duckdb.DuckDBPyConnection, path: object) -> tuple[int, str | None]:
-    """How many steps the file has taken, 0 for an empty one, and the SHA-256 of its views.
+def schema_state(connection: duckdb.DuckDBPyConnection, path: object) -> State:
+    """What a database is, whoever made it.
 
-    Raises BadDatabase for a newer file than is known here, and for a foreign one.
+    Raises BadDatabase for a newer one than is known here, and for a foreign one.
     """
     try:
         rows = connection.execute("FROM schema_version").fetchall()
@@ -90,10 +105,11 @@ def schema_state(connection: duckdb.DuckDBPyConnection, path: object) -> tuple[i
             raise BadDatabase(
                 f"{path} has a table named klines that is not ours; KLINES_DATABASE must name another file"
             ) from None
-        return 0, None
+        return State(0, None, is_exact=False)
     if len(rows) != 1 or not isinstance(rows[0][0], int):
         raise BadDatabase(f"{path} is damaged: its table schema_version has {len(rows)} rows; restore a backup")
-    [(version, *views)] = rows
+    [(version, *more)] = rows
     if version > len(STEPS):
         raise BadDatabase(f"{path} has schema {version}, this klines knows {len(STEPS)}: upgrade klines")
-    return version, views[0] if views else None
+    views, is_exact = (*more, None, None)[:2]
+    return State(version, views, is_exact=bool(is_exact))

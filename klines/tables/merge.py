@@ -18,6 +18,7 @@ from klines.columns import KEY, VALUES, in_sql
 from klines.interval import Interval
 from klines.market import Market
 from klines.rows import OFF_GRID_ERA, Row, frame
+from klines.tables.doubtful import settle
 
 _ROW_GROUP = 122_880
 _BULK = 5_000
@@ -190,6 +191,7 @@ def _merge(
         WHERE NOT EXISTS (FROM klines k WHERE {same_key})
         """
     ).fetchall()
+    settle(connection, "staged")
     connection.execute("DROP TABLE staged")
     return inserted, restated
 

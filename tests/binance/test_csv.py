@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from klines.binance.csv import raw_rows, read_csv
+from klines.binance.csv import _by_columns, raw_rows, read_csv
 from klines.binance.totals import Totals, disagreeing, of_days, of_rows
 from klines.errors import BadArchive
 from klines.interval import INTERVALS
@@ -30,6 +32,11 @@ def line(minute: int, *, by: int = 1, **fields: str) -> str:
     return ",".join([*(row | fields).values(), "0"])
 
 
+def made(open_ms: int, close_ms: int, volume: Decimal, quote: Decimal, taker: Decimal, taker_quote: Decimal) -> Row:
+    """The row of such a line."""
+    return Row(open_ms, 2.0, 3.0, 1.0, 2.5, volume, close_ms, quote, 5, taker, taker_quote)
+
+
 def text(*lines: str) -> bytes:
     """A file of lines."""
     return "".join(f"{line}\n" for line in lines).encode()
@@ -38,7 +45,8 @@ def text(*lines: str) -> bytes:
 def test_a_clean_file() -> None:
     """Every line is a row, in the shape that REST's have."""
     rows, rejects = read_csv(text(*map(line, range(3))), MINUTES, ASKED)
-    assert ([Row(at(n), 2.0, 3.0, 1.0, 2.5, 10.0, at(n + 1) - 1, 20.0, 5, 4.0, 8.0) for n in range(3)], []) == (
+    amounts = [Decimal(amount) for amount in (10, 20, 4, 8)]
+    assert ([made(at(n), at(n + 1) - 1, *amounts) for n in range(3)], []) == (
         [Row(*row) for row in rows.iter_rows()],
         rejects,
     )
@@ -153,6 +161,8 @@ ODD = [
         "00.10",
         "0x1",
     ),
+    *("1.123456789", "2.500000000", "2.5000000001", "134217728.12345676", "1523456789.00000000", "1000000000000000"),
+    *("999999999999999.12345678", "9" * 30, "9" * 31, "0." + "9" * 40),
     *("9" * 19, "9" * 400, "1,5", "1\n", "1\r", "\x0b1", "\u20281", "\ufeff1", "\x00", "5\t", "1.5"),
 ]
 mutations = st.tuples(
@@ -183,13 +193,19 @@ def test_equal_and_unordered_rows() -> None:
     assert ([at(0), at(1), at(2)], []) == (rows["open_time"].to_list(), rejects)
 
 
-amounts = st.decimals(0, 10**9, places=8).map("{:f}".format)
+amounts = st.decimals(0, 10**15, places=8).map("{:f}".format)
+prices = st.decimals(0, 10**9, places=8).map("{:f}".format) | st.integers(0, 10**15).map("{}.00000000".format)
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 59), *[amounts] * 8, st.integers(0, 99)), unique_by=lambda text: text[0]))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 59), *[prices] * 4, *[amounts] * 4, st.integers(0, 99)),
+        unique_by=lambda text: text[0],
+    )
+)
 def test_the_same_as_rest(values: list[tuple[int, ...]]) -> None:
-    """Law: the rows and rejects of a file are those of the same rows in a REST answer."""
+    """Law: the rows and rejects of a file are those of the same rows in a REST answer, up to 10^15 with 8 decimals."""
     raw = [
         [at(n), *prices, volume, at(n + 1) - 1, quote, trades, taker, taker_quote, "0"]
         for n, *prices, volume, quote, taker, taker_quote, trades in values
@@ -200,12 +216,40 @@ def test_the_same_as_rest(values: list[tuple[int, ...]]) -> None:
     assert refused == rejects
 
 
+LARGE = [["999999999999999.12345678", "0.00000001", "123456789.1", "1523456789.00000000"], ["1" * 30, "0", "1", "2"]]
+
+
+@pytest.mark.parametrize("amounts", LARGE)
+@pytest.mark.parametrize("price", ["1523456789.00000000", "0.00001234", "123456789.5"])
+def test_large_values_are_read_by_columns(price: str, amounts: list[str]) -> None:
+    """What a double does not hold, and prices of many digits that it does hold, cost a file nothing of its speed."""
+    prices: dict[str, Any] = dict.fromkeys(("open", "high", "low", "close"), price)
+    values: dict[str, Any] = dict(
+        zip(("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"), amounts, strict=True)
+    )
+    rows = _by_columns(text(line(0, **prices, **values)))
+    assert rows is not None
+    [row] = rows.iter_rows(named=True)
+    assert values | prices == {
+        **{name: amount for name, amount in values.items() if Decimal(amount) == row[name]},
+        **{name: price for name in prices if Decimal(price) == Decimal(repr(row[name]))},
+    }
+
+
+@pytest.mark.parametrize("price", ["134217728.12345676", "999999999999999.12345678", "99999999999999999"])
+def test_a_price_that_a_double_does_not_hold_is_refused(price: str) -> None:
+    """No file is stored with another number than it has: that row is refused, the others are not."""
+    rows, rejects = read_csv(text(line(0), line(1, open=price, high=price, low=price, close=price)), MINUTES, ASKED)
+    assert [at(0)] == rows["open_time"].to_list()
+    assert ["a price has more digits than a double holds"] == [reject.reason for reject in rejects]
+
+
 @given(st.lists(st.integers(0, 200), unique=True).map(sorted), st.sampled_from(["1m", "1h", "1w", "1M"]))
 def test_islands_are_slots(numbers: list[int], name: str) -> None:
     """Law: the stored windows of a frame, by columns, are those of its open times one by one."""
     interval = INTERVALS[name]
     times = [interval.step(NOON, n) for n in numbers]
-    rows = frame([Row(time, 2.0, 3.0, 1.0, 2.5, 10.0, time + 1, 20.0, 5, 4.0, 8.0) for time in times])
+    rows = frame([made(time, time + 1, *[Decimal(1)] * 4) for time in times])
     assert slots(times, interval) == islands(rows, interval)
 
 
@@ -213,10 +257,12 @@ def test_a_days_totals() -> None:
     """Trades and volume summed, highest high, lowest low; a day that the exchange does not state disagrees."""
     rows, _ = read_csv(text(line(0), line(1, high="7.0"), line(2, low="0.5")), MINUTES, ASKED)
     day = NOON // 86_400_000 * 86_400_000
-    assert {day: Totals(15, 30.0, 7.0, 0.5)} == of_rows(rows)
-    stated = of_days([Row(day, 2.0, 7.0, 0.5, 2.5, 30.000000001, 0, 0.0, 15, 0.0, 0.0)])
+    right = Totals(15, Decimal(30), 7.0, 0.5)
+    assert {day: right} == of_rows(rows)
+    nothing = Decimal(0)
+    stated = of_days([Row(day, 2.0, 7.0, 0.5, 2.5, Decimal("30.00"), 0, nothing, 15, nothing, nothing)])
     assert [] == disagreeing(rows, stated)
     assert [Window(day, day + 86_400_000)] == disagreeing(rows, {})
-    right = Totals(15, 30.0, 7.0, 0.5)
-    for wrong in (right._replace(trades=14), right._replace(volume=30.1), right._replace(high=7.1)):
+    last_digit = right._replace(volume=Decimal("30.00000001"))
+    for wrong in (right._replace(trades=14), last_digit, right._replace(high=7.1)):
         assert 1 == len(disagreeing(rows, {day: wrong}))

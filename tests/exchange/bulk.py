@@ -10,9 +10,12 @@ CONTRACTS = ("volume", "taker_buy_volume")
 _STRETCH, _SPREAD = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
 
 
-def made(seed: int, trend: list[int], contract_usd: int, step_ms: int, first: int, stop: int) -> pl.DataFrame:
+def made(
+    seed: int, trend: list[int], contract_usd: int, large: int, step_ms: int, first: int, stop: int
+) -> pl.DataFrame:
     """The klines number `first` up to `stop` in units, see `market.Units`; `trend` is the price at each block of 64
-    from the first one's on, `contract_usd` what a contract of coinm is worth, 0 elsewhere."""
+    from the first one's on, `contract_usd` what a contract of coinm is worth, 0 elsewhere, `large`
+    by how much more is traded."""
     number, opened, closed = pl.col("number"), pl.col("open"), pl.col("close")
     lines = _lines(seed, trend, first, stop).with_columns(
         close=pl.col("line") + pl.col("line") * ((pl.col("x") % 1024).cast(pl.Int64) - 512) // 2**20
@@ -21,10 +24,10 @@ def made(seed: int, trend: list[int], contract_usd: int, step_ms: int, first: in
     amount, share = _bits(26, 16) + 1, 30 + _bits(42, 5)
     volume = pl.col("volume")
     if contract_usd:
-        amounts = moves.with_columns(volume=amount.cast(pl.Int128) * UNIT)
+        amounts = moves.with_columns(volume=amount.cast(pl.Int128) * (large * UNIT))
         quote, taker = volume * contract_usd * UNIT // opened, volume * share // 100 // UNIT * UNIT
     else:
-        amounts = moves.with_columns(volume=amount.cast(pl.Int128) * 10**17 // opened)
+        amounts = moves.with_columns(volume=amount.cast(pl.Int128) * pl.lit(large * 10**17, pl.Int128) // opened)
         quote, taker = volume * (opened + closed) // (2 * UNIT), volume * share // 100
     is_quiet = pl.col("bits") % 50 == 0
     return amounts.with_columns(quote_volume=quote, taker_buy_volume=taker).select(

@@ -50,6 +50,9 @@ client which computes 3d open times by a plain modulo is found out."""
 FIRST_LISTING_MS = 1_502_928_000_000  # 2017-08-17
 QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "USD")
 PRICES = {"BTC": 60_000, "ETH": 3_000, "BNB": 600, "SOL": 150, "LTC": 80, "LINK": 15, "XRP": 1, "ADA": 1, "TRY": 1}
+PRICES["SATS"] = 1
+LARGE = {"SATS": 10**9}
+"""By how much more of some assets is traded: up to 10^15, with all eight decimals, which no double holds."""
 
 
 def floor(time_ms: int, interval: str) -> int:
@@ -111,7 +114,7 @@ def _trend(seed: int, mean: int, block: int) -> int:
 def _make(market: str, symbol: str, step_ms: int, first: int, stop: int) -> Klines:
     """The klines number `first` up to `stop`, each opening where the one before closed; one in 50 has no trade."""
     seed, mean = _origin(market, symbol, step_ms)
-    contract_usd = _contract_usd(market, symbol)
+    contract_usd, large = _contract_usd(market, symbol), _large(symbol)
     made: Klines = []
     bits, price, block, here, there = 0, 0, -1, 0, 0
     for number in range(first, stop + 1):
@@ -131,10 +134,10 @@ def _make(market: str, symbol: str, step_ms: int, first: int, stop: int) -> Klin
                 high, low = (close, price) if close > price else (price, close)
                 high += 1 + (price * (bits >> 10 & 255) >> 18)
                 low -= 1 + (price * (bits >> 18 & 255) >> 18)
-                volume = ((bits >> 26 & 0xFFFF) + 1) * 10**17 // price
+                volume = ((bits >> 26 & 0xFFFF) + 1) * large * 10**17 // price
                 quote = volume * (price + close) // (2 * UNIT)
                 if contract_usd:
-                    volume = ((bits >> 26 & 0xFFFF) + 1) * UNIT
+                    volume = ((bits >> 26 & 0xFFFF) + 1) * large * UNIT
                     quote = volume * contract_usd * UNIT // price
                 share = 30 + (bits >> 42 & 31)
                 taker = volume * share // 100 // UNIT * UNIT if contract_usd else volume * share // 100
@@ -148,12 +151,16 @@ def _make_many(market: str, symbol: str, step_ms: int, first: int, stop: int) ->
     """What `_make` makes, by columns."""
     seed, mean = _origin(market, symbol, step_ms)
     trend = [_trend(seed, mean, block) for block in range(first >> 6, (stop >> 6) + 2)]
-    return bulk.made(seed, trend, _contract_usd(market, symbol), step_ms, first, stop)
+    return bulk.made(seed, trend, _contract_usd(market, symbol), _large(symbol), step_ms, first, stop)
 
 
 def _contract_usd(market: str, symbol: str) -> int:
     """What a coin-margined contract is worth; 0 for what has no contracts."""
     return (100 if symbol.startswith("BTC") else 10) if market == "coinm" else 0
+
+
+def _large(symbol: str) -> int:
+    return LARGE.get(assets(symbol)[0], 1)
 
 
 @lru_cache(maxsize=65_536)

@@ -20,6 +20,8 @@ SERIES = [
     ("usdm", "ETHUSDT"),
     ("coinm", "BTCUSD_PERP"),
     ("coinm", "XRPUSD_PERP"),
+    ("spot", "SATSUSDT"),
+    ("coinm", "SATSUSD_PERP"),
 ]
 
 

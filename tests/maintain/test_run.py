@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from decimal import Decimal
 from itertools import count, pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,6 +31,8 @@ from klines.window import Window
 from tests.children import Child, child, killed_after, lasts_s
 from tests.drive import MINUTE, NOON, maintain_once, ms, query
 from tests.storage.test_snapshot import writing_and_dying
+
+ONE = Decimal(1)
 
 pytestmark = pytest.mark.slow
 
@@ -219,7 +222,7 @@ def storing(pipe: Connection, path: Path) -> None:
         wants = []
         for open_ms in (NOON + n * MINUTE, ms("2025-12-30") + n * MINUTE):
             wants.append(Want("S1USDT", [Window(open_ms, open_ms + MINUTE)]))
-            wants[-1].rows = [Row(open_ms, 2.0, 3.0, 0.5, 1.0, float(n), open_ms + 59999, 1.0, 1, 1.0, 1.0)]
+            wants[-1].rows = [Row(open_ms, 2.0, 3.0, 0.5, 1.0, Decimal(n), open_ms + 59999, ONE, 1, ONE, ONE)]
         with opened(path, time.monotonic() + 60) as connection:
             store(connection, MARKETS["spot"], INTERVALS["1m"], wants, now_ms=NOON)
         pipe.send(n + 1)

@@ -6,6 +6,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import partial
 from itertools import count
 from multiprocessing.connection import Connection
@@ -34,6 +35,8 @@ from tests.drive import MINUTE, NOON, maintain_once, ms, query
 from tests.lakes import PASSWORD, Lakes
 from tests.maintain.test_run import FILLING
 from tests.storage.test_lake import minutes, put
+
+ONE = Decimal(1)
 
 pytestmark = pytest.mark.slow
 TABLES = ("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "audits", "incidents", "theirs")
@@ -133,7 +136,7 @@ def storing(pipe: Connection, database: Address) -> None:
         wants = []
         for open_ms in (NOON + n * MINUTE, ms("2025-12-30") + n * MINUTE):
             wants.append(Want("S1USDT", [Window(open_ms, open_ms + MINUTE)]))
-            wants[-1].rows = [Row(open_ms, 2.0, 3.0, 0.5, 1.0, float(n), open_ms + 59999, 1.0, 1, 1.0, 1.0)]
+            wants[-1].rows = [Row(open_ms, 2.0, 3.0, 0.5, 1.0, Decimal(n), open_ms + 59999, ONE, 1, ONE, ONE)]
         scope = scope_of(MARKETS["spot"], INTERVALS["1m"], wants)
         answer = partial(store, market=MARKETS["spot"], interval=INTERVALS["1m"], wants=wants, now_ms=NOON)
         place_of(database).write(time.monotonic() + 60, scope, answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,9 @@ import polars as pl
 import pytest
 
 import klines
+from klines.columns import AMOUNTS
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy, NotStored
+from klines.rows import AMOUNT
 from klines.storage.database import opened_to_read
 from tests import CHECKOUT
 from tests.drive import NOON, collect_once, ms, published, query
@@ -47,9 +50,35 @@ def test_what_is_stored_is_read(exchange: StandIn, minutes: Path) -> None:
     ]
     times = {name: pl.col(name).dt.epoch("ms") for name in ("open_time", "close_time")}
     values = found.with_columns(**times).drop("market", "symbol", "interval", "source", "fetched_at")
-    assert expected == values.rows()
+    assert [tuple(map(float, row)) for row in expected] == values.rows()
     assert ["BTCUSDT"] * 5 + ["ETHUSDT"] * 5 == found["symbol"].to_list()
     assert pl.Datetime("us") == found.schema["open_time"]
+
+
+@pytest.mark.parametrize("interval", ["1m", "5m", "1h"])
+def test_exact_values_are_those_of_binance(exchange: StandIn, database: Path, interval: str) -> None:
+    """With `exact` prices and amounts are decimals, to the last of 23 digits, of stored and of derived klines, and of
+    filled slots; without it they are the nearest doubles."""
+    collect_once(exchange, database, ["SATSUSDT"], lookback=timedelta(hours=3))
+    expected = published(exchange.klines("SATSUSDT", ms("2026-01-02T09:00"), NOON, interval))
+    prices, amounts = ["open", "high", "low", "close"], list(AMOUNTS)
+    for fill in (None, "previous"):
+        found = klines.read("SATSUSDT", interval=interval, exact=True, fill=fill, database=database)
+        assert {AMOUNT} == set(found.select(*prices, *amounts).dtypes)
+        assert [tuple(row[i] for i in (5, 7, 9, 10)) for row in expected] == found.select(amounts).rows()
+        assert [tuple(row[1:5]) for row in expected] == found.select(pl.col(prices).cast(pl.Float64)).rows()
+    rounded = klines.read("SATSUSDT", interval=interval, database=database).select(amounts)
+    assert [tuple(float(row[i]) for i in (5, 7, 9, 10)) for row in expected] == rounded.rows()
+    assert any(Decimal(repr(value)) != row[7] for (_, value, *_), row in zip(rounded.rows(), expected, strict=True))
+
+
+def test_exact_values_of_a_database_with_doubles(minutes: Path) -> None:
+    """Where amounts are doubles still, nobody is told that they are exact: the text says what to do."""
+    for name in AMOUNTS:
+        query(minutes, f"ALTER TABLE klines ALTER {name} TYPE DOUBLE")
+    assert 57 == klines.read(["BTCUSDT", "ETHUSDT"], database=minutes).height
+    with pytest.raises(BadDatabase, match="klines maintain"):
+        klines.read("BTCUSDT", exact=True, database=minutes)
 
 
 @pytest.mark.parametrize("columns", [["close"], ["trades", "open_time"], ["interval", "symbol", "market"], ["source"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -37,7 +38,7 @@ def connection(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def row(open_time_ms: int, close: float = 2.0, close_time_ms: int | None = None) -> Row:
     """A good kline."""
     last_ms = open_time_ms // MINUTE * MINUTE + MINUTE - 1 if close_time_ms is None else close_time_ms
-    return Row(open_time_ms, 2.0, 3.0, 1.0, close, 10.0, last_ms, 20.0, 5, 4.0, 8.0)
+    return Row(open_time_ms, 2.0, 3.0, 1.0, close, Decimal(10), last_ms, Decimal(20), 5, Decimal(4), Decimal(8))
 
 
 def answered(rows: list[Row], window: Window, symbol: str = "BTCUSDT") -> Want:

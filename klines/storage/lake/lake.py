@@ -35,11 +35,22 @@ from klines.tables.transaction import checked
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _READS, _MOVES = "klines reads", "klines moves"
-_LAYOUT = """
-    ALTER TABLE klines SET PARTITIONED BY (market, interval, year(open_time), month(open_time));
-    ALTER TABLE klines SET SORTED BY (symbol ASC, open_time ASC);
+LAYOUT = """
+    ALTER TABLE {table} SET PARTITIONED BY (market, interval, year(open_time), month(open_time));
+    ALTER TABLE {table} SET SORTED BY (symbol ASC, open_time ASC);
 """
-_SMALL = ("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "audits", "incidents", "clustered")
+_SMALL = (
+    "gaps",
+    "rejects",
+    "restatements",
+    "archive_files",
+    "bans",
+    "symbols",
+    "audits",
+    "incidents",
+    "clustered",
+    "doubtful",
+)
 """Tables that stay in the catalog: they change often, and are small."""
 _SMALL_ROWS = 1_000_000
 _IS_NOTED: LiteralString = (
@@ -117,6 +128,10 @@ class Lake:
     def alone(self, deadline_s: float, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
         """As `write`, while nobody else writes anything."""
         return self._again_and_again(deadline_s, [], do, alone=True)
+
+    def apart(self, deadline_s: float, key: str, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        """As `write`, with a lock of that name alone: nobody who writes klines waits for it."""
+        return self._again_and_again(deadline_s, [key], do)
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
@@ -276,10 +291,9 @@ class Lake:
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make or bring up the tables, which one process does at a time, and nobody writes meanwhile."""
         with self.turns.taken([MAKING], time.monotonic() + 30, alone=True) as turn, checked(connection, turn.check):
-            is_new = not schema_state(connection, self)[0]
-            migrate(connection, self)
+            is_new = not schema_state(connection, self).steps
+            migrate(connection, self, LAYOUT)
             if is_new:
-                connection.execute(_LAYOUT)
                 for table in _SMALL:
                     connection.execute(
                         f"CALL lake.set_option('data_inlining_row_limit', {_SMALL_ROWS}, table_name => '{table}')"

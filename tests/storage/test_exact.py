@@ -1,0 +1,199 @@
+"""A database that has amounts as doubles becomes one of decimals, while it is in use; what may not be Binance's number
+is known, and can be fetched anew."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+import klines
+from klines.columns import AMOUNTS
+from klines.maintain.run import MaintainJob
+from klines.reading.status import status
+from klines.settings import LakeAddress
+from klines.storage.access import forget_lakes, place_of
+from klines.storage.database import opened
+from klines.storage.exact import FEW
+from klines.storage.lake.lake import LAYOUT
+from klines.storage.migrations import STEPS
+from tests.drive import NOON, audit_once, backfill_once, collect_once, maintain_once, published, query, stored
+from tests.exchange import StandIn
+
+OLD = 8
+"""The steps of the last version that had doubles."""
+MANY = f"""
+    INSERT INTO klines
+    SELECT 'spot', 'OLDUSDT', '1m', TIMESTAMP '2024-01-01' + to_minutes(n::INTEGER), 2, 3, 1, 2, n % 1000 + 0.12345678,
+           TIMESTAMP '2024-01-01 00:00:59.999' + to_minutes(n::INTEGER), 1000000 + n % 77 + 0.5, 5, 0.1, 0.2, 'rest',
+           TIMESTAMP '2024-07-01'
+    FROM range({FEW + 1}) minutes(n)
+"""
+
+A_DAY = """
+    INSERT INTO klines VALUES ('spot', 'A', '1d', '2024-01-01', 1, 1, 1, 1, {}, '2024-01-01 23:59:59.999', 1, 1, 1, 1,
+                               'rest', '2024-01-02')
+"""
+
+
+def of_old(database: Path, sql: str = "") -> None:
+    """A file as the last version with doubles left it, with what a statement puts there."""
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE TABLE schema_version AS SELECT 0 AS version")
+        for step in STEPS[:OLD]:
+            connection.execute(step)
+        connection.execute(f"UPDATE schema_version SET version = {OLD}; {sql}")
+
+
+def kinds(database: Path) -> set[str]:
+    """The types that the amounts have."""
+    sql = "SELECT column_type FROM (DESCRIBE klines) WHERE column_name LIKE '%volume'"
+    return {kind for (kind,) in query(database, sql)}
+
+
+@pytest.fixture
+def old(exchange: StandIn, database: Path) -> Path:
+    """Many klines with doubles, among them half an hour of one whose amounts no double holds."""
+    of_old(database, MANY)
+    collect_once(exchange, database, ["SATSUSDT"])
+    return database
+
+
+def as_doubles(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The values as doubles held them."""
+    return [tuple(float(value) if isinstance(value, Decimal) else value for value in row) for row in rows]
+
+
+def test_few_klines_are_brought_over_at_an_opening(tmp_path: Path) -> None:
+    """What was a double is its shortest decimal, nothing is lost, and what may have been another number is noted."""
+    amounts = ("0.1", "123456789.5", "99999999.1234567", "123456789012345.6")
+    for number, amount in enumerate(amounts):
+        database = tmp_path / f"{number}.duckdb"
+        of_old(database, A_DAY.format(amount))
+        with opened(database, time.monotonic() + 5) as connection:
+            assert [(Decimal(amount),)] == connection.execute("SELECT volume FROM klines").fetchall()
+            assert [(number > 1,)] == connection.execute("SELECT count(*) > 0 FROM doubtful").fetchall()
+        assert {"DECIMAL(38,8)"} == kinds(database)
+
+
+def test_until_it_is_brought_over_a_database_works(exchange: StandIn, old: Path) -> None:
+    """Many klines stay doubles when the file is opened: it is written and read as before, and equal answers change
+    nothing. Status says what makes them exact."""
+    assert {"DOUBLE"} == kinds(old)
+    expected = as_doubles(published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON)))
+    assert expected == stored(old, "SATSUSDT")
+    assert [expected[-1][5]] == klines.read("SATSUSDT", database=old)["volume"].tail(1).to_list()
+    assert 6 == klines.read("SATSUSDT", interval="5m", database=old).height
+    for outcome in (
+        collect_once(exchange, old, ["SATSUSDT"]),
+        backfill_once(exchange, old, ["SATSUSDT"], "2026-01-02T11:30", "2026-01-02T12:00", refresh=True),
+        audit_once(exchange, old, repair=False),
+    ):
+        assert outcome.state in ("Completed", "Degraded"), (
+            outcome.message
+        )  # OLDUSDT's time is not what the exchange has
+    assert [(0,)] == query(old, "SELECT count(*) FROM restatements")
+    assert not status(database=old).is_exact
+
+
+def test_maintenance_brings_many_over(exchange: StandIn, old: Path) -> None:
+    """All klines are there afterwards, in order, as decimals; those that may differ are named with what fetches them
+    anew, and are exact when that has been done."""
+    before = query(old, "SELECT * FROM klines ORDER BY symbol, open_time")
+    outcome = maintain_once(old)
+    assert "Completed" == outcome.state, outcome.message
+    large = sum(row[8] > 0 for row in exchange.klines("SATSUSDT", NOON - 1_800_000, NOON))
+    assert f"amounts are decimals now; {large} klines may not have Binance's last digits" in outcome.message
+    assert {"DECIMAL(38,8)"} == kinds(old)
+    assert as_doubles(query(old, "SELECT * FROM klines ORDER BY symbol, open_time")) == before
+    assert [(Decimal("0.12345678"),)] == query(old, "SELECT min(volume) FROM klines WHERE symbol = 'OLDUSDT'")
+    found = status(database=old)
+    assert (True, large) == (found.is_exact, found.doubtful)
+    [doubt] = found.doubts
+    command = "klines backfill SATSUSDT --market spot --interval 1m --start 2026-01-02 --end 2026-01-03 --refresh"
+    assert command == doubt.command
+
+    refreshed = backfill_once(exchange, old, ["SATSUSDT"], "2026-01-02T11:30", "2026-01-02T12:00", refresh=True)
+    assert "Completed" == refreshed.state, refreshed.message
+    assert published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON)) == stored(old, "SATSUSDT")
+    assert (0, []) == (status(database=old).doubtful, list(status(database=old).doubts))
+    assert "nothing to do" in maintain_once(old).message
+
+
+def test_what_is_written_meanwhile_is_brought_over_too(exchange: StandIn, old: Path) -> None:
+    """A run that is ended early leaves the file as it is. What is stored and corrected while the next one copies is
+    there at the end, as it is then."""
+    with MaintainJob(place_of(old)).begin(NOON) as run:
+        run.survey()
+        run.cluster(run.plan()[0])
+    assert {"DOUBLE"} == kinds(old)
+
+    with MaintainJob(place_of(old)).begin(NOON) as run:
+        run.survey()
+        for month in run.plan():
+            run.cluster(month)
+        exchange.freeze(NOON + 120_000)
+        exchange.restate("SATSUSDT", NOON - 60_000, volume="77.00000001", quote_volume="123456789012345.12345678")
+        collect_once(exchange, old, ["SATSUSDT"])
+        before = query(old, "SELECT * FROM klines ORDER BY symbol, open_time")
+        run.swap()
+        assert "Completed" == run.outcome().state
+    assert {"DECIMAL(38,8)"} == kinds(old)
+    assert before == as_doubles(query(old, "SELECT * FROM klines ORDER BY symbol, open_time"))
+    there = exchange.klines("SATSUSDT", NOON - 1_800_000, NOON + 120_000)
+    assert sum(row[8] > 0 for row in there) == status(database=old).doubtful
+    with opened(old, time.monotonic() + 5) as connection:
+        assert [(1,)] == connection.execute("SELECT count(*) FROM restatements").fetchall()
+
+
+@pytest.fixture
+def old_lake(lake: LakeAddress) -> LakeAddress:
+    """A lake of the version that had doubles, with many klines, some of which no double holds."""
+    amounts = ", ".join(f"{name}::DOUBLE AS {name}" for name in AMOUNTS)
+    with place_of(lake).opened(time.monotonic() + 30) as connection:
+        connection.execute(f"CREATE TABLE doubles AS SELECT * REPLACE ({amounts}) FROM klines")
+        connection.execute("DROP TABLE klines; ALTER TABLE doubles RENAME TO klines")
+        connection.execute(LAYOUT.format(table="klines"))
+        connection.execute(MANY)
+        connection.execute("DROP TABLE doubtful; UPDATE schema_version SET version = 8, exact = NULL")
+        connection.execute("ALTER TABLE schema_version DROP COLUMN exact")
+    forget_lakes()
+    return lake
+
+
+@pytest.mark.slow
+def test_a_lake_is_brought_over(exchange: StandIn, old_lake: LakeAddress) -> None:
+    """As a file: it works until maintenance has copied it, which goes on where it was ended, and takes with it what was
+    stored and corrected meanwhile."""
+    collect_once(exchange, old_lake, ["SATSUSDT"])
+    assert as_doubles(published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON))) == stored(old_lake, "SATSUSDT")
+    with MaintainJob(place_of(old_lake)).begin(NOON) as run:
+        run.survey()
+        months = run.plan()
+        for month in months[:3]:
+            run.cluster(month)
+    exchange.freeze(NOON + 120_000)
+    exchange.restate("SATSUSDT", NOON - 60_000, volume="77.00000001")
+    collect_once(exchange, old_lake, ["SATSUSDT"])
+    before = query(old_lake, "SELECT * FROM klines ORDER BY symbol, open_time")
+
+    outcome = maintain_once(old_lake)
+    assert "Completed" == outcome.state, outcome.message
+    assert before == as_doubles(query(old_lake, "SELECT * FROM klines ORDER BY symbol, open_time"))
+    assert "copied every month; 250,033 klines in" in outcome.message
+    assert "amounts are decimals now; 3" in outcome.message
+    klines_there = exchange.klines("SATSUSDT", NOON - 1_800_000, NOON + 120_000)
+    large = sum(row[8] > 0 for row in klines_there)
+    assert large == status(database=old_lake).doubtful
+    forget_lakes()
+    backfill_once(exchange, old_lake, ["SATSUSDT"], "2026-01-02T11:30", "2026-01-02T12:02", refresh=True)
+    assert published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON + 120_000)) == stored(old_lake, "SATSUSDT")
+    found = status(database=old_lake)
+    assert (True, 0) == (found.is_exact, found.doubtful)
+    tables = query(old_lake, "SELECT DISTINCT table_name FROM duckdb_columns() WHERE table_name LIKE 'klines%exact%'")
+    assert [] == tables
+    assert "amounts" not in maintain_once(old_lake).message
