@@ -51,6 +51,7 @@ MANY = {
     "klines": f"{_SERIES} AND isfinite(open + high + low + close) AND "
     + _times("open_time", "close_time", "fetched_at"),
     "rejects": f"{_MARKET} AND {_times('first_seen', 'last_seen')} AND {_times_if_any('open_time')}",
+    "rules": f"{_MARKET} AND {_times('first_seen')} AND {_times_if_any('unseen_at', 'onboard_at', 'delivery_at')}",
     "restatements": f"{_MARKET} AND {_times('open_time', 'seen_at')}",
     "archive_files": f"{_times('loaded_at')} AND {_times_if_any('verified_at')}",
 }

@@ -63,6 +63,7 @@ class Rules(Archives):
         self.ignored: dict[str, str | None] = {}
         self.silent_ends = False
         self._begins_ms: dict[str, int] = {}
+        self._rules: dict[str, dict[str, str]] = {}
         self._frozen_ms: int | None = None
         self._faults: list[Fault] = []
         self._used: dict[tuple[str, str], tuple[int, int, int]] = {}
@@ -288,7 +289,8 @@ class Rules(Archives):
         over = listing.status == "TRADING" and listing.until_ms is not None and listing.until_ms <= now_ms
         gone = {"spot": "BREAK", "usdm": "CLOSE", "coinm": "DELIVERED"}[market]
         status = gone if over else listing.status
-        about: dict[str, Any] = {"symbol": symbol, "baseAsset": base, "quoteAsset": quote, "filters": []}
+        about: dict[str, Any] = {"symbol": symbol, "baseAsset": base, "quoteAsset": quote}
+        about["filters"] = self._filters(market, symbol)
         if market == "spot":
             sets = {"isSpotTradingAllowed": True, "permissions": [], "permissionSets": [["SPOT", "MARGIN"]]}
             return about | {"status": status, "baseAssetPrecision": 8, "quotePrecision": 8} | sets
@@ -299,6 +301,24 @@ class Rules(Archives):
         if not is_coinm(symbol):
             return about | {"status": status, "marginAsset": quote}
         return about | {"contractStatus": status, "contractSize": 100 if base == "BTC" else 10, "marginAsset": base}
+
+    def rule(self, symbol: str, **values: str) -> None:
+        """State other rules of a symbol from now on: tickSize, stepSize, minQty, minNotional."""
+        self._rules[symbol] = self._rules.get(symbol, {}) | values
+
+    def _filters(self, market: str, symbol: str) -> list[dict[str, str]]:
+        """A symbol's filters in exchangeInfo, as far as anything is read of them."""
+        stated = {
+            "tickSize": "0.01000000",
+            "stepSize": "0.00001000",
+            "minQty": "0.00001000",
+            "minNotional": "5.00000000",
+        }
+        stated |= self._rules.get(symbol, {})
+        lots = {name: stated[name] for name in ("stepSize", "minQty")}
+        kind, name = ("NOTIONAL", "minNotional") if market == "spot" else ("MIN_NOTIONAL", "notional")
+        filters = [{"filterType": "PRICE_FILTER", "tickSize": stated["tickSize"]}, {"filterType": "LOT_SIZE"} | lots]
+        return [*filters, {"filterType": kind, name: stated["minNotional"]}]
 
 
 def _weight(market: str, name: str, params: dict[str, str]) -> int:

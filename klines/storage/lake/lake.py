@@ -39,7 +39,10 @@ _LAYOUT = """
     ALTER TABLE klines SET PARTITIONED BY (market, interval, year(open_time), month(open_time));
     ALTER TABLE klines SET SORTED BY (symbol ASC, open_time ASC);
 """
-_SMALL = ("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "audits", "incidents", "clustered")
+_SMALL = (
+    *("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "rules", "audits", "incidents"),
+    "clustered",
+)
 """Tables that stay in the catalog: they change often, and are small."""
 _SMALL_ROWS = 1_000_000
 _IS_NOTED: LiteralString = (
@@ -280,10 +283,10 @@ class Lake:
             migrate(connection, self)
             if is_new:
                 connection.execute(_LAYOUT)
-                for table in _SMALL:
-                    connection.execute(
-                        f"CALL lake.set_option('data_inlining_row_limit', {_SMALL_ROWS}, table_name => '{table}')"
-                    )
+            for table in _SMALL:  # a step may have made one
+                connection.execute(
+                    f"CALL lake.set_option('data_inlining_row_limit', {_SMALL_ROWS}, table_name => '{table}')"
+                )
 
     def _attached_to_read(self, *options: str) -> duckdb.DuckDBPyConnection:
         connection = attach(self.login, _READS, self.data(), "READ_ONLY", *options)
