@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import duckdb
 import polars as pl
 
+from klines.binance.listing import GONE
 from klines.clock import Time, clock, time_ms
 from klines.errors import NotStored
 from klines.market import Market
@@ -62,3 +63,20 @@ def trading(listed: pl.DataFrame, entries: Sequence[str], market: Market) -> pl.
     if not entries:
         return there
     return there.filter(pl.col("symbol").is_in(choose(entries, there["symbol"].to_list(), market.name)))
+
+
+def with_status(ever: Sequence[str], entries: Sequence[str], market: Market) -> pl.DataFrame:
+    """The columns `symbol` and `status` of all that there ever was, or of what names and patterns take of that; the
+    status is NULL of what exchangeInfo does not list, as far as that was kept.
+
+    Raises BadParameter for a pattern that takes none.
+    """
+    try:
+        listed = symbols_at(market=market.name).filter(pl.col("status") != GONE).select("symbol", "status")
+    except NotStored:
+        listed = pl.DataFrame(schema={"symbol": pl.String, "status": pl.String})
+    names = sorted({*ever, *listed["symbol"]})
+    chosen = choose(entries or ["*"], names, market.name, which="that there ever was")
+    return pl.DataFrame({"symbol": sorted(chosen)}, schema={"symbol": pl.String}).join(
+        listed, on="symbol", how="left", maintain_order="left"
+    )

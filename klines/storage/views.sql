@@ -175,7 +175,8 @@ WITH newest AS (
 ), ends AS (
     SELECT *, slot_after(interval, slot_start(interval, last)) AS lacks_from FROM newest
 ), delisted AS (
-    SELECT market, symbol, interval, min(start_time) AS delisted_at FROM gaps WHERE reason = 'delisted' GROUP BY ALL
+    SELECT market, symbol, interval, min(start_time) AS delisted_at FROM gaps
+    WHERE reason = 'delisted' AND end_time > utc_now() GROUP BY ALL -- others are between two lives of a name
 )
 SELECT market, symbol, interval, last, lacks_from,
        greatest(0, slots_between(interval, lacks_from, utc_now()))::BIGINT AS lacking,

@@ -12,6 +12,7 @@ from klines.interval import HOUR, MINUTE
 from klines.market import Market
 from klines.tables.rules import listing_frame, note_rules
 from klines.tables.transaction import transaction
+from klines.window import Window
 
 EVERY_MS, SOONEST_MS = HOUR, MINUTE
 """How long what is known of a market's symbols is good, and after how long it is asked for again where it won't do."""
@@ -102,6 +103,15 @@ def note_symbol(
         WHEN NOT MATCHED THEN INSERT BY NAME
         """,
         [market.name, symbol, listed_ms, quarantined_until_ms],
+    )
+
+
+def note_lives(connection: duckdb.DuckDBPyConnection, market: Market, symbol: str, between: Window) -> None:
+    """A name that is used again: it was not traded `between` the last two of its lives. The symbol has a row."""
+    connection.execute(
+        """UPDATE symbols SET ended_at = epoch_ms(?::BIGINT), relisted_at = epoch_ms(?::BIGINT)
+           WHERE market = ? AND symbol = ?""",
+        [between.start_ms, between.end_ms, market.name, symbol],
     )
 
 

@@ -17,6 +17,7 @@ from klines.tables.rules import SAID
 from klines.tables.symbols import note_listing
 from tests.drive import NOON, at, collect_once, query
 from tests.exchange import StandIn
+from tests.lakes import Lakes
 
 SPOT, HOUR = MARKETS["spot"], 60
 
@@ -140,3 +141,13 @@ def test_a_year_of_a_large_market(database: Address) -> None:
             said = {name: entries[name]._replace(tick_size=f"0.{month}1") for name in names}
             noted(database, month * 1000 + question * 60, Listing(said))
     assert [(3 * 3_500,)] == query(database, "SELECT count(*) FROM rules")
+
+
+def test_rules_stay_in_the_catalog_of_a_lake(lake: LakeAddress, lakes: Lakes) -> None:
+    """A change of many symbols makes no file of the table, however many there are."""
+    names = [f"S{n}Q" for n in range(300)]
+    for hour, size in enumerate(("0.1", "0.2")):
+        noted(lake, hour * HOUR, listing(**dict.fromkeys(names, ticks(size))))
+    assert [(600,)] == query(lake, "SELECT count(*) FROM rules")
+    files = "SELECT count(*) FROM ducklake_data_file JOIN ducklake_table USING (table_id) WHERE table_name = 'rules'"
+    assert [(0,)] == lakes.postgres.ask(lake.name, files)

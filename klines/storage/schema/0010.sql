@@ -1,3 +1,6 @@
+-- A name that is used again has two lives.
+ALTER TABLE symbols ADD COLUMN ended_at TIMESTAMP;    -- UTC, after the last kline of the life before
+ALTER TABLE symbols ADD COLUMN relisted_at TIMESTAMP; -- UTC, open time of the first kline of the present one
 -- What exchangeInfo said of a symbol, a row for each change. Rows are only ever added.
 CREATE TABLE rules (
     market              VARCHAR NOT NULL,
