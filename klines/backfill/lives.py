@@ -31,18 +31,18 @@ async def between_lives(archive: Archive, market: Market, symbol: str, rest_ms: 
 
 
 def known_by_files(
-    wanted: Window, life: Life, spans: Sequence[Window], void: Sequence[Window]
+    wanted: Sequence[Window], life: Life, spans: Sequence[Window], void: Sequence[Window]
 ) -> list[tuple[Window, str]]:
-    """Why there are no klines of a symbol that the archive alone has: before its first file and after its last one,
-    where there are none between, and within files that are `void` of them. All on the grid.
+    """Why there are no klines of a symbol that the archive alone has: before its first file, and where there are none
+    between, of what was `wanted`; after its last one; and within files that are `void` of them. All on the grid.
 
     What is missing at the beginning of the first file is before the first kline, and so with the last one; of what is
     missing between nobody can say why.
     """
     is_over = life.end_ms < life.now_ms - QUIET_MS
-    found = [(part, NOT_LISTED) for part in intersect([wanted], window(0, life.start_ms))]
+    found = [(part, NOT_LISTED) for part in intersect(wanted, window(0, life.start_ms))]
     found += [(Window(life.end_ms, FOREVER_MS), DELISTED)] if is_over else []
-    found += [(part, UNRESOLVED) for part in subtract(intersect([wanted], [Window(life.start_ms, life.end_ms)]), spans)]
+    found += [(part, UNRESOLVED) for part in subtract(intersect(wanted, window(life.start_ms, life.end_ms)), spans)]
     for part in void:
         is_end = is_over and part.end_ms == life.end_ms
         found.append((part, NOT_LISTED if part.start_ms == life.start_ms else DELISTED if is_end else UNRESOLVED))

@@ -146,8 +146,7 @@ class Backfill(Session):
         self.loader: Loader | None = None
         self.loaders: list[Loader] = []
         self._broken: Exception | None = None
-        self._listed: list[Piece] = []
-        self._wanted: Window
+        self._listed: dict[Piece, list[Window]] = {}
         self._nearest: list[str] = []
         self._began_s = time.monotonic()
         exchange = Exchange(
@@ -256,8 +255,9 @@ class Backfill(Session):
             note = partial(self._note, found=found, pieces=whole, now_ms=now_ms, until_ms=until_ms)
             self._change(self._scope(list(found), notes=True), note)
         self.pieces = [piece for chunk in made for piece in chunk.pieces]
-        self._listed = [piece for piece in whole if piece.is_listed]
-        self._wanted = Window(start_ms, end_ms)
+        self._listed = {
+            piece: merge([*found[piece.symbol].owed, *found[piece.symbol].gaps]) for piece in whole if piece.is_listed
+        }
         self.loader = Loader(self.exchange, self._archive, self._writer, self.interval, whole, self._pauses_s)
         self.loaders.append(self.loader)
         return Plan(made, costs, total, seconds)
@@ -510,8 +510,8 @@ class Backfill(Session):
         for piece in self.pieces:
             void[piece.symbol] += piece.void
         known = {
-            piece.symbol: known_by_files(self._wanted, piece.life, piece.spans, merge(void[piece.symbol]))
-            for piece in self._listed
+            piece.symbol: known_by_files(wanted, piece.life, piece.spans, merge(void[piece.symbol]))
+            for piece, wanted in self._listed.items()
         }
         self._change(self._scope(list(known)), partial(self._enter_known, known, self.exchange.now_ms()))
 
@@ -527,7 +527,8 @@ class Backfill(Session):
         for symbol, found in known.items():
             there = stored.get(symbol, [])
             free = [(part, why) for lacking, why in found for part in subtract([lacking], there)]
-            after[symbol] = revise(before[symbol], [], free, now_ms)
+            gaps = revise(before[symbol], [], free, now_ms)
+            after[symbol] = [weekly(gap, now_ms) if gap.reason == DELISTED else gap for gap in gaps]
         with transaction(connection):
             write_gaps(connection, self.market, self.interval, after)
 

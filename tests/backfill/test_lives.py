@@ -115,6 +115,21 @@ def test_all_symbols_are_those_of_the_archive(dead: StandIn, database: Path) -> 
         assert ("Completed", []) == (again.state, exchange.archive_requests()), again.message
 
 
+def test_an_audit_of_a_dead_symbol(dead: StandIn, database: Path) -> None:
+    """It finds nothing to do, and nothing unexplained; once a week it looks whether the archive has more."""
+    with dead as exchange:
+        backfill_once(exchange, database, ["DEADUSDT"], "2025-10-01", "2025-12-01", interval="1h")
+        before = gaps(database, "DEADUSDT")
+        for day, asks in ((4, False), (10, True), (12, False)):
+            exchange.freeze(ms(f"2026-01-{day:02}T12:00"))
+            exchange.forget()
+            outcome = audit_once(exchange, database)
+            assert "Completed" == outcome.state, outcome.message
+            listings = sum("DEADUSDT" in request.params.get("prefix", "") for request in exchange.requests)
+            assert (asks, before) == (listings > 0, gaps(database, "DEADUSDT"))
+        assert [(0,)] == query(database, "SELECT unexplained FROM certificate")
+
+
 def test_a_dead_symbol_of_which_a_file_is_refused(dead: StandIn, database: Path) -> None:
     """What could not be read is neither called a hole nor the end: it is missing, and the run says so."""
     with dead as exchange:
