@@ -46,6 +46,7 @@ def backfill(
     source: SourceName = "auto",
     refresh: bool = False,
     dry_run: bool = False,
+    all_symbols: bool = False,
 ) -> State[Any]:
     """Store the klines of a date range that are missing: from Binance's archive, checked, and from REST what it lacks.
 
@@ -62,10 +63,12 @@ def backfill(
             archive or rest takes all from one of them.
         refresh: Fetch what is stored, too, and correct what Binance gives differently now.
         dry_run: Only say what would be done, and what it would cost.
+        all_symbols: Patterns take every symbol that the archive ever had, also what is delisted, not only what trades.
     """
     try:
         loaded = settings_to_write()
-        job = BackfillJob.of(loaded, symbols, start, end, market, interval, source, refresh, dry_run)
+        how = (source, refresh, dry_run, all_symbols)
+        job = BackfillJob.of(loaded, symbols, start, end, market, interval, *how)
         with Backfill(loaded, job) as run:
             health(run)
             plan = run.plan()

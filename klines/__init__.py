@@ -1,6 +1,6 @@
 """Binance klines, complete: every kline is stored as Binance published it, or named in a ledger that says why not.
 
-For who uses the data: `read`, `symbols`, `coverage`, `gaps`, `connect`, and the errors that they raise.
+For who uses the data: `read`, `symbols`, `symbols_at`, `coverage`, `gaps`, `connect`, and the errors that they raise.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from klines.errors import BadDatabase, BadParameter, DatabaseBusy, KlinesError, 
 if TYPE_CHECKING:
     from klines.reading.coverage import coverage
     from klines.reading.inventory import gaps, symbols
+    from klines.reading.listed import symbols_at
     from klines.reading.read import read
     from klines.storage.access import connect
 
@@ -28,6 +29,7 @@ __all__ = [
     "gaps",
     "read",
     "symbols",
+    "symbols_at",
 ]
 _PLACES = {
     "connect": "klines.storage.access",
@@ -35,6 +37,7 @@ _PLACES = {
     "gaps": "klines.reading.inventory",
     "read": "klines.reading.read",
     "symbols": "klines.reading.inventory",
+    "symbols_at": "klines.reading.listed",
 }
 
 

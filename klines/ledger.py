@@ -152,6 +152,14 @@ def weekly(gap: Gap, now_ms: int) -> Gap:
     return replace(gap, next_check_ms=now_ms + 7 * DAY) if gap.last_checked_ms == now_ms else gap
 
 
+def settle_bounded(gaps: Sequence[Gap]) -> list[Gap]:
+    """The ledger with the time between two lives of a name settled: it is delisted, and has an end."""
+    return [
+        replace(gap, next_check_ms=None) if gap.reason == DELISTED and gap.window.end_ms != FOREVER_MS else gap
+        for gap in gaps
+    ]
+
+
 def _settled_or_checked(gap: Gap, now_ms: int) -> Gap:
     checked = _checked(gap, now_ms)
     return replace(checked, next_check_ms=None) if checked.attempts >= SETTLED_AFTER else checked

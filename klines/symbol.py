@@ -14,8 +14,9 @@ from typing import Any
 from klines.errors import BadParameter
 
 
-def choose(entries: Sequence[str], trading: Sequence[str], market: str) -> list[str]:
-    """The symbols in the order of the entries; `trading` are those that a pattern can take.
+def choose(entries: Sequence[str], trading: Sequence[str], market: str, *, which: str = "that trades") -> list[str]:
+    """The symbols in the order of the entries; `trading` are those that a pattern can take, and `which` says of one in
+    a message what they are.
 
     Raises BadParameter for a pattern that matches nothing, and where nothing is left.
     """
@@ -23,19 +24,19 @@ def choose(entries: Sequence[str], trading: Sequence[str], market: str) -> list[
     taken: dict[str, None] = {}
     for entry in entries:
         if not entry.startswith("!"):
-            taken |= dict.fromkeys(_matching(entry, trading, market) if is_pattern(entry) else [entry])
+            taken |= dict.fromkeys(_matching(entry, trading, market, which) if is_pattern(entry) else [entry])
     left = [symbol for symbol in taken if not any(fnmatchcase(symbol, pattern) for pattern in excluded)]
     if not left:
         raise BadParameter(f"symbols: {' '.join(entries)} leaves no symbol of {market}; take out an entry with !")
     return left
 
 
-def _matching(pattern: str, trading: Sequence[str], market: str) -> list[str]:
+def _matching(pattern: str, trading: Sequence[str], market: str, which: str) -> list[str]:
     found = sorted(symbol for symbol in trading if fnmatchcase(symbol, pattern))
     if not found:
         near = get_close_matches(pattern.replace("*", "").replace("?", ""), trading, n=3, cutoff=0.3)
         advice = f"; the nearest are {', '.join(near)}" if near else ""
-        raise BadParameter(f"symbols: {pattern} matches no symbol of {market} that trades{advice}")
+        raise BadParameter(f"symbols: {pattern} matches no symbol of {market} {which}{advice}")
     return found
 
 

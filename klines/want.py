@@ -15,10 +15,12 @@ OVERLAP = 3
 
 
 class Begin(NamedTuple):
-    """When a symbol's klines begin, in ms, None while it has none; settled when REST and the archive agree."""
+    """When a symbol's klines begin, in ms, None while it has none; settled when REST and the archive agree. REST's own
+    begin at `rest_ms`, where that was asked: later, for a name that is used again."""
 
     first_ms: int | None
     is_settled: bool = True
+    rest_ms: int | None = None
 
     @property
     def listed_ms(self) -> int | None:

@@ -16,6 +16,7 @@ BOTH = {
         "test_refused_row_is_kept",
     ),
     "collect/test_symbols.py": ("test_a_new_symbol_joins",),
+    "collect/test_rules.py": ("test_only_a_change", "test_a_symbol_that_goes"),
     "backfill/test_run.py": ("test_a_second_run", "test_before_the_listing", "test_refresh_finds"),
     "audit/test_run.py": ("test_a_restated_row", "test_one_symbols_own_hole"),
 }

@@ -100,10 +100,13 @@ class Loader:
         months = pick(left, piece, market, interval, is_month=True)
         was_there = await _all(self._file(piece, file) for file in months)
         left = piece.left
-        if not piece.is_known:
+        if not piece.is_known and not piece.is_listed:
             absent = [file.window for file, was in zip(months, was_there, strict=True) if not was]
             left = subtract(left, [month for month in absent if month.end_ms < piece.life.now_ms - LATE_MONTH_MS])
         await _all(self._file(piece, file) for file in pick(left, piece, market, interval, is_month=False))
+        if piece.is_listed:
+            piece.void = intersect(piece.left, piece.void)
+            piece.left = subtract(piece.left, piece.void)
 
     async def _file(self, piece: Piece, file: File) -> bool:
         """Store what is wanted of a file; whether there was one."""
@@ -114,6 +117,8 @@ class Loader:
                     return False
                 loaded = await self._check(piece, file, content)
             stored = islands(loaded.rows, self._interval)
+            if not content.rejects:
+                piece.void = merge([*piece.void, *file.trusted])
             del content
             await self._writer.put(loaded, loaded.rows.height)
         piece.left = subtract(piece.left, stored)

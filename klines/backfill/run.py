@@ -19,6 +19,7 @@ from typing import Self
 import duckdb
 
 from klines.backfill.chunks import NOTHING, Chunk, Piece, chunks, days_of, slots_of, work
+from klines.backfill.lives import between_lives, known_by_files
 from klines.backfill.load import Loader
 from klines.backfill.message import Account, BackfillFacts, backfill_outcome, planned
 from klines.backfill.plan import Missing, Plan
@@ -30,9 +31,32 @@ from klines.binance.files import Life
 from klines.binance.listing import SymbolInfo
 from klines.binance.totals import Totals
 from klines.clock import epoch_ms, utc
-from klines.errors import BadAnswer, BadParameter, DatabaseBusy, Interrupted, KlinesError, Retry, Stop, UnknownSymbol
+from klines.errors import (
+    BadAnswer,
+    BadParameter,
+    DatabaseBusy,
+    Interrupted,
+    KlinesError,
+    Retry,
+    Stop,
+    UnknownSymbol,
+    Unreachable,
+)
 from klines.interval import DAY, FRESH_MS, HOUR, INTERVALS, Interval
-from klines.ledger import DELISTED, DUE, FOREVER_MS, NOT_LISTED, UNRESOLVED, Gap, lease, owe, release, revise, weekly
+from klines.ledger import (
+    DELISTED,
+    DUE,
+    FOREVER_MS,
+    NOT_LISTED,
+    UNRESOLVED,
+    Gap,
+    lease,
+    owe,
+    release,
+    revise,
+    settle_bounded,
+    weekly,
+)
 from klines.market import MARKETS, Market, check_interval
 from klines.outcome import NAMED, Outcome, Stored, doubted, names, reason
 from klines.session import STOPPED, Session
@@ -41,12 +65,13 @@ from klines.storage.access import place_of
 from klines.storage.database import in_memory
 from klines.storage.place import Done, Scope
 from klines.storage.store import Ready, scope_of, store
+from klines.symbol import choose, is_pattern
 from klines.tables.archive_files import Loaded
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, daily_totals, stored_windows
-from klines.tables.symbols import EVERY_MS, listings, note_symbol
+from klines.tables.symbols import EVERY_MS, listings, note_lives, note_symbol
 from klines.tables.transaction import transaction
-from klines.want import Want
+from klines.want import Begin, Want
 from klines.window import Window, intersect, merge, missing, subtract, window
 
 REQUEST_S, FILE_S, LONGEST_S = 10.0, 300.0, 30 * 86_400.0
@@ -58,7 +83,8 @@ RELEASE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class BackfillJob:
-    """What a backfill is asked to do, already validated; times in epoch ms."""
+    """What a backfill is asked to do, already validated; times in epoch ms. With `all_symbols` patterns take whatever
+    was ever traded."""
 
     symbols: list[str]
     start_ms: int
@@ -68,6 +94,7 @@ class BackfillJob:
     source: str = "auto"
     refresh: bool = False
     dry_run: bool = False
+    all_symbols: bool = False
 
     @classmethod
     def of(
@@ -81,6 +108,7 @@ class BackfillJob:
         source: str = "auto",
         refresh: bool = False,
         dry_run: bool = False,
+        all_symbols: bool = False,
     ) -> Self:
         """The job that the flow's parameters describe; raises BadParameter for one that can't be."""
         check_interval(market, interval)
@@ -88,9 +116,9 @@ class BackfillJob:
         if start_ms >= end_ms:
             raise backward(start, end)
         its_interval = INTERVALS[interval]
-        return cls(
-            list(dict.fromkeys(symbols)), start_ms, end_ms, MARKETS[market], its_interval, source, refresh, dry_run
-        )
+        names = list(dict.fromkeys(symbols))
+        its_market, how = MARKETS[market], (source, refresh, dry_run, all_symbols)
+        return cls(names, start_ms, end_ms, its_market, its_interval, *how)
 
 
 class Backfill(Session):
@@ -118,6 +146,7 @@ class Backfill(Session):
         self.loader: Loader | None = None
         self.loaders: list[Loader] = []
         self._broken: Exception | None = None
+        self._listed: dict[Piece, list[Window]] = {}
         self._nearest: list[str] = []
         self._began_s = time.monotonic()
         exchange = Exchange(
@@ -202,7 +231,7 @@ class Backfill(Session):
 
     def plan(self) -> Plan:
         """What is missing of the range, as work; noted in the ledger unless this is a dry run."""
-        self.job = replace(self.job, symbols=self._matched(self.job.symbols))
+        self.job = replace(self.job, symbols=self._chosen())
         if not self.unhealthy:
             self.unknown = self._learn_phase(self.job.symbols)
         now_ms = self.exchange.now_ms()
@@ -226,9 +255,26 @@ class Backfill(Session):
             note = partial(self._note, found=found, pieces=whole, now_ms=now_ms, until_ms=until_ms)
             self._change(self._scope(list(found), notes=True), note)
         self.pieces = [piece for chunk in made for piece in chunk.pieces]
+        self._listed = {
+            piece: merge([*found[piece.symbol].owed, *found[piece.symbol].gaps]) for piece in whole if piece.is_listed
+        }
         self.loader = Loader(self.exchange, self._archive, self._writer, self.interval, whole, self._pauses_s)
         self.loaders.append(self.loader)
         return Plan(made, costs, total, seconds)
+
+    def _chosen(self) -> list[str]:
+        """The symbols that names and patterns take: of those that trade, or of all that there ever were.
+
+        Raises BadParameter, and Unreachable where nobody can say which there are.
+        """
+        if not self.job.all_symbols or not any(map(is_pattern, self.job.symbols)):
+            return self._matched(self.job.symbols)
+        try:
+            ever = self._call(self._archive.symbols, self.market.name)
+        except Retry as error:
+            raise Unreachable(f"which symbols there ever were is not known: {error}") from None
+        trading = [] if self.unhealthy else self._known(EVERY_MS).trading
+        return choose(self.job.symbols, sorted({*ever, *trading}), self.market.name, which="that there ever was")
 
     def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
         """Of each symbol of which anything is missing; of all of them when what is stored is to be refreshed."""
@@ -260,7 +306,8 @@ class Backfill(Session):
         ]
         pieces = [piece for piece in await asyncio.gather(*jobs) if piece]
         for piece in pieces:
-            piece.empty = found[piece.symbol].empty
+            lives_before = window(0, piece.between.start_ms) if piece.between else []  # of which REST knows nothing
+            piece.empty = [*found[piece.symbol].empty, *lives_before]
         known = [piece for piece in pieces if piece.is_known]
         silent = [piece for piece in known if now_ms - self.interval.step(piece.life.end_ms, 1) > FRESH_MS]
         doubtful = silent if self.market.name == "spot" else known
@@ -312,7 +359,27 @@ class Backfill(Session):
         end_ms = self.interval.floor(now_ms) if last_ms is None else self.interval.step(last_ms, 1)
         life = Life(start_ms, end_ms, now_ms)
         parts = intersect(gaps, window(life.start_ms, life.end_ms))
-        return Piece(symbol, parts, life, self.job.source, last_ms, begin)
+        between = await self._between(symbol, parts, begin, listed_ms)
+        parts = subtract(parts, [between] if between else [])
+        return Piece(symbol, parts, life, self.job.source, last_ms, begin, between=between)
+
+    async def _between(
+        self, symbol: str, parts: Sequence[Window], begin: Begin, listed_ms: int | None
+    ) -> Window | None:
+        """When a name that is used again was not traded, on the grid; looked up where whole days are missing."""
+        if self.job.source == "rest" or begin.first_ms is None or all(p.end_ms - p.start_ms < DAY for p in parts):
+            return None
+        try:
+            rest_ms = begin.rest_ms if listed_ms is None else await self.exchange.first_ms(symbol)
+            if not rest_ms or rest_ms - begin.first_ms < DAY:
+                return None
+            found = await between_lives(self._archive, self.market, symbol, rest_ms)
+        except Stop:
+            raise
+        except KlinesError:  # then its klines are looked for one by one
+            return None
+        grid = window(self.interval.ceil(found.start_ms), self.interval.floor(found.end_ms)) if found else []
+        return grid[0] if grid else None
 
     async def _from_the_archive(
         self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int
@@ -321,6 +388,9 @@ class Backfill(Session):
         archive lists no file of it: then it never was."""
         if self.job.source == "rest":
             return None
+        if symbol in self.unknown:
+            with contextlib.suppress(Retry):  # as below
+                return self._listed_piece(symbol, gaps, await self._archive.spans(self.market.name, symbol), now_ms)
         if listed_ms is None:
             with contextlib.suppress(Retry):  # then its files are looked for one by one
                 oldest = await self._archive.oldest(self.market.name, symbol)
@@ -329,6 +399,15 @@ class Backfill(Session):
                 listed_ms = oldest.start_ms
         life = Life(listed_ms or FIRST_MS, now_ms, now_ms)
         return Piece(symbol, intersect(gaps, window(life.start_ms, life.end_ms)), life, "archive", is_known=False)
+
+    def _listed_piece(self, symbol: str, gaps: list[Window], days: Sequence[Window], now_ms: int) -> Piece | None:
+        """The gaps of which the archive lists files, where it lists any."""
+        spans = merge(Window(self.interval.floor(span.start_ms), self.interval.ceil(span.end_ms)) for span in days)
+        if not spans:
+            return None
+        life = Life(spans[0].start_ms, min(spans[-1].end_ms, self.interval.floor(now_ms)), now_ms)
+        parts = intersect(intersect(gaps, spans), window(life.start_ms, life.end_ms))
+        return Piece(symbol, parts, life, "archive", is_known=False, is_listed=True, spans=spans)
 
     def _note(
         self,
@@ -352,6 +431,12 @@ class Backfill(Session):
                     why = NOT_LISTED if piece.begin.is_settled else UNRESOLVED
                     gaps = revise(gaps, [], [(part, why) for part in unlisted], now_ms)
                     owed = subtract(owed, unlisted)
+                if piece and piece.between:
+                    over = subtract([piece.between], found[symbol].there)
+                    gaps = settle_bounded(revise(gaps, [], [(part, DELISTED) for part in over], now_ms))
+                    owed = subtract(owed, over)
+                    if piece.begin.is_settled:
+                        note_lives(connection, self.market, symbol, piece.between)
                 if piece and symbol in self.ended:
                     over = subtract(window(piece.life.end_ms, FOREVER_MS), found[symbol].there)
                     gaps = revise(gaps, [], [(part, DELISTED) for part in over], now_ms)
@@ -387,7 +472,9 @@ class Backfill(Session):
         if stopped:
             self._remember(stopped)
         loader = self.loader
+        self._note_listed()
         found = {*self.unknown} - {piece.symbol for piece in self.pieces if len(piece.left) < len(piece.gaps)}
+        found -= {piece.symbol for piece in self._listed}
         failed = {**self.errors, **{piece.name: piece.error for piece in self.pieces if piece.error}}
         owed = self._owed()
         differing, contested = self._contradictions(owed)
@@ -413,6 +500,37 @@ class Backfill(Session):
             )
         )
         return doubted(outcome, self._doubt)
+
+    def _note_listed(self) -> None:
+        """Enter what the archive's files say of symbols that only it has: before the first and after the last kline,
+        and what else they are without."""
+        if not self._listed or self._broken:
+            return
+        void: dict[str, list[Window]] = defaultdict(list)
+        for piece in self.pieces:
+            void[piece.symbol] += piece.void
+        known = {
+            piece.symbol: known_by_files(wanted, piece.life, piece.spans, merge(void[piece.symbol]))
+            for piece, wanted in self._listed.items()
+        }
+        self._change(self._scope(list(known)), partial(self._enter_known, known, self.exchange.now_ms()))
+
+    def _enter_known(
+        self,
+        known: Mapping[str, Sequence[tuple[Window, str]]],
+        now_ms: int,
+        connection: duckdb.DuckDBPyConnection,
+    ) -> None:
+        before = read_gaps(connection, self.market, self.interval, list(known))
+        stored = stored_windows(connection, self.market, self.interval, list(known), FIRST_MS)
+        after = {}
+        for symbol, found in known.items():
+            there = stored.get(symbol, [])
+            free = [(part, why) for lacking, why in found for part in subtract([lacking], there)]
+            gaps = revise(before[symbol], [], free, now_ms)
+            after[symbol] = [weekly(gap, now_ms) if gap.reason == DELISTED else gap for gap in gaps]
+        with transaction(connection):
+            write_gaps(connection, self.market, self.interval, after)
 
     def dry_outcome(self, plan: Plan) -> Outcome:
         """The final state of a run that only says what it would do."""

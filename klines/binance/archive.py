@@ -13,7 +13,7 @@ import os
 import re
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -22,7 +22,22 @@ import polars as pl
 from anyio import CapacityLimiter, to_thread
 from isal import isal_zlib
 
-from klines.binance.bucket import LONGEST_LISTING, folder, listed_keys, listing_url, oldest_file
+from klines.binance.bucket import (
+    LONGEST_LISTING,
+    MOST_KEYS,
+    MOST_PAGES,
+    WHOLE_PAGE,
+    files_named,
+    folder,
+    goes_on,
+    listed_folders,
+    listed_keys,
+    listing_url,
+    oldest_file,
+    spans_of,
+    symbols_folder,
+    symbols_named_by,
+)
 from klines.binance.clocks import header_ms
 from klines.binance.csv import read_csv
 from klines.binance.faults import no_answer
@@ -32,6 +47,7 @@ from klines.binance.proxies import web
 from klines.errors import BadArchive, KlinesError, Retry, ServerFault, Unreachable
 from klines.interval import Interval
 from klines.rows import Rejects
+from klines.window import Window
 
 BYTES_A_KLINE, BYTES_A_FILE = 400, 2**16
 """How long a zip, and the CSV in it, may be: so much for each kline that fits into the file, of which one takes about
@@ -124,6 +140,48 @@ class Archive:
         """The first keys of the listing below a prefix, or the first after `marker`; raises Retry."""
         return listed_keys(await self._listing(prefix, marker), prefix)
 
+    async def symbols(self, market: str) -> list[str]:
+        """Every symbol that the archive has a folder of, sorted: whatever was ever traded. Raises Retry."""
+        folders = [await self.folders(symbols_folder(market, is_month=is_month)) for is_month in (True, False)]
+        return sorted({symbol for found in folders for symbol in symbols_named_by(found)})
+
+    async def folders(self, prefix: str) -> list[str]:
+        """The folders below a prefix, ascending, each with its slash; raises Retry."""
+        return await self._all(prefix, listed_folders)
+
+    async def spans(self, market: str, symbol: str) -> list[Window]:
+        """The times, to the day, of which the archive has files of 1m; raises Retry."""
+        months, days = [
+            list(files_named(await self._listed(market, symbol, is_month), market, symbol, is_month=is_month))
+            for is_month in (True, False)
+        ]
+        return spans_of(months, days)
+
+    async def _listed(self, market: str, symbol: str, is_month: bool) -> list[str]:
+        return await self._all(folder(market, symbol, is_month=is_month), listed_keys)
+
+    async def _all(self, prefix: str, named: Callable[[bytes, str], list[str]]) -> list[str]:
+        """All that the pages of a listing name, ascending, each going on after the last name of the one before."""
+        found: list[str] = []
+        for _ in range(MOST_PAGES):
+            listing = await self._page(prefix, found[-1] if found else "")
+            page = named(listing, prefix)
+            new = [name for name in page if not found or name > found[-1]]
+            if page != sorted(set(page)) or (page and not new):
+                raise BadArchive("its listing does not ascend, or does not go on after a marker")
+            found += new
+            if not page or not goes_on(listing):
+                return found
+        raise BadArchive(f"its listing of {prefix} has over {MOST_PAGES} pages")
+
+    async def _page(self, prefix: str, marker: str) -> bytes:
+        """A whole page of a listing, asked for twice more where it can't be had."""
+        for pause_s in self._pauses_s:
+            with contextlib.suppress(Retry):
+                return await self._listing(prefix, marker, WHOLE_PAGE)
+            await asyncio.sleep(pause_s)
+        return await self._listing(prefix, marker, WHOLE_PAGE)
+
     async def csv(self, file: File, interval: Interval) -> bytes | None:
         """The file's CSV as it is, its checksum right, in one try; None where there is no such file; raises Retry."""
         found = await self._download(file, interval)
@@ -133,8 +191,8 @@ class Archive:
         listing = await self._listing(folder(market, symbol, is_month=is_month))
         return oldest_file(listing, market, symbol, is_month=is_month)
 
-    async def _listing(self, prefix: str, marker: str = "") -> bytes:
-        listing = await self._get(listing_url(self._url, prefix, marker), LONGEST_LISTING, self._listings)
+    async def _listing(self, prefix: str, marker: str = "", most: int = MOST_KEYS) -> bytes:
+        listing = await self._get(listing_url(self._url, prefix, marker, most), LONGEST_LISTING, self._listings)
         if listing is None:
             raise BadArchive("it has no listing")
         return listing

@@ -198,7 +198,7 @@ class Exchange(Line):
             older_ms = await self._older(symbol, first_ms)
         except Retry:
             return Begin(first_ms, is_settled=False)
-        return Begin(first_ms if older_ms is None else min(first_ms, older_ms))
+        return Begin(first_ms if older_ms is None else min(first_ms, older_ms), rest_ms=first_ms)
 
     async def _older(self, symbol: str, first_ms: int) -> int | None:
         """The open time, in ms, of the archive's first kline of the symbol, where that has a file that ends before

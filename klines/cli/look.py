@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import Group, Parameter, validators
 
 from klines.cli.environment import complete
-from klines.cli.work import Commands, Json, Several
+from klines.cli.work import All, Commands, Json, Several
 from klines.errors import BadParameter
 from klines.market import MarketName
 from klines.outcome import counted
@@ -23,6 +23,8 @@ SHOWN = 20
 """Rows of a table on the terminal."""
 SHORT = ("symbol", "open_time", "open", "high", "low", "close", "volume")
 """Its columns, where none are named."""
+LISTED = ("symbol", "status", "base", "quote", "contract_type", "tick_size", "step_size", "min_notional", "first_seen")
+"""Those of a listing."""
 RUNS = 10
 _FORM = Group("Form", validator=validators.LimitedChoice())
 
@@ -85,6 +87,59 @@ def read_command(
         print(_as_json(klines))
     else:
         _write(klines, csv, parquet)
+    return 0
+
+
+def listing_command(
+    symbols: Several | None = None,
+    *,
+    market: MarketName = "spot",
+    at: str | None = None,
+    all_symbols: All = False,
+    json: Json = False,
+) -> int:
+    """The symbols of a market that trade, or did at a time, and their rules, as exchangeInfo was last seen to say.
+
+    Args:
+        symbols: Symbols, as in BTCUSDT, or patterns: `*USDT` takes all that trade, `!USDC*` takes some away; none: all.
+        market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        at: A time, as in 2026-01-31 or 2026-01-31T12:00, UTC where no zone is given; none: now.
+        all_symbols: Every symbol that the archive ever had, also what is delisted; of those that exchangeInfo lists
+            their status now.
+        json: Print all that is kept of them as JSON, a list of objects.
+    """
+    from klines.reading.listed import symbols_at, trading
+    from klines.reading.parameters import entries_named, market_named
+
+    entries = entries_named(symbols or [])
+    if all_symbols:
+        if at is not None:
+            raise BadParameter("at: with --all it is of now: the archive does not say when it had what")
+        return _list_all(entries, market, as_json=json)
+    found = trading(symbols_at(at, market=market), entries, market_named(market))
+    if json:
+        print(_as_json(found))
+        return 0
+    print(f"{counted(found.height, 'symbol')} of {market}:")
+    _print_rows(found.select(name for name in LISTED if found[name].count()))
+    return 0
+
+
+def _list_all(entries: list[str], market: str, *, as_json: bool) -> int:
+    """Every symbol that the archive ever had, and its status where exchangeInfo lists it."""
+    from klines.backfill.ever import ever_listed
+    from klines.reading.listed import with_status
+    from klines.reading.parameters import market_named
+    from klines.settings import load
+
+    complete()
+    found = with_status(ever_listed(load(), market_named(market)), entries, market_named(market))
+    if as_json:
+        print(_as_json(found))
+        return 0
+    known = found.filter(status="TRADING").height
+    print(f"{counted(found.height, 'symbol')} of {market} that there ever was, {known:,} of them known to trade:")
+    _print_rows(found)
     return 0
 
 
@@ -174,16 +229,21 @@ LOOK: Commands = {
         "klines move --to ducklake:postgres:dbname=klines --data s3://bucket/klines",
     ),
     "read": (read_command, "klines read BTCUSDT ETHUSDT --start 2024-01-01 --interval 4h --csv klines.csv"),
+    "listing": (listing_command, "klines listing *USDT --market usdm --at 2026-11-01"),
     "explore": (explore_command, "klines explore --port 0 --no-browser"),
 }
 
 
 def _print_table(klines: pl.DataFrame, about: str) -> None:
-    import polars as pl
-
     shown = klines.tail(SHOWN)
     last = f"; the last {shown.height}:" if shown.height < klines.height else ":"
     print(f"{counted(klines.height, 'kline')} of {counted(klines['symbol'].n_unique(), 'symbol')}, {about}{last}")
+    _print_rows(shown)
+
+
+def _print_rows(shown: pl.DataFrame) -> None:
+    import polars as pl
+
     with pl.Config(
         tbl_rows=-1,
         tbl_cols=-1,

@@ -20,6 +20,7 @@ from klines.market import MarketName, SourceName
 
 Several = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
 Queues = Annotated[list[str], Parameter(negative="")]
+All = Annotated[bool, Parameter(name="--all", negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
@@ -102,6 +103,7 @@ def backfill_command(
     source: SourceName = "auto",
     refresh: bool = False,
     dry_run: bool = False,
+    all_symbols: All = False,
     json: Json = False,
 ) -> int:
     """Store the klines of a date range that are missing: from Binance's archive, checked, and from REST what it lacks.
@@ -119,10 +121,11 @@ def backfill_command(
             archive or rest takes all from one of them.
         refresh: Fetch what is stored, too, and correct what Binance gives differently now.
         dry_run: Only say what would be done, and what it would cost.
+        all_symbols: Patterns take every symbol that the archive ever had, also what is delisted, not only what trades.
         json: Print the result as JSON.
     """
     given = {"symbols": symbols, "start": start, "end": end, "market": market, "interval": interval, "source": source}
-    return _flow("backfill", json, **given, refresh=refresh, dry_run=dry_run)
+    return _flow("backfill", json, **given, refresh=refresh, dry_run=dry_run, all_symbols=all_symbols)
 
 
 def audit_command(

@@ -9,7 +9,7 @@ from klines.columns import COLUMNS
 from klines.errors import BadParameter
 from klines.interval import DAY, HOUR, INTERVALS, MINUTE, MONDAY, SECOND, Interval
 from klines.market import MARKETS, Market
-from klines.symbol import check_symbols
+from klines.symbol import check_entries, check_symbols
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
@@ -25,6 +25,14 @@ def symbols_named(symbols: str | Sequence[str]) -> list[str]:
     """One symbol or several, without repetitions; raises BadParameter."""
     try:
         return check_symbols([symbols] if isinstance(symbols, str) else list(symbols)) or []
+    except (ValueError, TypeError) as error:
+        raise BadParameter(f"symbols: {error}") from None
+
+
+def entries_named(entries: Sequence[str]) -> list[str]:
+    """Symbols and patterns of them, without repetitions; none are none. Raises BadParameter."""
+    try:
+        return check_entries(list(entries)) or [] if entries else []
     except (ValueError, TypeError) as error:
         raise BadParameter(f"symbols: {error}") from None
 

@@ -7,6 +7,7 @@ was applied to it last.
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ STEPS = tuple(
     if path.name.endswith(".sql")
 )
 """The steps that lead to the schema of today."""
+_TABLE = re.compile(r"^CREATE TABLE .*?^\);$", re.MULTILINE | re.DOTALL)
 READABLE = 6
 """With so many steps a file can be read as it is."""
 
@@ -77,7 +79,8 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: object, layout: str = "
 
 
 def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
-    """Give a connection that only reads the views of this version, where the file has others; they end with it.
+    """Give a connection that only reads the views of this version, where the file has others, and the tables that it
+    has not yet, without rows; they end with it.
 
     Raises BadDatabase for a file that this version can't read.
     """
@@ -90,6 +93,8 @@ def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
             "a collect, brings it up"
         )
     if views != VIEWS_SHA256:
+        for table in _TABLE.findall("".join(STEPS[steps:])):
+            connection.execute(table.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
         connection.execute(VIEWS.replace("CREATE OR REPLACE", "CREATE OR REPLACE TEMP"))
 
 

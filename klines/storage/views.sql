@@ -105,6 +105,19 @@ SELECT market, symbol, interval, since, until, first, last,
        lpad(format('{:x}', hash), 32, '0') AS hash
 FROM audits LEFT JOIN stored USING (market, symbol, interval) LEFT JOIN explained USING (market, symbol, interval);
 
+-- What exchangeInfo said of each symbol at a time: the last that was said until then. Where that is after last_seen it
+-- may have changed already. The answers that tell when it was last said are those of the rows before and after.
+CREATE OR REPLACE MACRO symbols_at(at_time) AS TABLE
+WITH said AS (
+    SELECT *, lead(first_seen) OVER changes AS next_seen, lead(unseen_at) OVER changes AS last_of FROM rules
+    WINDOW changes AS (PARTITION BY market, symbol ORDER BY first_seen)
+), answers AS (
+    SELECT market, max(last_checked) AS checked FROM symbols GROUP BY market
+)
+SELECT * EXCLUDE (next_seen, last_of, checked), coalesce(last_of, checked) AS last_seen
+FROM said LEFT JOIN answers USING (market)
+WHERE first_seen <= at_time AND (next_seen IS NULL OR next_seen > at_time);
+
 -- Slots that the exchange never had, per series of these intervals: in an outage, in a hole, before the listing, after
 -- the delisting.
 CREATE OR REPLACE MACRO never_there(intervals) AS TABLE
@@ -162,7 +175,8 @@ WITH newest AS (
 ), ends AS (
     SELECT *, slot_after(interval, slot_start(interval, last)) AS lacks_from FROM newest
 ), delisted AS (
-    SELECT market, symbol, interval, min(start_time) AS delisted_at FROM gaps WHERE reason = 'delisted' GROUP BY ALL
+    SELECT market, symbol, interval, min(start_time) AS delisted_at FROM gaps
+    WHERE reason = 'delisted' AND end_time > utc_now() GROUP BY ALL -- others are between two lives of a name
 )
 SELECT market, symbol, interval, last, lacks_from,
        greatest(0, slots_between(interval, lacks_from, utc_now()))::BIGINT AS lacking,

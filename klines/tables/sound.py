@@ -39,7 +39,8 @@ FEW = {
     "gaps": f"{_SERIES} AND reason IN {_REASONS} AND start_time < end_time AND attempts >= 0 AND "
     + f"{_times('start_time', 'end_time', 'first_seen')} AND {_times_if_any('last_checked', 'next_check')}",
     "symbols": f"{_MARKET} AND "
-    + _times_if_any("listed_at", "quarantined_until", "first_seen", "unseen_at", "delisted_at", "last_checked"),
+    + _times_if_any("listed_at", "quarantined_until", "first_seen", "unseen_at", "delisted_at", "last_checked")
+    + f" AND {_times_if_any('ended_at', 'relisted_at')}",
     "bans": f"egress IS NOT NULL AND {_times('until', 'since')}",
     "incidents": f"{_MARKET} AND {_times('began_at')} AND {_times_if_any('ended_at')} AND "
     + "list_count(intervals) = len(intervals) AND list_count(symbols) = len(symbols)",
@@ -51,6 +52,7 @@ MANY = {
     "klines": f"{_SERIES} AND isfinite(open + high + low + close) AND "
     + _times("open_time", "close_time", "fetched_at"),
     "rejects": f"{_MARKET} AND {_times('first_seen', 'last_seen')} AND {_times_if_any('open_time')}",
+    "rules": f"{_MARKET} AND {_times('first_seen')} AND {_times_if_any('unseen_at', 'onboard_at', 'delivery_at')}",
     "restatements": f"{_MARKET} AND {_times('open_time', 'seen_at')}",
     "archive_files": f"{_times('loaded_at')} AND {_times_if_any('verified_at')}",
 }

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
-import polars as pl
 
 from klines.binance.listing import GONE, SymbolInfo
 from klines.interval import HOUR, MINUTE
 from klines.market import Market
+from klines.tables.rules import listing_frame, note_rules
 from klines.tables.transaction import transaction
+from klines.window import Window
 
 EVERY_MS, SOONEST_MS = HOUR, MINUTE
 """How long what is known of a market's symbols is good, and after how long it is asked for again where it won't do."""
@@ -45,17 +46,18 @@ def known(connection: duckdb.DuckDBPyConnection, market: Market, now_ms: int) ->
 def note_listing(
     connection: duckdb.DuckDBPyConnection, market: Market, entries: Mapping[str, SymbolInfo], now_ms: int
 ) -> None:
-    """Enter what exchangeInfo has just said; a symbol that it lists no more is GONE, and its row stays."""
-    rows = [(symbol, info.status, info.base, info.quote, info.contract_type) for symbol, info in entries.items()]
-    schema = {"symbol": str, "status": str, "base": str, "quote": str, "contract_type": str}
-    connection.register("listed", pl.DataFrame(rows, schema=schema, orient="row"))
+    """Enter what exchangeInfo has just said, and what of it has changed since the answer before; a symbol that it lists
+    no more is GONE, and its row stays."""
+    before_ms = known(connection, market, now_ms).checked_ms or None
+    connection.register("listed", listing_frame(entries))
     with transaction(connection):
+        note_rules(connection, market, now_ms, before_ms)
         connection.execute(
             f"""
             MERGE INTO symbols USING (
                 SELECT ? AS market, * REPLACE (coalesce(l.status, '{GONE}') AS status), epoch_ms(?::BIGINT) AS now,
                        epoch_ms(?::BIGINT) AS before
-                FROM listed l
+                FROM (SELECT symbol, status, base, quote, contract_type FROM listed) l
                 FULL JOIN (SELECT symbol FROM symbols WHERE market = ? AND status IS NOT NULL) USING (symbol)
             ) s USING (market, symbol)
             WHEN MATCHED THEN UPDATE SET
@@ -68,7 +70,7 @@ def note_listing(
                 VALUES (s.market, s.symbol, s.status, s.base, s.quote, s.contract_type, s.now, s.now, s.before,
                         CASE WHEN s.status NOT IN {ALIVE} THEN s.now END)
             """,
-            [market.name, now_ms, known(connection, market, now_ms).checked_ms or None, market.name],
+            [market.name, now_ms, before_ms, market.name],
         )
     connection.unregister("listed")
 
@@ -101,6 +103,15 @@ def note_symbol(
         WHEN NOT MATCHED THEN INSERT BY NAME
         """,
         [market.name, symbol, listed_ms, quarantined_until_ms],
+    )
+
+
+def note_lives(connection: duckdb.DuckDBPyConnection, market: Market, symbol: str, between: Window) -> None:
+    """A name that is used again: it was not traded `between` the last two of its lives. The symbol has a row."""
+    connection.execute(
+        """UPDATE symbols SET ended_at = epoch_ms(?::BIGINT), relisted_at = epoch_ms(?::BIGINT)
+           WHERE market = ? AND symbol = ?""",
+        [between.start_ms, between.end_ms, market.name, symbol],
     )
 
 

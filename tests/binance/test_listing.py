@@ -6,7 +6,6 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from klines.binance.listing import (
     LONGEST_QUERY,
     MOST_ENTRIES,
+    MOST_NAMES,
     UNREADABLE,
     SymbolInfo,
     in_parts,
@@ -23,6 +23,7 @@ from klines.binance.listing import (
 from klines.errors import BadAnswer
 from klines.market import MARKETS
 from klines.storage.database import in_memory
+from klines.tables.rules import listing_frame
 from klines.tables.symbols import note_listing
 
 
@@ -52,7 +53,8 @@ def test_an_entry_of_another_shape_is_dropped(odd: Any) -> None:
 @pytest.mark.parametrize("value", [None, 1, 1e400, [], {}, "x" * 1000, "<b>", "\ud800", "a|b", "\n", True])
 def test_what_is_no_text_of_a_symbol_is_nothing(value: Any) -> None:
     """Status, assets and type of contract are short words, or not known; the table takes what is left."""
-    fields = {"status": value, "baseAsset": value, "quoteAsset": value, "contractType": value}
+    fields = {"status": value, "baseAsset": value, "quoteAsset": value, "contractType": value, "pair": value}
+    fields |= dict.fromkeys(("marginAsset", "underlyingType"), value)
     listing = symbol_infos({"symbols": [entry(**fields)]})
     assert SymbolInfo(UNREADABLE, None) == listing["BTCUSDT"]
     with in_memory() as connection:
@@ -64,6 +66,94 @@ def test_a_time_that_is_none_is_not_known(value: Any) -> None:
     """Delivery and onboard dates are integers within the calendar."""
     listed = symbol_infos({"symbols": [entry(deliveryDate=value, onboardDate=value)]})["BTCUSDT"]
     assert (None, None) == (listed.delivery_ms, listed.onboard_ms)
+
+
+def filtered(**fields: Any) -> SymbolInfo:
+    """What is read of filters of each type that has these fields."""
+    filters = [{"filterType": kind} | fields for kind in ("PRICE_FILTER", "LOT_SIZE", "NOTIONAL")]
+    return symbol_infos({"symbols": [entry(filters=filters)]})["BTCUSDT"]
+
+
+@pytest.mark.parametrize("text", ["0.00000100", "0.1", "1", "1000000", "0.0", "9" * 20 + "." + "9" * 20])
+def test_decimals_are_as_published(text: str) -> None:
+    """They keep every digit, as text; a whole number that stands without quotes is one, too."""
+    read = filtered(tickSize=text, stepSize=text, minQty=text, minNotional=text)
+    assert (text,) * 4 == (read.tick_size, read.step_size, read.min_quantity, read.min_notional)
+    assert "100" == symbol_infos({"symbols": [entry(contractSize=100)]})["BTCUSDT"].contract_size
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        0.01,
+        1e400,
+        True,
+        -1,
+        10**20,
+        "",
+        "-1",
+        "1e-8",
+        ".1",
+        "1.",
+        "0x1",
+        "NaN",
+        "٣",
+        "1" * 21,
+        " 1",
+        "1\n",
+        [],
+        {},
+    ],
+)
+def test_what_is_no_decimal_is_not_known(value: Any) -> None:
+    """Anything else than digits and a point, or more of them than any size has, is nothing; so is a number that JSON
+    has rounded."""
+    read = filtered(tickSize=value, stepSize=value, minQty=value, minNotional=value)
+    assert (None,) * 4 == (read.tick_size, read.step_size, read.min_quantity, read.min_notional)
+
+
+@pytest.mark.parametrize("filters", [None, 1, "x", {}, [None, 1, [], {}], [{"filterType": []}], [{"filterType": None}]])
+def test_what_are_no_filters(filters: Any) -> None:
+    """They spoil nothing; more than any symbol has are none."""
+    assert entry_of(filters=filters) == entry_of(filters=[]) == entry_of()
+    many = [{"filterType": "PRICE_FILTER", "tickSize": "1"}] * (MOST_NAMES + 1)
+    assert ("1", None) == (entry_of(filters=many[1:]).tick_size, entry_of(filters=many).tick_size)
+
+
+def entry_of(**fields: Any) -> SymbolInfo:
+    """What is read of an entry."""
+    return symbol_infos({"symbols": [entry(**fields)]})["BTCUSDT"]
+
+
+def test_the_least_notional_has_three_names() -> None:
+    """Spot's filter NOTIONAL goes before the one that it replaced, MIN_NOTIONAL; futures call the field another way."""
+    new, old = {"filterType": "NOTIONAL", "minNotional": "5"}, {"filterType": "MIN_NOTIONAL", "minNotional": "10"}
+    of_futures = {"filterType": "MIN_NOTIONAL", "notional": "20"}
+    assert ["5", "10", "20"] == [entry_of(filters=f).min_notional for f in ([old, new], [old], [of_futures])]
+
+
+@pytest.mark.parametrize(
+    ("fields", "permissions"),
+    [
+        ({}, None),
+        ({"permissions": None, "permissionSets": "SPOT", "isSpotTradingAllowed": "yes"}, None),
+        ({"permissions": []}, ""),
+        ({"isSpotTradingAllowed": True, "isMarginTradingAllowed": False, "permissions": []}, "SPOT"),
+        ({"isSpotTradingAllowed": True, "isMarginTradingAllowed": True}, "MARGIN,SPOT"),
+        ({"permissionSets": [["SPOT", "TRD_GRP_004"], ["LEVERAGED", 1, "a,b"], None]}, "LEVERAGED,SPOT"),
+        ({"permissions": [f"P{n}" for n in range(MOST_NAMES + 1)]}, None),
+    ],
+)
+def test_permissions(fields: dict[str, Any], permissions: str | None) -> None:
+    """They are what flags and lists say, sorted, without groups of accounts; not known where nothing is said."""
+    assert permissions == entry_of(**fields).permissions
+
+
+def test_subtypes_are_names_with_commas_between() -> None:
+    """In the order in which they are published."""
+    assert "HOT,DEFI" == entry_of(underlyingSubType=["HOT", "DEFI", 1, "a,b", "HOT"]).underlying_subtypes
+    assert entry_of(underlyingSubType="HOT").underlying_subtypes is None
 
 
 @pytest.mark.parametrize("info", [None, [], {}, "x", 1, {"symbols": None}, {"symbols": {}}, {"symbols": "BTCUSDT"}])
@@ -122,12 +212,15 @@ def test_names_are_asked_in_parts() -> None:
     assert [] == list(in_parts([]))
 
 
+NAMES = ["symbol", "symbols", "status", "rateLimits", "deliveryDate", "limit", "filters", "filterType", "tickSize"]
+NAMES += ["permissions", "permissionSets", "underlyingSubType", "contractSize"]
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["TRADING", "BTCUSDT"]),
     lambda inner: (
         st.lists(inner, max_size=5)
         | st.dictionaries(
-            st.sampled_from(["symbol", "symbols", "status", "rateLimits", "deliveryDate", "limit"]), inner
+            st.sampled_from(NAMES),
+            inner,
         )
     ),
     max_leaves=20,
@@ -144,7 +237,5 @@ def test_garbage_is_read_never_crashed_upon(entries: list[Any], info: Any) -> No
             listing = symbol_infos(answer)
         except BadAnswer:
             continue
-        pl.DataFrame(
-            [(name, *listed) for name, listed in listing.items()], schema=list("abcdefg"), orient="row", strict=False
-        )
+        assert len(listing) == listing_frame(listing).height
         assert all(name.encode() and name.isprintable() for name in listing)

@@ -43,6 +43,7 @@ PATH = re.compile(
 FOLDER = re.compile(
     r"data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>\w+)/"
 )
+FOLDERS = re.compile(r"data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/klines/")
 XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
 MARKETS = {"spot": "spot", "futures/um": "usdm", "futures/cm": "coinm"}
 NO_DAILY = ("3d", "1w", "1M")
@@ -134,6 +135,8 @@ class Archives(Market):
         prefix, most = asked.params.get("prefix", ""), min(1000, int(asked.params.get("max-keys", 1000)))
         marker = asked.params.get("marker", "") if "listings go on after a marker" not in self.broken else ""
         most = most if "listings have max-keys" not in self.broken else 1000
+        if FOLDERS.fullmatch(prefix):
+            return self._listed_folders(prefix, marker, most, asked.now_ms)
         keys = [key for key in self._keys(prefix, asked.now_ms) if key > marker]
         keys = keys if "listings ascend" not in self.broken else keys[most - 1 :: -1] + keys[most:]
         contents = "".join(f"<Contents><Key>{escape(key)}</Key><Size>1</Size></Contents>" for key in keys[:most])
@@ -141,6 +144,16 @@ class Archives(Market):
         text = f"<Prefix>{escape(prefix)}</Prefix><IsTruncated>{is_cut}</IsTruncated>{contents}"
         body = f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="{XMLNS}">{text}</ListBucketResult>'
         return Answer(body=body, kind="application/xml")
+
+    def _listed_folders(self, prefix: str, marker: str, most: int, now_ms: int) -> Answer:
+        """The folders of symbols that have a file, of which a page ends with its NextMarker."""
+        names = [name for name in self.listings if self._keys(f"{prefix}{name}/1m/", now_ms)]
+        folders = sorted(folder for name in names if (folder := f"{prefix}{name}/") > marker)
+        shown, is_cut = folders[:most], len(folders) > most
+        body = "".join(f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in shown)
+        after = f"<NextMarker>{escape(shown[-1])}</NextMarker>" if is_cut else ""
+        text = f"<Prefix>{escape(prefix)}</Prefix>{after}<IsTruncated>{str(is_cut).lower()}</IsTruncated>{body}"
+        return Answer(body=f'<ListBucketResult xmlns="{XMLNS}">{text}</ListBucketResult>', kind="application/xml")
 
     def _keys(self, prefix: str, now_ms: int) -> list[str]:
         """The files, and their checksums, below the folder of a series, whether or not each can be made."""
@@ -152,7 +165,9 @@ class Archives(Market):
         at, names = floor(listing.since_ms, step), []
         while at < until_ms:
             day = f"{datetime.fromtimestamp(at / 1000, UTC):{'%Y-%m-%d' if step == '1d' else '%Y-%m'}}"
-            at = following(at, step)
+            start_ms, at = at, following(at, step)
+            if any(whose == found["symbol"] and a <= start_ms and at <= b for a, b, whose in self._holes):
+                continue  # without klines there is no file
             if at + self.published_after_ms[found["kind"]] <= now_ms:
                 names.append(f"{found['symbol']}-{found['interval']}-{day}")
         length = {"daily": 10, "monthly": 7}[found["kind"]]

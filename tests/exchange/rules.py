@@ -63,6 +63,8 @@ class Rules(Archives):
         self.ignored: dict[str, str | None] = {}
         self.silent_ends = False
         self._begins_ms: dict[str, int] = {}
+        self._unlisted: set[str] = set()
+        self._rules: dict[str, dict[str, str]] = {}
         self._frozen_ms: int | None = None
         self._faults: list[Fault] = []
         self._used: dict[tuple[str, str], tuple[int, int, int]] = {}
@@ -203,6 +205,15 @@ class Rules(Archives):
         """REST knows no kline of the symbol from before, as of a name that is used again; the archive does."""
         self._begins_ms[symbol] = time_ms
 
+    def unlist(self, symbol: str) -> None:
+        """REST knows the symbol no more; the archive has its files."""
+        self._unlisted.add(symbol)
+
+    def relist(self, symbol: str, ended_ms: int, again_ms: int) -> None:
+        """A name of two lives: REST has klines of the second alone, the archive files of both, and none between."""
+        self.hole(ended_ms, again_ms, symbol)
+        self.begin(symbol, again_ms)
+
     def dated(self, asked: Asked) -> dict[str, str]:
         """The Date header: of the exchange's clock, or `date_offset_ms` beside it (None: none), or `date`."""
         if self.date is not None or self.date_offset_ms is None:
@@ -247,14 +258,14 @@ class Rules(Archives):
     def _known(self, market: str, symbol: str | None) -> Listing:
         if not symbol:
             raise Refused(-1102, name="symbol")
-        listing = self.listing(market, symbol)
+        listing = None if symbol in self._unlisted else self.listing(market, symbol)
         if listing is None:
             is_plain = re.match(SYMBOL, symbol) and "strangers are -1121" not in self.broken
             raise Refused(-1121) if is_plain else Refused(-1100, name="symbol", legal=SYMBOL)
         return listing
 
     def _exchangeInfo(self, market: str, asked: Asked) -> Answer:  # noqa: N802 - named as its route
-        names = [name for name, listing in self.listings.items() if market in listing.markets]
+        names = [name for name, one in self.listings.items() if market in one.markets and name not in self._unlisted]
         wanted = asked.params.get("symbolStatus") if market == "spot" else None
         if market == "spot" and asked.params.keys() & {"symbol", "symbols"}:
             names = self._named(asked.params)
@@ -288,17 +299,37 @@ class Rules(Archives):
         over = listing.status == "TRADING" and listing.until_ms is not None and listing.until_ms <= now_ms
         gone = {"spot": "BREAK", "usdm": "CLOSE", "coinm": "DELIVERED"}[market]
         status = gone if over else listing.status
-        about: dict[str, Any] = {"symbol": symbol, "baseAsset": base, "quoteAsset": quote, "filters": []}
+        about: dict[str, Any] = {"symbol": symbol, "baseAsset": base, "quoteAsset": quote}
+        about["filters"] = self._filters(market, symbol)
         if market == "spot":
             sets = {"isSpotTradingAllowed": True, "permissions": [], "permissionSets": [["SPOT", "MARGIN"]]}
             return about | {"status": status, "baseAssetPrecision": 8, "quotePrecision": 8} | sets
         perpetual = not re.search(r"_\d{6}$", symbol)
         about |= {"pair": symbol.partition("_")[0], "contractType": "PERPETUAL" if perpetual else "CURRENT_QUARTER"}
-        about |= {"deliveryDate": PERPETUAL_MS if perpetual else listing.until_ms, "onboardDate": listing.since_ms}
+        about |= {"deliveryDate": PERPETUAL_MS if perpetual else listing.until_ms}
+        about["onboardDate"] = max(listing.since_ms, self._begins_ms.get(symbol, 0))
         about["onboardDate"] += 365 * DAY_MS * ("onboardDate is when it began" in self.broken)
         if not is_coinm(symbol):
             return about | {"status": status, "marginAsset": quote}
         return about | {"contractStatus": status, "contractSize": 100 if base == "BTC" else 10, "marginAsset": base}
+
+    def rule(self, symbol: str, **values: str) -> None:
+        """State other rules of a symbol from now on: tickSize, stepSize, minQty, minNotional."""
+        self._rules[symbol] = self._rules.get(symbol, {}) | values
+
+    def _filters(self, market: str, symbol: str) -> list[dict[str, str]]:
+        """A symbol's filters in exchangeInfo, as far as anything is read of them."""
+        stated = {
+            "tickSize": "0.01000000",
+            "stepSize": "0.00001000",
+            "minQty": "0.00001000",
+            "minNotional": "5.00000000",
+        }
+        stated |= self._rules.get(symbol, {})
+        lots = {name: stated[name] for name in ("stepSize", "minQty")}
+        kind, name = ("NOTIONAL", "minNotional") if market == "spot" else ("MIN_NOTIONAL", "notional")
+        filters = [{"filterType": "PRICE_FILTER", "tickSize": stated["tickSize"]}, {"filterType": "LOT_SIZE"} | lots]
+        return [*filters, {"filterType": kind, name: stated["minNotional"]}]
 
 
 def _weight(market: str, name: str, params: dict[str, str]) -> int:

@@ -29,8 +29,10 @@ NAMES = ("''", "'x y'", "'a' || chr(10) || 'b'", "'<img>'", "repeat('x', 5000)")
 FILLING = (
     """
     INSERT INTO gaps VALUES ('spot', 'BTCUSDT', '1m', t, epoch_ms(1767358800000), 'due', t, t, 0, t);
-    INSERT INTO symbols (market, symbol, listed_at, quarantined_until, first_seen, unseen_at, delisted_at, last_checked)
-    VALUES ('spot', 'BTCUSDT', t, t, t, t, t, t);
+    INSERT INTO symbols (market, symbol, listed_at, quarantined_until, first_seen, unseen_at, delisted_at, last_checked,
+                         ended_at, relisted_at) VALUES ('spot', 'BTCUSDT', t, t, t, t, t, t, t, t);
+    INSERT INTO rules (market, symbol, unseen_at, first_seen, status, onboard_at, delivery_at)
+    VALUES ('spot', 'BTCUSDT', t, t, 'TRADING', t, t);
     INSERT INTO bans VALUES ('spot', t, 'm', 'RateLimited', t, '');
     INSERT INTO incidents VALUES ('spot', 'Degraded', ['1m'], ['BTCUSDT'], t, t, 3, true, 'm');
     INSERT INTO audits VALUES ('spot', 'BTCUSDT', '1m', t, t, t);
@@ -81,8 +83,8 @@ def test_no_value_of_any_column_is_taken_on_trust(filled: Path, database: Path) 
             check_rows(connection, database)
 
 
-FREE = {("symbols", "symbol"), ("rejects", "symbol"), ("rejects", "interval"), ("rejects", "reason"),
-        ("restatements", "symbol"), ("restatements", "interval")}  # fmt: skip
+FREE = {("symbols", "symbol"), ("rules", "symbol"), ("rejects", "symbol"), ("rejects", "interval"),
+        ("rejects", "reason"), ("restatements", "symbol"), ("restatements", "interval")}  # fmt: skip
 """Columns that nothing goes by but as text."""
 
 

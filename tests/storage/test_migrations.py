@@ -9,8 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import klines
 from klines.columns import COLUMNS
-from klines.errors import BadDatabase
+from klines.errors import BadDatabase, NotStored
 from klines.rows import Row
 from klines.storage.database import opened, read_only
 from klines.storage.migrations import READABLE, STEPS, VIEWS_SHA256
@@ -27,6 +28,7 @@ FROZEN = (
     "2363424f172d",
     "2dd86975eefd",
     "d66374e5d3c6",
+    "8e12fca6a92f",
 )
 """The first digits of each step's SHA-256: a step that files have taken is never edited; what changes is a new step."""
 A_KLINE = """INSERT INTO klines
@@ -98,6 +100,14 @@ def test_who_only_reads_has_the_views_of_today(database: Path) -> None:
             "SELECT symbol, slot_length(interval) FROM latest"
         ).fetchall()
     assert [("of old",)] == query(database, "FROM latest")
+
+
+def test_who_only_reads_an_older_file_has_the_tables_of_today(database: Path) -> None:
+    """Tables that a file has not yet are without rows for him: what he asks for was not kept, and the file stays."""
+    make(database, READABLE)
+    with pytest.raises(NotStored, match="nothing was kept of what exchangeInfo says of spot"):
+        klines.symbols_at(database=database)
+    assert [(0,)] == query(database, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'rules'")
 
 
 def test_a_file_too_old_to_be_read_says_what_brings_it_up(database: Path) -> None:

@@ -40,16 +40,8 @@ LAYOUT = """
     ALTER TABLE {table} SET SORTED BY (symbol ASC, open_time ASC);
 """
 _SMALL = (
-    "gaps",
-    "rejects",
-    "restatements",
-    "archive_files",
-    "bans",
-    "symbols",
-    "audits",
-    "incidents",
-    "clustered",
-    "doubtful",
+    *("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "rules", "audits", "incidents"),
+    *("clustered", "doubtful"),
 )
 """Tables that stay in the catalog: they change often, and are small."""
 _SMALL_ROWS = 1_000_000
@@ -291,13 +283,11 @@ class Lake:
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make or bring up the tables, which one process does at a time, and nobody writes meanwhile."""
         with self.turns.taken([MAKING], time.monotonic() + 30, alone=True) as turn, checked(connection, turn.check):
-            is_new = not schema_state(connection, self).steps
             migrate(connection, self, LAYOUT)
-            if is_new:
-                for table in _SMALL:
-                    connection.execute(
-                        f"CALL lake.set_option('data_inlining_row_limit', {_SMALL_ROWS}, table_name => '{table}')"
-                    )
+            for table in _SMALL:  # a step may have made one
+                connection.execute(
+                    f"CALL lake.set_option('data_inlining_row_limit', {_SMALL_ROWS}, table_name => '{table}')"
+                )
 
     def _attached_to_read(self, *options: str) -> duckdb.DuckDBPyConnection:
         connection = attach(self.login, _READS, self.data(), "READ_ONLY", *options)
