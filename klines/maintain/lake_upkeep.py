@@ -30,17 +30,24 @@ MERGED_AT_ONCE = 64
 WAIT_S, FREE_S = 300.0, 1.0
 """For how long others may write before a step gives up, and how long they may between two steps."""
 _OF_MONTHS = """
-    SELECT (y.partition_value::int - 1970) * 12 + m.partition_value::int - 1 AS month,
-           sum(f.record_count - coalesce(d.deleted, 0))::bigint
-    FROM ducklake_data_file f
-    JOIN ducklake_table t ON t.table_id = f.table_id AND t.table_name = 'klines' AND t.end_snapshot IS NULL
-    JOIN ducklake_file_partition_value y ON y.data_file_id = f.data_file_id AND y.partition_key_index = 2
-    JOIN ducklake_file_partition_value m ON m.data_file_id = f.data_file_id AND m.partition_key_index = 3
-    LEFT JOIN (SELECT data_file_id, sum(delete_count) AS deleted FROM ducklake_delete_file WHERE end_snapshot IS NULL
-               GROUP BY 1) d ON d.data_file_id = f.data_file_id
-    WHERE f.end_snapshot IS NULL GROUP BY 1 ORDER BY 1
+    WITH file AS (
+        SELECT s.min_value::timestamp AS first, f.record_count - coalesce(d.deleted, 0) AS rows
+        FROM ducklake_data_file f
+        JOIN ducklake_table t ON t.table_id = f.table_id AND t.table_name = 'klines' AND t.end_snapshot IS NULL
+        JOIN ducklake_column c ON c.table_id = t.table_id AND c.column_name = 'open_time' AND c.end_snapshot IS NULL
+        JOIN ducklake_file_column_stats s ON s.data_file_id = f.data_file_id AND s.column_id = c.column_id
+        LEFT JOIN (SELECT data_file_id, sum(delete_count) AS deleted FROM ducklake_delete_file
+                   WHERE end_snapshot IS NULL GROUP BY 1) d ON d.data_file_id = f.data_file_id
+        WHERE f.end_snapshot IS NULL
+    )
+    SELECT ((extract(year FROM first) - 1970) * 12 + extract(month FROM first) - 1)::int AS month, sum(rows)::bigint
+    FROM file GROUP BY 1 ORDER BY 1
 """
-"""How many klines each month has, by what the catalog knows of its files: no file is read."""
+"""How many klines each month has, by what the catalog knows of its files, each of one month: no file is read.
+
+The values of partitions would not do: of a file that was added as it was, DuckLake notes year and month as one and the
+same key.
+"""
 _OF_INTERVALS = f"""
     SELECT {MONTH.sql_index("open_time")} AS month, 0 AS chunk, interval, count(*), epoch_ms(min(open_time)),
            epoch_ms(max(open_time))
