@@ -23,6 +23,7 @@ from klines.errors import BadDatabase, BadParameter
 from klines.outcome import plain
 from klines.settings import Address, LakeAddress, Settings, is_lake
 from klines.storage.file import LocalFile
+from klines.storage.literal import literal
 from klines.storage.place import Place
 from klines.storage.places import RESTORE
 from klines.storage.snapshot import WAIT_S
@@ -177,4 +178,4 @@ def written_out(sql: str, parameters: Mapping[str, str | int]) -> str:
 
 
 def _literal(value: str | int) -> str:
-    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+    return str(value) if isinstance(value, int) else literal(value)

@@ -23,10 +23,11 @@ import duckdb
 from klines.checkout import how_to_install
 from klines.errors import BadParameter, DatabaseBusy, NotStored
 from klines.settings import LakeAddress
-from klines.storage.lake.credentials import Login, literal
+from klines.storage.lake.credentials import Login
 from klines.storage.lake.instance import attach, attach_as, cursor_of
 from klines.storage.lake.lake_errors import Again, busy_unless_done_again, named_lake_errors
 from klines.storage.lake.turns import MAKING, Turns, keys_of
+from klines.storage.literal import literal
 from klines.storage.migrations import SCHEMA, lend_views, migrate, schema_state
 from klines.storage.moved import NOTE, check_not_moved
 from klines.storage.place import Done, Scope
