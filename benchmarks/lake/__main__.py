@@ -1,7 +1,7 @@
 """A lake beside a file, with a PostgreSQL, an S3 store and a stand-in of its own, all on loopback.
 
     python -m benchmarks.lake [--only upkeep room reading opening minute] [--symbols 600] [--rows 100_000_000]
-                              [--stored 10_000_000 300_000_000] [--minute 600 2100] [--minutes 3]
+                              [--stored 10_000_000 300_000_000] [--minute 600 2100] [--minutes 2]
 
 upkeep: maintenance of a month of all symbols, a file a day, beside so many rows (--stored) of other months.
 room: bytes a row, of made-up values and of recorded ones, where those are there.
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000_000, help="stored where klines are read, and collected")
     parser.add_argument("--stored", type=int, nargs="+", default=[10_000_000, 300_000_000], help="beside the month")
     parser.add_argument("--minute", type=int, nargs="+", default=[600, 2100], help="symbols of a minute")
-    parser.add_argument("--minutes", type=int, default=3)
+    parser.add_argument("--minutes", type=int, default=2)
     parts: dict[str, Callable[[Ground], None]] = {
         "upkeep": lambda ground: measure_upkeep(ground, options.stored),
         "room": measure_room,

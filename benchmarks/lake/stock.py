@@ -21,7 +21,7 @@ _OTHERS = """
            1.5::DOUBLE AS low, 1.5::DOUBLE AS close, 2::DOUBLE AS volume,
            open_time + INTERVAL 59999 MILLISECOND AS close_time, 3::DOUBLE AS quote_volume, 3::BIGINT AS trades,
            1::DOUBLE AS taker_buy_volume, 1.5::DOUBLE AS taker_buy_quote_volume, 'rest' AS source,
-           TIMESTAMP '2026-01-01' AS fetched_at
+           open_time + INTERVAL 65 SECOND AS fetched_at
     FROM (SELECT 'S' || lpad(n::VARCHAR, 4, '0') || 'USDT' AS symbol,
                  unnest(range(epoch_ms({start}::BIGINT), epoch_ms({end}::BIGINT), INTERVAL 1 MINUTE)) AS open_time
           FROM range({symbols}) numbers(n))

@@ -20,6 +20,7 @@ from klines.maintain.unique import Doubles, find_doubles_in
 from klines.outcome import Outcome
 from klines.storage.lake.lake import Lake
 from klines.storage.place import Done, Place
+from klines.tables.ends import newest, note_ends
 from klines.tables.rejects import forget_rejects
 from klines.tables.transaction import transaction
 
@@ -108,6 +109,13 @@ class LakeMaintenance:
         self._loose = [
             month for month, rows in self._rows.items() if self._is_closed(month) and clustered.get(month) != rows
         ]
+        self._note_ends(any(month <= max(clustered, default=-1) for month in self._loose))
+
+    def _note_ends(self, has_changed: bool) -> None:
+        """Note the newest kline of every series: looked for among all where a month has changed that was in order."""
+        with self._lake.reading(time.monotonic() + WAIT_S) as connection:
+            found = newest(connection, whole=has_changed)
+        self._alone(partial(note_ends, found=found, now_ms=self._now_ms))
 
     def _is_closed(self, month: int) -> bool:
         return MONTH.start(month + 1) <= self._now_ms

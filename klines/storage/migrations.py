@@ -7,11 +7,12 @@ was applied to it last.
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib.resources import files
 
 import duckdb
 
-from klines.columns import COLUMNS, HASH, OF_PARTS, in_sql
+from klines.columns import COLUMNS, HASH, OF_PARTS, OF_TEXTS, in_sql
 from klines.errors import BadDatabase
 from klines.tables.transaction import transaction
 
@@ -22,6 +23,7 @@ STEPS = tuple(
     if path.name.endswith(".sql")
 )
 """The steps that lead to the schema of today."""
+_TABLE = re.compile(r"^CREATE TABLE .*?^\);$", re.MULTILINE | re.DOTALL)
 READABLE = 6
 """With so many steps a file can be read as it is."""
 
@@ -29,7 +31,7 @@ READABLE = 6
 def _views() -> str:
     of_parts = ", ".join(f"{made} AS {name}" for name, made in OF_PARTS.items())
     text = (_HERE / "views.sql").read_text(encoding="utf-8")
-    for name, value in (("hash", HASH), ("of_parts", of_parts), ("columns", in_sql(COLUMNS))):
+    for name, value in (("hash", HASH), ("of_parts", of_parts), ("of_texts", OF_TEXTS), ("columns", in_sql(COLUMNS))):
         text = text.replace(f"@{name}@", value)
     return text
 
@@ -62,7 +64,8 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: object) -> None:
 
 
 def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
-    """Give a connection that only reads the views of this version, where the file has others; they end with it.
+    """Give a connection that only reads the views of this version, where the file has others, and the tables that it
+    has not yet, without rows; they end with it.
 
     Raises BadDatabase for a file that this version can't read.
     """
@@ -75,6 +78,8 @@ def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
             "a collect, brings it up"
         )
     if views != VIEWS_SHA256:
+        for table in _TABLE.findall("".join(STEPS[steps:])):
+            connection.execute(table.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
         connection.execute(VIEWS.replace("CREATE OR REPLACE", "CREATE OR REPLACE TEMP"))
 
 

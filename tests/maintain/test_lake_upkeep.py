@@ -45,7 +45,7 @@ def test_a_file_that_was_added_counts(lake: LakeAddress) -> None:
     assert "Completed" == maintain_once(lake).state
     [(file,)] = query(lake, FILES)
     added = Path(str(lake.data)) / "main/klines/market=spot/interval=1m/year=2025/month=11/added.parquet"
-    added.parent.mkdir(parents=True)
+    added.parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect() as connection:
         moved = f"SELECT {in_sql(COLUMNS)} FROM read_parquet('{file}')"
         earlier = f"SELECT * REPLACE (open_time - INTERVAL 31 DAY AS open_time) FROM ({moved})"

@@ -42,7 +42,10 @@ _LAYOUT = """
     CALL lake.set_option('parquet_compression', 'zstd');
 """
 """DuckLake's own compression, snappy, takes twice the room."""
-_SMALL = ("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "audits", "incidents", "clustered")
+_SMALL = (
+    *("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "audits", "incidents", "clustered"),
+    "ends",
+)
 """Tables that stay in the catalog: they change often, and are small."""
 _SMALL_ROWS = 1_000_000
 _IS_NOTED: LiteralString = (
