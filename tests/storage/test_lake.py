@@ -31,7 +31,7 @@ from klines.storage.store import scope_of, store
 from klines.want import Want
 from klines.window import Window
 from stack.temporary import free_port
-from tests.drive import NOON, at, backfill_once, collect_once, published, query, stored
+from tests.drive import NOON, at, backfill_once, collect_once, maintain_once, published, queries, query, stored
 from tests.exchange import StandIn
 from tests.lakes import KEY, PASSWORD, SECRET_KEY, Bucket, Lakes
 from tests.storage.test_store import answered, row
@@ -145,6 +145,38 @@ def test_a_lake_from_nothing(exchange: StandIn, in_bucket: LakeAddress) -> None:
     assert job.run().message.startswith(f"nothing to publish of {in_bucket.name}")
     with Source(in_bucket).live() as live:
         assert [(5 * 1440 + 33,)] == live.execute("SELECT count(*) FROM klines").fetchall()
+
+
+def test_a_lake_as_it_was(lake: LakeAddress) -> None:
+    """A time or a version's number is the lake as it was then, views and all, also once maintenance has moved its rows
+    into files and put them together."""
+    put(lake, [minutes("BTCUSDT", -40 * 1440, 3)])
+    expected, [(number,)] = queries(lake, "FROM latest", "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')")
+    moment = datetime.now(UTC)
+    put(lake, [minutes("BTCUSDT", -40 * 1440, 3, close=2.5), minutes("ETHUSDT", -40 * 1440, 1300)])
+    maintain_once(lake)
+    put(lake, [minutes("BTCUSDT", 0, 1)])
+    for asked in (moment, moment.isoformat(), number):
+        with klines.connect(at=asked, database=lake) as then:
+            assert expected == then.execute("FROM latest").fetchall()
+            assert [(3, 2.0)] == then.execute("SELECT count(*), max(close) FROM klines").fetchall()
+            assert timedelta(0) < datetime.now(UTC) - place_of(lake).time_of(then) < timedelta(minutes=5)
+    assert [(1304,)] == query(lake, "SELECT count(*) FROM klines")
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("2024-01-01", "has nothing of 2024-01-01 00:00:00 UTC: its oldest version is of 20"),
+        (10**6, "has nothing of version 1000000: its oldest version is of 20"),
+        ("2999-01-01", "at: 2999-01-01 00:00:00 UTC is yet to come"),
+        ("soon", "at: 'soon' is no time"),
+    ],
+)
+def test_a_version_that_there_is_not(lake: LakeAddress, at: str | int, said: str) -> None:
+    """It is refused, with what there is."""
+    with pytest.raises(BadParameter, match=said):
+        klines.connect(at=at, database=lake)
 
 
 def test_a_reader_writes_nothing(lake: LakeAddress) -> None:
