@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 import traceback
 from collections.abc import Iterator
@@ -274,7 +275,7 @@ def test_a_full_disk_of_data(lakes: Lakes, small_disk: Path) -> None:
     address = LakeAddress(lakes.postgres.catalog(name), str(small_disk / "data"))
     put(address, [minutes("BTCUSDT", 0, 10)])
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(6_200_000))
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 8192))
     many = [minutes(f"S{number}USDT", 0, 3_000, close=1.5 + number / 97) for number in range(20)]
     with pytest.raises(NoRoom, match="is full"):
         put(address, many)
