@@ -31,7 +31,7 @@ OLD = -40 * 1440
 @pytest.fixture(params=["file", "lake"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
     """A database of either kind."""
-    return tmp_path / "klines.duckdb" if request.param == "file" else request.getfixturevalue("lake")  # type: ignore[no-any-return]
+    return tmp_path / "klines.duckdb" if request.param == "file" else request.getfixturevalue("lake")
 
 
 def same(place: Address) -> list[tuple[Any, ...]]:

@@ -22,7 +22,7 @@ from klines.market import MARKETS
 from klines.outcome import Stored
 from klines.reading.publish import PublishJob
 from klines.reading.status import status
-from klines.settings import LakeAddress, Settings
+from klines.settings import Address, LakeAddress, Settings
 from klines.shard import lane
 from klines.storage.access import forget_lakes, place_of
 from klines.storage.lake.turns import keys_of
@@ -58,7 +58,7 @@ def in_bucket(bucket: Bucket, lakes: Lakes, tmp_path: Path) -> Iterator[LakeAddr
     lakes.postgres.drop(name)
 
 
-def put(address: LakeAddress, wants: list[Want], wait_s: float = 30) -> Stored:
+def put(address: Address, wants: list[Want], wait_s: float = 30) -> Stored:
     """Store answers, as a run does."""
     scope = scope_of(SPOT, ONE_MINUTE, wants)
     return place_of(address).write(
