@@ -58,6 +58,11 @@ BENCHMARKS = {
     "day": Benchmark("Prefect's server over a day", [], ["--runs", "8", "--after", "4", "--pause", "0.2"]),
     "attack": Benchmark("Hostile answers, of every kind", [], ["--only", "flood", "age"]),
     "shards": Benchmark("Twenty shards against the limits, simulated", [], []),
+    "lake": Benchmark(
+        "A lake beside the file",
+        [],
+        ["--symbols", "60", "--rows", "3_000_000", "--stored", "0", "1_000_000", "--minute", "60", "--minutes", "1"],
+    ),
     "soak": Benchmark("Hours in a hostile world", ["--hours", "1.5"], ["--hours", "0.1"]),
 }
 

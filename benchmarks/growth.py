@@ -24,6 +24,7 @@ from benchmarks.measure import apart, count, rss_mb
 from benchmarks.minute import Part, fill, names
 from benchmarks.table import line, machine
 from benchmarks.warm import START_MS, Minutes
+from klines.settings import Address
 from tests.drive import Fixed, collect_once
 from tests.exchange import StandIn
 
@@ -41,7 +42,7 @@ class Writer(NamedTuple):
 
     minutes: Minutes
     pipe: Connection
-    database: Path
+    database: Address
 
     def run(self) -> Took:
         """The minute that the stand-in has."""
@@ -54,6 +55,7 @@ class Writer(NamedTuple):
     @property
     def bytes_a_row(self) -> float:
         """Of the whole file, with what waits in its write-ahead log."""
+        assert isinstance(self.database, Path)
         files = (self.database, self.database.with_name(f"{self.database.name}.wal"))
         return sum(file.stat().st_size for file in files if file.exists()) / count(self.database)
 
@@ -74,7 +76,7 @@ def main() -> None:
         with writing(minutes, "small", options.small) as small:
             with writing(minutes, "large", options.large) as large:
                 compare(minutes, small, large, options.minutes)
-            large.database.unlink()
+            (minutes.folder / "large.duckdb").unlink()
             if options.hours:
                 grow(minutes, small, options.hours)
 
@@ -86,8 +88,8 @@ def compare(minutes: Minutes, small: Writer, large: Writer, number: int) -> None
         minutes.next()
         took.append([size.run().seconds for size in (small, large)])
     in_small, in_large = (statistics.median(column) for column in zip(*took[1:], strict=True))
-    what = f"a minute of {len(minutes.symbols)} symbols at {count(large.database):,} rows"
-    line(what, in_large, peer=f"at {count(small.database):,}", other=in_small, limit="ratio ≤ 1.5")
+    what = f"a minute of {len(minutes.symbols)} symbols at {count(minutes.folder / 'large.duckdb'):,} rows"
+    line(what, in_large, peer=f"at {count(minutes.folder / 'small.duckdb'):,}", other=in_small, limit="ratio ≤ 1.5")
 
 
 def grow(minutes: Minutes, writer: Writer, hours: int) -> None:
@@ -113,6 +115,13 @@ def writing(minutes: Minutes, name: str, rows: int) -> Iterator[Writer]:
     """A file of so many rows, and a process that makes minutes in it."""
     database = minutes.folder / f"{name}.duckdb"
     apart(fill, database, [Part("spot", minutes.symbols)], rows, START_MS)
+    with writer_of(minutes, database) as writer:
+        yield writer
+
+
+@contextmanager
+def writer_of(minutes: Minutes, database: Address) -> Iterator[Writer]:
+    """A process that makes minutes in a database that is there."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     child = spawn.Process(target=write, args=(theirs, minutes.exchange.url, database, minutes.symbols))
@@ -126,7 +135,7 @@ def writing(minutes: Minutes, name: str, rows: int) -> Iterator[Writer]:
         child.terminate()
 
 
-def write(pipe: Connection, url: str, database: Path, symbols: Sequence[str]) -> None:
+def write(pipe: Connection, url: str, database: Address, symbols: Sequence[str]) -> None:
     """Make a minute whenever it is asked for, until the pipe ends."""
     while True:
         try:

@@ -16,6 +16,18 @@ VALUES = (*PRICES, "volume", "close_time", "quote_volume", "trades", "taker_buy_
 """What Binance publishes of a slot, in the order of the table klines."""
 COLUMNS = (*KEY, *VALUES, "source", "fetched_at")
 """Those of the table klines, in its order."""
+TYPES = {
+    **dict.fromkeys(PRICES, "DOUBLE"),
+    **dict.fromkeys(AMOUNTS, DECIMAL),
+    "trades": "BIGINT",
+    **dict.fromkeys(("open_time", "close_time", "fetched_at"), "TIMESTAMP"),
+    **dict.fromkeys(("market", "symbol", "interval", "source"), "VARCHAR"),
+}
+"""As the table klines has them."""
+OF_TEXTS = ", ".join(
+    f"kline[{number}]::{TYPES[name]} AS {name}" for number, name in enumerate(COLUMNS[len(KEY) :], start=1)
+)
+"""The columns beside the key, in SQL, of the texts that the table ends has of them."""
 OF_PARTS = {
     "open": "arg_min(open, open_time)",
     "high": "max(high)",

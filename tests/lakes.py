@@ -49,6 +49,24 @@ def _other_user() -> str | None:
     return next(name for name in ("postgres", "nobody") if name in names)
 
 
+def watch(*command: str, user: str | None = None) -> subprocess.Popen[bytes]:
+    """A process that runs the command once this one has ended, however it did, as by `kill -9`; killed by who ends in
+    order. It reads a pipe whose other end nobody else has."""
+    wait = (
+        "import subprocess as s, sys; sys.stdin.buffer.read(); s.run(sys.argv[2:], user=sys.argv[1] or None, cwd='/')"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-S", "-c", wait, user or "", *command],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+
+
+def unwatch(watcher: subprocess.Popen[bytes]) -> None:
+    """End it, before it does anything."""
+    watcher.kill()
+    watcher.communicate()
+
+
 class Postgres:
     """A cluster of the tests' own; use as `with`. It asks for a password, and listens on 127.0.0.1 alone."""
 
@@ -88,10 +106,14 @@ class Postgres:
         """Start it, and wait until it answers."""
         set_ = ["fsync=off", "listen_addresses=127.0.0.1", f"unix_socket_directories={self._folder}", *self._settings]
         words = " ".join([f"-p {self.port}", *(f"-c {one}" for one in set_)])
+        self._watcher = watch(
+            str(self._programs / "pg_ctl"), "-D", str(self.data), "-m", "immediate", "stop", user=self._user
+        )
         self._run("pg_ctl", "-D", str(self.data), "-o", words, "-l", str(self._folder / "log"), "-w", "start")
 
     def stop(self, mode: str) -> None:
         """`fast`: clients are cut off; `immediate`: as by a power cut."""
+        unwatch(self._watcher)
         self._run("pg_ctl", "-D", str(self.data), "-m", mode, "-w", "stop")
 
     def said(self) -> str:
@@ -174,6 +196,7 @@ class Bucket:
         log = (self._folder / "log").open("ab")
         with log:
             self._process = subprocess.Popen([self._program, "server", *words], stdout=log, stderr=log)
+        self._watcher = watch("kill", "-9", str(self._process.pid))
         until_s = time.monotonic() + 90
         while not self._takes():
             if time.monotonic() > until_s or self._process.poll() is not None:
@@ -215,6 +238,7 @@ class Bucket:
     def stop(self) -> None:
         """Away with it, as by a power cut."""
         if self._process:
+            unwatch(self._watcher)
             self._process.kill()
             self._process.wait()
             self._process = None

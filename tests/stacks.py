@@ -127,6 +127,24 @@ def stack(environment: dict[str, str], prefect_file: Path, *options: str) -> Ite
             process.wait()
 
 
+@contextmanager
+def worker(environment: dict[str, str], *queues: str) -> Iterator[subprocess.Popen[str]]:
+    """`klines worker`, which is asked to end at the end of the block if it still runs."""
+    command = [sys.executable, "-m", "klines.cli", "worker", *(word for queue in queues for word in ("--queue", queue))]
+    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def elsewhere(environment: dict[str, str], name: str, address: str) -> dict[str, str]:
+    """The settings of another machine, which reaches the server of the first."""
+    home = Path(environment["PREFECT_HOME"]).with_name(name)
+    api = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
+    return environment | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api, "KLINES_EGRESS": address}
+
+
 def read_until(process: subprocess.Popen[str], wanted: Callable[[str], Any]) -> list[str]:
     """The lines that the process prints, up to the first that is wanted."""
     assert process.stdout is not None

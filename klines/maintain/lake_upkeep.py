@@ -22,6 +22,7 @@ from klines.outcome import Outcome
 from klines.storage.exact import is_exact
 from klines.storage.lake.lake import Lake
 from klines.storage.place import Done, Place
+from klines.tables.ends import newest, note_ends
 from klines.tables.rejects import forget_rejects
 from klines.tables.transaction import transaction
 
@@ -32,17 +33,24 @@ MERGED_AT_ONCE = 64
 WAIT_S, FREE_S = 300.0, 1.0
 """For how long others may write before a step gives up, and how long they may between two steps."""
 _OF_MONTHS = """
-    SELECT (y.partition_value::int - 1970) * 12 + m.partition_value::int - 1 AS month,
-           sum(f.record_count - coalesce(d.deleted, 0))::bigint
-    FROM ducklake_data_file f
-    JOIN ducklake_table t ON t.table_id = f.table_id AND t.table_name = 'klines' AND t.end_snapshot IS NULL
-    JOIN ducklake_file_partition_value y ON y.data_file_id = f.data_file_id AND y.partition_key_index = 2
-    JOIN ducklake_file_partition_value m ON m.data_file_id = f.data_file_id AND m.partition_key_index = 3
-    LEFT JOIN (SELECT data_file_id, sum(delete_count) AS deleted FROM ducklake_delete_file WHERE end_snapshot IS NULL
-               GROUP BY 1) d ON d.data_file_id = f.data_file_id
-    WHERE f.end_snapshot IS NULL GROUP BY 1 ORDER BY 1
+    WITH file AS (
+        SELECT s.min_value::timestamp AS first, f.record_count - coalesce(d.deleted, 0) AS rows
+        FROM ducklake_data_file f
+        JOIN ducklake_table t ON t.table_id = f.table_id AND t.table_name = 'klines' AND t.end_snapshot IS NULL
+        JOIN ducklake_column c ON c.table_id = t.table_id AND c.column_name = 'open_time' AND c.end_snapshot IS NULL
+        JOIN ducklake_file_column_stats s ON s.data_file_id = f.data_file_id AND s.column_id = c.column_id
+        LEFT JOIN (SELECT data_file_id, sum(delete_count) AS deleted FROM ducklake_delete_file
+                   WHERE end_snapshot IS NULL GROUP BY 1) d ON d.data_file_id = f.data_file_id
+        WHERE f.end_snapshot IS NULL
+    )
+    SELECT ((extract(year FROM first) - 1970) * 12 + extract(month FROM first) - 1)::int AS month, sum(rows)::bigint
+    FROM file GROUP BY 1 ORDER BY 1
 """
-"""How many klines each month has, by what the catalog knows of its files: no file is read."""
+"""How many klines each month has, by what the catalog knows of its files, each of one month: no file is read.
+
+The values of partitions would not do: of a file that was added as it was, DuckLake notes year and month as one and the
+same key.
+"""
 _OF_INTERVALS = f"""
     SELECT {MONTH.sql_index("open_time")} AS month, 0 AS chunk, interval, count(*), epoch_ms(min(open_time)),
            epoch_ms(max(open_time))
@@ -106,6 +114,13 @@ class LakeMaintenance:
         self._loose = [
             month for month, rows in self._rows.items() if self._is_closed(month) and clustered.get(month) != rows
         ]
+        self._note_ends(any(month <= max(clustered, default=-1) for month in self._loose))
+
+    def _note_ends(self, has_changed: bool) -> None:
+        """Note the newest kline of every series: looked for among all where a month has changed that was in order."""
+        with self._lake.reading(time.monotonic() + WAIT_S) as connection:
+            found = newest(connection, whole=has_changed)
+        self._alone(partial(note_ends, found=found, now_ms=self._now_ms))
 
     def _is_closed(self, month: int) -> bool:
         return MONTH.start(month + 1) <= self._now_ms

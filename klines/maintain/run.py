@@ -35,6 +35,7 @@ from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
 from klines.storage.place import Place
 from klines.storage.places import check_place
+from klines.tables.ends import newest, note_ends
 from klines.tables.rejects import forget_rejects
 
 FREE_SHARE, FREE_BYTES = 0.2, 2**24
@@ -114,6 +115,7 @@ class Maintenance:
         self._copy: Copy
         self._months: dict[str, Month] = {}
         self._loose: list[str] = []
+        self._has_changed = False
         self._used = self._free = 0
         self._pruned = 0
         self._doubles = Doubles()
@@ -154,6 +156,7 @@ class Maintenance:
         self._months = {month.name: month for month in self._rows.survey()}
         closed = [month for month in self._months.values() if self._is_closed(month)]
         self._loose = [month.name for month in closed if clustered.get(month.index) != month.rows]
+        self._has_changed = any(self._months[name].index <= max(clustered, default=-1) for name in self._loose)
 
     def prove(self) -> int:
         """Look for slots with more than one kline; how many there are."""
@@ -164,6 +167,7 @@ class Maintenance:
         """Begin the new file; its months, none where it would be no better than the old one. Raises NoRoom."""
         has_holes = self._free > FREE_BYTES and self._free > FREE_SHARE * (self._used + self._free)
         if not self._months or not (self._loose or has_holes or self._rows.brings_over):
+            self._note_ends()
             return []
         staged = max(month.rows for month in self._months.values()) * STAGED_BYTES
         more = self._klines_surveyed() * BROUGHT_OVER_BYTES if self._rows.brings_over else 0
@@ -190,7 +194,17 @@ class Maintenance:
     def _is_closed(self, month: Month) -> bool:
         return month.window.end_ms <= self._now_ms
 
+    def _note_ends(self) -> None:
+        """Note the newest kline of every series: looked for among all where a month has changed that was in order."""
+        with self._opened() as connection:
+            note_ends(connection, newest(connection, whole=self._has_changed), self._now_ms)
+
     def swap(self) -> None:
+        """Put the new file in the place of the old one."""
+        self._exchange()
+        self._note_ends()
+
+    def _exchange(self) -> None:
         """Copy what came since, and put the new file in the place of the old one: in one turn, when it fits."""
         for _ in range(ROUNDS):
             with named_errors(self.database):

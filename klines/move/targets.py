@@ -15,8 +15,8 @@ from klines.maintain.staging import sort_staged
 from klines.maintain.survey import Month, within
 from klines.move.note import note_of_source, note_to_fill
 from klines.storage.database import attached, attached_to_write, opened
-from klines.storage.lake.credentials import literal
 from klines.storage.lake.lake import Lake
+from klines.storage.literal import literal
 from klines.storage.live import WAIT_S
 from klines.storage.moved import MoveNote, remove_note, write_note
 from klines.storage.places import check_place

@@ -18,11 +18,12 @@ import duckdb
 import polars as pl
 
 from klines import settings
-from klines.clock import duration_s
+from klines.clock import Time, duration_s, time_ms
 from klines.errors import BadDatabase, BadParameter
 from klines.outcome import plain
 from klines.settings import Address, LakeAddress, Settings, is_lake
 from klines.storage.file import LocalFile
+from klines.storage.literal import literal
 from klines.storage.place import Place
 from klines.storage.places import RESTORE
 from klines.storage.snapshot import WAIT_S
@@ -136,7 +137,7 @@ def named_values(connection: duckdb.DuckDBPyConnection, place: Place) -> Iterato
 
 
 def connect(
-    *, max_age: timedelta | str = "PT1H", live: bool = False, database: Database = None
+    *, max_age: timedelta | str = "PT1H", live: bool = False, at: Time | int | None = None, database: Database = None
 ) -> duckdb.DuckDBPyConnection:
     """A read-only DuckDB connection whose session is in UTC; also a context manager, which closes it at the end.
 
@@ -146,13 +147,30 @@ def connect(
     With `live` it is to the file in use: while it is open no run can write, and after 45 s they fail as DatabaseBusy
     (nothing is lost: the next one catches up). Use it as `with klines.connect(live=True) as connection:`, and briefly.
 
+    With `at` it is to a lake as it was then: a time of the last week (UTC where it names no zone), or the number of a
+    version. A file has no past.
+
     Raises NotStored where there is no database; DatabaseBusy, BadDatabase, BadParameter, and NoRoom where the disk has
     no room for a snapshot.
     """
     place = stored_at(database)
+    if at is not None:
+        return place.version_at(_moment(at, live=live), WAIT_S)
     if live:
         return place.read(time.monotonic() + WAIT_S)
     return place.version(datetime.now(UTC) - timedelta(seconds=duration_s("max_age", max_age)), WAIT_S)
+
+
+def _moment(at: Time | int, *, live: bool) -> datetime | int:
+    """What is asked for by `at`; raises BadParameter."""
+    if live:
+        raise BadParameter("at: with live=True it is the database as it is now; leave one of the two out")
+    if isinstance(at, int):
+        return at
+    moment = datetime.fromtimestamp((time_ms("at", at) or 0) / 1000, UTC)
+    if moment > datetime.now(UTC):
+        raise BadParameter(f"at: {moment:%Y-%m-%d %H:%M:%S} UTC is yet to come")
+    return moment
 
 
 def fetch_frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, str | int]) -> pl.DataFrame:
@@ -177,4 +195,4 @@ def written_out(sql: str, parameters: Mapping[str, str | int]) -> str:
 
 
 def _literal(value: str | int) -> str:
-    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+    return str(value) if isinstance(value, int) else literal(value)

@@ -18,7 +18,7 @@ from typing import Self
 import duckdb
 
 from klines.errors import BadParameter, DatabaseBusy, NoRoom
-from klines.storage.database import quoted
+from klines.storage.literal import literal
 
 MEMORY, THREADS = "1000MB", 4
 """What DuckDB may take; each thread that writes takes some more."""
@@ -43,7 +43,7 @@ class Beside:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._own_folder())
             self.connection = stack.enter_context(duckdb.connect())
-            temporary, threads = quoted(self.folder / "temporary"), min(THREADS, os.cpu_count() or 1)
+            temporary, threads = literal(self.folder / "temporary"), min(THREADS, os.cpu_count() or 1)
             self.connection.execute(
                 f"SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET temp_directory = {temporary}"
             )
@@ -101,7 +101,7 @@ class Beside:
             "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'live'"
         ).fetchall()
         options = f"STORAGE_VERSION '{version.rstrip('+')}'"
-        self.connection.execute(f"ATTACH {quoted(self._new)} AS beside ({options})")
+        self.connection.execute(f"ATTACH {literal(self._new)} AS beside ({options})")
         self.connection.execute("COPY FROM DATABASE live TO beside (SCHEMA)")
         old = self.target.stat()
         try:
@@ -114,7 +114,7 @@ class Beside:
     def staging(self) -> Iterator[None]:
         """A file for klines that are to be sorted, as `staging`; it takes no room in the new one."""
         path = self.folder / "staging.duckdb"
-        self.connection.execute(f"ATTACH {quoted(path)} AS staging")
+        self.connection.execute(f"ATTACH {literal(path)} AS staging")
         self.connection.execute("CREATE TABLE staging.klines AS FROM beside.klines LIMIT 0")
         yield
         self.connection.execute("DROP TABLE staging.klines; DETACH staging")

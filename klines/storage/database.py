@@ -17,6 +17,7 @@ import duckdb
 from klines.errors import DatabaseBusy
 from klines.storage.duckdb_errors import named_errors
 from klines.storage.journal import close, mend
+from klines.storage.literal import literal
 from klines.storage.migrations import lend_views, migrate
 from klines.storage.moved import check_not_moved
 from klines.storage.places import check_not_lost, check_place, note
@@ -104,7 +105,7 @@ def attached(connection: duckdb.DuckDBPyConnection, path: Path, deadline_s: floa
 
     Waits as `opened` does. Raises DatabaseBusy, BadDatabase, BadParameter.
     """
-    attach = f"ATTACH {quoted(path)} AS {name} (READ_ONLY)"
+    attach = f"ATTACH {literal(path)} AS {name} (READ_ONLY)"
     give_way(path, deadline_s)
     _when_free(lambda: connection.execute(attach), path, deadline_s)
     try:
@@ -127,7 +128,7 @@ def attached_to_write(
     """
     connection.execute(_KEEP_LOG)
     with first(path):
-        _when_free(lambda: connection.execute(f"ATTACH {quoted(path)} AS {name}"), path, deadline_s)
+        _when_free(lambda: connection.execute(f"ATTACH {literal(path)} AS {name}"), path, deadline_s)
     try:
         with named_errors(path):
             yield
@@ -136,11 +137,6 @@ def attached_to_write(
         with contextlib.suppress(duckdb.Error):  # it may be detached already
             connection.execute(f"DETACH {name}")
         raise
-
-
-def quoted(path: Path) -> str:
-    """The path as a SQL literal: statements such as ATTACH take no parameters."""
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 @contextlib.contextmanager

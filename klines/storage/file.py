@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from klines.errors import DatabaseBusy, KlinesError
+from klines.errors import BadParameter, DatabaseBusy, KlinesError
 from klines.storage.database import opened, opened_to_read, read_only
 from klines.storage.duckdb_errors import named_errors
 from klines.storage.place import Done, Scope
@@ -92,6 +92,13 @@ class LocalFile:
                 if snapshot.exists():
                     raise
         raise DatabaseBusy(f"snapshots of {self} are replaced faster than they can be opened; ask for older ones")
+
+    def version_at(self, at: datetime | int, wait_s: float) -> duckdb.DuckDBPyConnection:  # noqa: ARG002
+        """None: a file is only as it is now."""
+        raise BadParameter(
+            f"at: {self} is a file, which is only as it is now; a lake can be read as it was in the last week. "
+            "Of a file, keep a backup of the day that you want"
+        )
 
     def time_of(self, version: duckdb.DuckDBPyConnection) -> datetime:
         """A snapshot's file is named by that, as 20261124T200500123456."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from klines.columns import COLUMNS, HASH, OF_PARTS, in_sql
+from klines.columns import COLUMNS, HASH, OF_PARTS, OF_TEXTS, in_sql
 from klines.errors import BadDatabase
 from klines.storage.exact import bring_over, has_few
 from klines.tables.transaction import transaction
@@ -33,7 +33,7 @@ READABLE = 6
 def _views() -> str:
     of_parts = ", ".join(f"{made} AS {name}" for name, made in OF_PARTS.items())
     text = (_HERE / "views.sql").read_text(encoding="utf-8")
-    for name, value in (("hash", HASH), ("of_parts", of_parts), ("columns", in_sql(COLUMNS))):
+    for name, value in (("hash", HASH), ("of_parts", of_parts), ("of_texts", OF_TEXTS), ("columns", in_sql(COLUMNS))):
         text = text.replace(f"@{name}@", value)
     return text
 

@@ -69,6 +69,9 @@ class Place(Protocol):
     def version(self, since: datetime, wait_s: float) -> duckdb.DuckDBPyConnection:
         """One state of everything, of `since` or later, for reading as long as one likes; raises as `opened`."""
 
+    def version_at(self, at: datetime | int, wait_s: float) -> duckdb.DuckDBPyConnection:
+        """The state of a time, or that of a number, as `version`; raises BadParameter where there is none any more."""
+
     def time_of(self, version: duckdb.DuckDBPyConnection) -> datetime:
         """When that state was (UTC)."""
 

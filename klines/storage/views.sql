@@ -161,19 +161,43 @@ FROM klines_in('1h', 3600000, ['1s', '1m', '3m', '5m', '15m', '30m']);
 CREATE OR REPLACE VIEW klines_1d AS
 FROM klines_in('1d', 86400000, ['1s', '1m', '3m', '5m', '15m', '30m', '1h', '2h', '4h', '6h', '8h', '12h']);
 
--- The newest kline of every series.
+-- Klines that were fetched since may be newer than those of the table ends: a day before it was written, as clocks
+-- differ; all klines where nothing was written yet. DuckDB skips what was fetched before without reading it.
+CREATE OR REPLACE MACRO ends_in_doubt() AS
+    (SELECT coalesce(min(noted_at) - INTERVAL 1 DAY, TIMESTAMP '-infinity') FROM ends);
+
+-- The open time of the newest kline of every series.
+CREATE OR REPLACE MACRO newest() AS TABLE
+SELECT market, symbol, interval, max(open_time) AS open_time FROM (
+    SELECT market, symbol, interval, open_time FROM ends
+    UNION ALL SELECT market, symbol, interval, max(open_time) FROM klines WHERE fetched_at >= ends_in_doubt() GROUP BY ALL)
+GROUP BY ALL;
+
+-- The newest kline of every series: fetched since ends were noted; or noted, and restated since; or as it was noted.
 CREATE OR REPLACE VIEW latest AS
-SELECT klines.* FROM klines
-JOIN (SELECT market, symbol, interval, max(open_time) AS open_time FROM klines GROUP BY ALL)
-USING (market, symbol, interval, open_time);
+WITH newest AS (FROM newest()), restated AS (
+    SELECT DISTINCT market, symbol, interval, open_time
+    FROM restatements JOIN ends USING (market, symbol, interval, open_time) WHERE seen_at >= ends_in_doubt()
+)
+SELECT klines.* FROM klines JOIN newest USING (market, symbol, interval, open_time)
+WHERE fetched_at >= ends_in_doubt()
+UNION ALL
+SELECT klines.* FROM klines JOIN (FROM restated SEMI JOIN newest USING (market, symbol, interval, open_time))
+                            USING (market, symbol, interval, open_time)
+WHERE fetched_at < ends_in_doubt()
+  AND open_time >= (SELECT coalesce(min(open_time), TIMESTAMP 'infinity') FROM restated) -- so that little is read
+UNION ALL
+SELECT * FROM (SELECT market, symbol, interval, open_time, @of_texts@
+               FROM ends SEMI JOIN newest USING (market, symbol, interval, open_time)
+                         ANTI JOIN restated USING (market, symbol, interval, open_time))
+WHERE fetched_at < ends_in_doubt();
 
 -- How far every series is: the first slot after its newest kline, how many klines have closed since, and whether that is
 -- fresh (none), late (under 5 minutes), stale, or as it should be, as the symbol is not trading any more.
 CREATE OR REPLACE VIEW freshness AS
-WITH newest AS (
-    SELECT market, symbol, interval, max(open_time) AS last FROM klines GROUP BY ALL
-), ends AS (
-    SELECT *, slot_after(interval, slot_start(interval, last)) AS lacks_from FROM newest
+WITH reached AS (
+    SELECT market, symbol, interval, open_time AS last, slot_after(interval, slot_start(interval, last)) AS lacks_from
+    FROM newest()
 ), delisted AS (
     SELECT market, symbol, interval, min(start_time) AS delisted_at FROM gaps
     WHERE reason = 'delisted' AND end_time > utc_now() GROUP BY ALL -- others are between two lives of a name
@@ -184,4 +208,4 @@ SELECT market, symbol, interval, last, lacks_from,
             WHEN slot_after(interval, lacks_from) > utc_now() THEN 'fresh'
             WHEN slot_after(interval, lacks_from) + INTERVAL 5 MINUTE >= utc_now() THEN 'late'
             ELSE 'stale' END AS state
-FROM ends LEFT JOIN delisted USING (market, symbol, interval);
+FROM reached LEFT JOIN delisted USING (market, symbol, interval);

@@ -46,6 +46,7 @@ FEW = {
     + "list_count(intervals) = len(intervals) AND list_count(symbols) = len(symbols)",
     "audits": f"{_SERIES} AND since <= until AND {_times('since', 'until', 'audited_at')}",
     "clustered": _times("month", "clustered_at"),
+    "ends": f"{_SERIES} AND {_times('open_time', 'noted_at')}",
 }
 """Of each table that runs go by, what is true of every row."""
 MANY = {

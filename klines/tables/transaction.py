@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from weakref import WeakKeyDictionary
 
 import duckdb
 
-_CHECKS: dict[int, Callable[[], None]] = {}
+_checks: WeakKeyDictionary[duckdb.DuckDBPyConnection, Callable[[], None]] = WeakKeyDictionary()
+"""Of each connection that has one; it ends with the connection, whose address another may have later."""
 
 
 @contextlib.contextmanager
 def checked(connection: duckdb.DuckDBPyConnection, check: Callable[[], None]) -> Iterator[None]:
     """Until this ends no transaction of the connection is committed unless `check` returns, which raises else."""
-    _CHECKS[id(connection)] = check
+    _checks[connection] = check
     try:
         yield
     finally:
-        del _CHECKS[id(connection)]
+        del _checks[connection]
 
 
 @contextlib.contextmanager
@@ -26,7 +28,7 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.begin()
     try:
         yield
-        if check := _CHECKS.get(id(connection)):
+        if check := _checks.get(connection):
             check()
         connection.commit()
     except BaseException:

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from klines.columns import COLUMNS, in_sql
 from klines.interval import DAY
 from klines.settings import LakeAddress
 from klines.storage.access import forget_lakes
@@ -35,6 +36,33 @@ def filled(lake: LakeAddress) -> LakeAddress:
     put(lake, [minutes("S3USDT", CLOSED, 40, close=2.5)])
     put(lake, [minutes(f"S{n}USDT", 0, 3) for n in range(5)])
     return lake
+
+
+def test_a_file_that_was_added_counts(lake: LakeAddress) -> None:
+    """A month that a move has brought, as a file that was added, is counted and proved as any other. Its rows were
+    not, as DuckLake notes another partition for such a file."""
+    put(lake, [minutes("S1USDT", CLOSED, 1200)])
+    assert "Completed" == maintain_once(lake).state
+    [(file,)] = query(lake, FILES)
+    added = Path(str(lake.data)) / "main/klines/market=spot/interval=1m/year=2025/month=11/added.parquet"
+    added.parent.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect() as connection:
+        moved = f"SELECT {in_sql(COLUMNS)} FROM read_parquet('{file}')"
+        earlier = f"SELECT * REPLACE (open_time - INTERVAL 31 DAY AS open_time) FROM ({moved})"
+        connection.execute(f"COPY ({earlier}) TO '{added}' (FORMAT parquet)")
+    query(lake, f"CALL ducklake_add_data_files('lake', 'klines', '{added}', hive_partitioning => true)")
+    done = maintain_once(lake)
+    assert done.message.startswith("re-clustered 2025-11; 2,400 klines in ")
+    assert "; 1,200 slots proved unique, " in done.message
+
+
+def test_files_are_packed(lake: LakeAddress) -> None:
+    """Files that DuckLake writes are compressed by zstd: by its own default they take twice the room."""
+    put(lake, [minutes(f"S{n}USDT", CLOSED, 1300) for n in range(5)])
+    [(file,)] = query(lake, FILES)
+    with duckdb.connect() as connection:
+        found = connection.execute("SELECT DISTINCT compression FROM parquet_metadata(?)", [file]).fetchall()
+    assert [("ZSTD",)] == found
 
 
 def test_a_closed_month_is_one_file_in_order(filled: LakeAddress) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from tests import CHECKOUT, stacks
 from tests.drive import MINUTE, published, queries, query
 from tests.exchange import StandIn
 from tests.lakes import PASSWORD, Postgres
-from tests.stacks import ask, read_until, stack
+from tests.stacks import ask, elsewhere, read_until, stack, worker
 
 SHARDS = [Shard(number, 3) for number in (1, 2, 3)]
 ADDRESSES = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
@@ -69,24 +67,6 @@ def exchange_of_many(size: Size) -> Iterator[StandIn]:
     """An exchange whose clock runs."""
     with StandIn([f"S{number:04}USDT" for number in range(size.symbols)], markets=["spot"]) as exchange:
         yield exchange
-
-
-@contextlib.contextmanager
-def worker(environment: dict[str, str], *queues: str) -> Iterator[subprocess.Popen[str]]:
-    """`klines worker`, which is asked to end at the end of the block if it still runs."""
-    command = [sys.executable, "-m", "klines.cli", "worker", *(word for queue in queues for word in ("--queue", queue))]
-    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGINT)
-
-
-def elsewhere(environment: dict[str, str], name: str, address: str) -> dict[str, str]:
-    """The settings of another machine, which reaches the server of the first."""
-    home = Path(environment["PREFECT_HOME"]).with_name(name)
-    api = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
-    return environment | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api, "KLINES_EGRESS": address}
 
 
 def lose(environment: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 import traceback
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from klines.market import MARKETS
 from klines.outcome import Stored
 from klines.reading.publish import PublishJob
 from klines.reading.status import status
-from klines.settings import LakeAddress, Settings
+from klines.settings import Address, LakeAddress, Settings
 from klines.shard import lane
 from klines.storage.access import forget_lakes, place_of
 from klines.storage.lake.turns import keys_of
@@ -31,7 +32,7 @@ from klines.storage.store import scope_of, store
 from klines.want import Want
 from klines.window import Window
 from stack.temporary import free_port
-from tests.drive import NOON, at, backfill_once, collect_once, published, query, stored
+from tests.drive import NOON, at, backfill_once, collect_once, maintain_once, published, queries, query, stored
 from tests.exchange import StandIn
 from tests.lakes import KEY, PASSWORD, SECRET_KEY, Bucket, Lakes
 from tests.storage.test_store import answered, row
@@ -57,7 +58,7 @@ def in_bucket(bucket: Bucket, lakes: Lakes, tmp_path: Path) -> Iterator[LakeAddr
     lakes.postgres.drop(name)
 
 
-def put(address: LakeAddress, wants: list[Want], wait_s: float = 30) -> Stored:
+def put(address: Address, wants: list[Want], wait_s: float = 30) -> Stored:
     """Store answers, as a run does."""
     scope = scope_of(SPOT, ONE_MINUTE, wants)
     return place_of(address).write(
@@ -145,6 +146,38 @@ def test_a_lake_from_nothing(exchange: StandIn, in_bucket: LakeAddress) -> None:
     assert job.run().message.startswith(f"nothing to publish of {in_bucket.name}")
     with Source(in_bucket).live() as live:
         assert [(5 * 1440 + 33,)] == live.execute("SELECT count(*) FROM klines").fetchall()
+
+
+def test_a_lake_as_it_was(lake: LakeAddress) -> None:
+    """A time or a version's number is the lake as it was then, views and all, also once maintenance has moved its rows
+    into files and put them together."""
+    put(lake, [minutes("BTCUSDT", -40 * 1440, 3)])
+    expected, [(number,)] = queries(lake, "FROM latest", "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')")
+    moment = datetime.now(UTC)
+    put(lake, [minutes("BTCUSDT", -40 * 1440, 3, close=2.5), minutes("ETHUSDT", -40 * 1440, 1300)])
+    maintain_once(lake)
+    put(lake, [minutes("BTCUSDT", 0, 1)])
+    for asked in (moment, moment.isoformat(), number):
+        with klines.connect(at=asked, database=lake) as then:
+            assert expected == then.execute("FROM latest").fetchall()
+            assert [(3, 2.0)] == then.execute("SELECT count(*), max(close) FROM klines").fetchall()
+            assert timedelta(0) < datetime.now(UTC) - place_of(lake).time_of(then) < timedelta(minutes=5)
+    assert [(1304,)] == query(lake, "SELECT count(*) FROM klines")
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("2024-01-01", "has nothing of 2024-01-01 00:00:00 UTC: its oldest version is of 20"),
+        (10**6, "has nothing of version 1000000: its oldest version is of 20"),
+        ("2999-01-01", "at: 2999-01-01 00:00:00 UTC is yet to come"),
+        ("soon", "at: 'soon' is no time"),
+    ],
+)
+def test_a_version_that_there_is_not(lake: LakeAddress, at: str | int, said: str) -> None:
+    """It is refused, with what there is."""
+    with pytest.raises(BadParameter, match=said):
+        klines.connect(at=at, database=lake)
 
 
 def test_a_reader_writes_nothing(lake: LakeAddress) -> None:
@@ -242,7 +275,7 @@ def test_a_full_disk_of_data(lakes: Lakes, small_disk: Path) -> None:
     address = LakeAddress(lakes.postgres.catalog(name), str(small_disk / "data"))
     put(address, [minutes("BTCUSDT", 0, 10)])
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(6_200_000))
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 8192))
     many = [minutes(f"S{number}USDT", 0, 3_000, close=1.5 + number / 97) for number in range(20)]
     with pytest.raises(NoRoom, match="is full"):
         put(address, many)

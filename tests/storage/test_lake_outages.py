@@ -23,7 +23,7 @@ from klines.storage.place import Scope
 from klines.storage.store import store
 from tests.children import Child, child
 from tests.drive import at, query
-from tests.lakes import Bucket, Lakes, Postgres
+from tests.lakes import Bucket, Lakes, Postgres, skip_unless_there
 from tests.storage.test_lake import minutes
 from tests.storage.test_lake_faults import SYMBOLS
 
@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture
 def own_postgres() -> Iterator[Postgres]:
     """One that a test may stop."""
+    skip_unless_there()
     with Postgres() as postgres:
         yield postgres
     forget_lakes()

@@ -17,7 +17,7 @@ import duckdb
 import pytest
 
 import klines
-from klines.errors import DatabaseBusy, NoRoom
+from klines.errors import BadParameter, DatabaseBusy, NoRoom
 from klines.storage.database import opened
 from klines.storage.snapshot import take
 from tests.children import Child, child
@@ -200,3 +200,11 @@ def test_a_snapshot_waits_for_who_writes(minutes: Path) -> None:
     with opened(minutes, time.monotonic() + 60), pytest.raises(DatabaseBusy, match="pid"):
         take(minutes, datetime.now(UTC), wait_s=0.5)
     assert [] == snapshots(minutes)
+
+
+def test_a_file_has_no_past(minutes: Path) -> None:
+    """`at` is refused in one line that says where there is one; so it is beside `live`."""
+    with pytest.raises(BadParameter, match="is a file, which is only as it is now; a lake can be read as it was"):
+        klines.connect(at="2026-01-01", database=minutes)
+    with pytest.raises(BadParameter, match="leave one of the two out"):
+        klines.connect(at="2026-01-01", live=True, database=minutes)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from klines.errors import BadParameter
 from klines.settings import hidden_passwords
+from klines.storage.literal import literal
 
 CATALOG, BUCKET = "klines_catalog", "klines_bucket"
 """What the secrets are called."""
@@ -93,8 +94,3 @@ def without_secrets(text: str, login: Login) -> str:
         if len(secret) > 3:
             text = text.replace(secret, "…")
     return hidden_passwords(text)
-
-
-def literal(text: str) -> str:
-    """The text as a SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

@@ -10,6 +10,7 @@ import duckdb
 
 from klines.checkout import how_to_install
 from klines.errors import BadParameter
+from klines.storage.literal import literal
 
 WHEELS = {"ducklake": "ducklake", "postgres": "postgres_scanner", "httpfs": "httpfs"}
 """What DuckDB calls an extension, and how its wheel's package ends."""
@@ -29,7 +30,7 @@ def _where(name: str) -> str:
     found = find_spec(f"duckdb_extension_{WHEELS[name]}")
     for folder in (found.submodule_search_locations or ()) if found else ():
         for file in Path(folder).glob(f"extensions/v{duckdb.__version__}/*.duckdb_extension"):
-            return "'" + str(file).replace("'", "''") + "'"
+            return literal(file)
     return name
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import duckdb
 
-from klines.storage.lake.credentials import CATALOG, Login, bucket_secret, catalog_secret, literal
+from klines.storage.lake.credentials import CATALOG, Login, bucket_secret, catalog_secret
 from klines.storage.lake.extensions import load_extensions
 from klines.storage.lake.lake_errors import named_lake_errors
+from klines.storage.literal import literal
 
 MEMORY = "1500MB"
 """What DuckDB may take."""

@@ -23,10 +23,11 @@ import duckdb
 from klines.checkout import how_to_install
 from klines.errors import BadParameter, DatabaseBusy, NotStored
 from klines.settings import LakeAddress
-from klines.storage.lake.credentials import Login, literal
+from klines.storage.lake.credentials import Login
 from klines.storage.lake.instance import attach, attach_as, cursor_of
 from klines.storage.lake.lake_errors import Again, busy_unless_done_again, named_lake_errors
 from klines.storage.lake.turns import MAKING, Turns, keys_of
+from klines.storage.literal import literal
 from klines.storage.migrations import SCHEMA, lend_views, migrate, schema_state
 from klines.storage.moved import NOTE, check_not_moved
 from klines.storage.place import Done, Scope
@@ -41,7 +42,7 @@ LAYOUT = """
 """
 _SMALL = (
     *("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "rules", "audits", "incidents"),
-    *("clustered", "doubtful"),
+    *("clustered", "ends", "doubtful"),
 )
 """Tables that stay in the catalog: they change often, and are small."""
 _SMALL_ROWS = 1_000_000
@@ -49,6 +50,12 @@ _IS_NOTED: LiteralString = (
     f"SELECT count(*) FROM ducklake_table WHERE table_name = '{NOTE}' AND end_snapshot IS NULL"  # 1 ms, DuckDB takes 50
 )
 _BYTES = "SELECT coalesce(sum(file_size_bytes), 0) FROM ducklake_data_file WHERE end_snapshot IS NULL"
+
+_VERSIONS: LiteralString = (
+    "SELECT snapshot_id, (extract(epoch FROM snapshot_time) * 1000)::bigint FROM ducklake_snapshot "
+)
+_VERSION: LiteralString = f"{_VERSIONS} WHERE snapshot_id = %s"
+_VERSION_AT: LiteralString = f"{_VERSIONS} WHERE snapshot_time <= %s ORDER BY snapshot_id DESC LIMIT 1"
 
 
 class Lake:
@@ -183,13 +190,30 @@ class Lake:
 
     def _version_of_now(self) -> duckdb.DuckDBPyConnection:
         now_ms = time.time_ns() // 1_000_000
-        newest = self.turns.ask("SELECT max(snapshot_id) FROM ducklake_snapshot")
-        connection = self._attached_to_read(f"SNAPSHOT_VERSION {newest}")
-        connection.execute(f"SET VARIABLE taken_ms = {now_ms}")
+        return self._version(self.turns.ask("SELECT max(snapshot_id) FROM ducklake_snapshot"), now_ms)
+
+    def _version(self, number: int, taken_ms: int) -> duckdb.DuckDBPyConnection:
+        connection = self._attached_to_read(f"SNAPSHOT_VERSION {number}")
+        connection.execute(f"SET VARIABLE taken_ms = {taken_ms}")
         return connection
 
+    def version_at(self, at: datetime | int, wait_s: float) -> duckdb.DuckDBPyConnection:
+        """The version of that number, or the newest of that time, with all that was committed until then."""
+        return _patiently(lambda: self._version_at(at), time.monotonic() + wait_s)
+
+    def _version_at(self, at: datetime | int) -> duckdb.DuckDBPyConnection:
+        rows = self.turns.rows(_VERSION if isinstance(at, int) else _VERSION_AT, at)
+        for number, taken_ms in rows:
+            return self._version(number, taken_ms)
+        [(oldest,)] = self.turns.rows("SELECT min(snapshot_time) AT TIME ZONE 'UTC' FROM ducklake_snapshot")
+        asked = f"version {at}" if isinstance(at, int) else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+        raise BadParameter(
+            f"at: {self} has nothing of {asked}: its oldest version is of {oldest:%Y-%m-%d %H:%M:%S} UTC, as `klines "
+            "maintain` forgets those of over a week ago"
+        )
+
     def time_of(self, version: duckdb.DuckDBPyConnection) -> datetime:
-        """When it was opened."""
+        """When it was opened; of one that was asked for by its time or number, when it was committed."""
         [(taken_ms,)] = version.execute("SELECT getvariable('taken_ms')").fetchall()
         return datetime.fromtimestamp(taken_ms / 1000, UTC)
 
@@ -283,6 +307,7 @@ class Lake:
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make or bring up the tables, which one process does at a time, and nobody writes meanwhile."""
         with self.turns.taken([MAKING], time.monotonic() + 30, alone=True) as turn, checked(connection, turn.check):
+            connection.execute("CALL lake.set_option('parquet_compression', 'zstd')")  # snappy takes twice the room
             migrate(connection, self, LAYOUT)
             for table in _SMALL:  # a step may have made one
                 connection.execute(

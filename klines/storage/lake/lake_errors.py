@@ -70,7 +70,7 @@ def named_lake_errors(login: Login) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith("psycopg"):
             raise
-        said = lake_error(error, login) or _lost(f"{type(error).__name__}", login)
+        said = lake_error(error, login) or _lost(_short(_plain(error, login)), login)
     if said is not None:  # outside of the handler, so that what it says does not lead to what was said to us
         raise said
 
@@ -104,12 +104,16 @@ def lake_error(error: Exception, login: Login) -> KlinesError | Again | None:
 
 
 def _lost(said: str, login: Login) -> Again:
-    return Again(f"the lake {login} can't be reached ({said}); nothing is lost, the next run catches up")
+    return Again(
+        f"the lake {login} can't be reached ({said}); nothing is lost, the next run catches up; if that ends so, "
+        "too, see whether PostgreSQL and the bucket run, and whether this machine reaches them"
+    )
 
 
 def _plain(error: Exception, login: Login) -> str:
     """What was said in one line, without secrets."""
-    return " ".join(without_secrets(str(error), login).split()) or type(error).__name__
+    said = " ".join(without_secrets(str(error), login).split())
+    return said or f"{type(error).__name__}, and no word why: a connection that was cut"
 
 
 def _short(text: str) -> str:

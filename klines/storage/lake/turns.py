@@ -102,12 +102,12 @@ class Turns:
         [(value,)] = self.rows(sql)
         return value
 
-    def rows(self, sql: LiteralString) -> list[tuple[Any, ...]]:
+    def rows(self, sql: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
         """What PostgreSQL answers. Raises Again."""
         with named_lake_errors(self._login):
             session = self._session()
             try:
-                return session.execute(sql).fetchall()
+                return session.execute(sql, parameters or None).fetchall()
             finally:
                 self._give_back(session)
 

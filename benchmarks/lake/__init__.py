@@ -1,0 +1,1 @@
+"""A lake beside a file: what is measured, and what it stands on."""

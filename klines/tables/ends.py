@@ -1,0 +1,38 @@
+"""The table `ends`: the newest kline of every series, as maintenance saw them; views.sql has how it is read."""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+from klines.columns import COLUMNS, KEY, in_sql
+from klines.tables.transaction import transaction
+
+_KLINE = ", ".join(f"{name}::VARCHAR" for name in COLUMNS[len(KEY) :])
+_LOOK = f"SELECT {in_sql(KEY)}, [{_KLINE}] AS kline FROM "
+_WHOLE = f"""
+    {_LOOK} klines JOIN (SELECT market, symbol, interval, max(open_time) AS open_time FROM klines GROUP BY ALL)
+                   USING ({in_sql(KEY)})
+"""
+
+
+def newest(connection: duckdb.DuckDBPyConnection, *, whole: bool) -> pa.Table:
+    """The newest kline of every series; with `whole` all klines are looked at, else those that are in doubt."""
+    return connection.execute(_WHOLE if whole else f"{_LOOK} latest").to_arrow_table()
+
+
+def note_ends(connection: duckdb.DuckDBPyConnection, found: pa.Table, now_ms: int) -> None:
+    """Write what `newest` found at `now_ms` or later, in the place of what is there; nothing where it is the same.
+
+    It is noted as of the youngest of them at most, as a clock that is ahead would hide what is stored next.
+    """
+    connection.register("found_ends", found)
+    there = f"SELECT {in_sql(KEY)}, kline FROM ends"
+    odd = f"(FROM found_ends EXCEPT ALL {there}) UNION ALL ({there} EXCEPT ALL FROM found_ends)"
+    [(differing,)] = connection.execute(f"SELECT count(*) FROM ({odd})").fetchall()
+    if differing:
+        at = f"least(epoch_ms({now_ms}::BIGINT), max(kline[-1]::TIMESTAMP) OVER ())"
+        with transaction(connection):
+            connection.execute("DELETE FROM ends")
+            connection.execute(f"INSERT INTO ends SELECT *, {at} FROM found_ends")
+    connection.unregister("found_ends")
