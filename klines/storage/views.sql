@@ -109,12 +109,13 @@ FROM audits LEFT JOIN stored USING (market, symbol, interval) LEFT JOIN explaine
 -- may have changed already. The answers that tell when it was last said are those of the rows before and after.
 CREATE OR REPLACE MACRO symbols_at(at_time) AS TABLE
 WITH said AS (
-    SELECT *, lead(first_seen) OVER changes AS next_seen, lead(unseen_at) OVER changes AS last_of FROM rules
-    WINDOW changes AS (PARTITION BY market, symbol ORDER BY first_seen)
+    SELECT rules AS rule, market, first_seen, lead(first_seen) OVER changes AS next_seen,
+           lead(unseen_at) OVER changes AS last_of
+    FROM rules WINDOW changes AS (PARTITION BY market, symbol ORDER BY first_seen)
 ), answers AS (
     SELECT market, max(last_checked) AS checked FROM symbols GROUP BY market
 )
-SELECT * EXCLUDE (next_seen, last_of, checked), coalesce(last_of, checked) AS last_seen
+SELECT unnest(rule), coalesce(last_of, checked) AS last_seen
 FROM said LEFT JOIN answers USING (market)
 WHERE first_seen <= at_time AND (next_seen IS NULL OR next_seen > at_time);
 

@@ -48,7 +48,7 @@ def bucket() -> Iterator[Bucket]:
 
 
 @pytest.fixture
-def in_bucket(bucket: Bucket, lakes: Lakes, tmp_path: Path) -> Iterator[LakeAddress]:
+def in_bucket(lakes: Lakes, bucket: Bucket, tmp_path: Path) -> Iterator[LakeAddress]:
     """A lake whose data are in the store."""
     name = lakes.postgres.create()
     address = LakeAddress(lakes.postgres.catalog(name), f"s3://klines/{tmp_path.name}")
