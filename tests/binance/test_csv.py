@@ -244,6 +244,7 @@ def test_a_price_that_a_double_does_not_hold_is_refused(price: str) -> None:
     assert ["a price has more digits than a double holds"] == [reject.reason for reject in rejects]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 200), unique=True).map(sorted), st.sampled_from(["1m", "1h", "1w", "1M"]))
 def test_islands_are_slots(numbers: list[int], name: str) -> None:
     """Law: the stored windows of a frame, by columns, are those of its open times one by one."""
