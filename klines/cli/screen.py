@@ -26,7 +26,8 @@ _GOOD = ("Completed", "Running")
 def as_json(found: Status, runs: Runs) -> str:
     """All of it as one JSON object; times are ISO 8601 in UTC."""
     told = None if runs is None else [_run(run) for run in runs]
-    return json.dumps(asdict(found) | {"runs": told}, default=_plain, ensure_ascii=False)
+    doubts = [asdict(doubt) | {"command": doubt.command} for doubt in found.doubts]
+    return json.dumps(asdict(found) | {"doubts": doubts, "runs": told}, default=_plain, ensure_ascii=False)
 
 
 def draw(found: Status, runs: Runs) -> None:

@@ -3,6 +3,7 @@ is known, and can be fetched anew."""
 
 from __future__ import annotations
 
+import json
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ import duckdb
 import pytest
 
 import klines
+from klines.cli.screen import as_json, draw
 from klines.columns import AMOUNTS
 from klines.maintain.run import MaintainJob
 from klines.reading.status import status
@@ -80,7 +82,9 @@ def test_few_klines_are_brought_over_at_an_opening(tmp_path: Path) -> None:
         assert {"DECIMAL(38,8)"} == kinds(database)
 
 
-def test_until_it_is_brought_over_a_database_works(exchange: StandIn, old: Path) -> None:
+def test_until_it_is_brought_over_a_database_works(
+    exchange: StandIn, old: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Many klines stay doubles when the file is opened: it is written and read as before, and equal answers change
     nothing. Status says what makes them exact."""
     assert {"DOUBLE"} == kinds(old)
@@ -97,10 +101,14 @@ def test_until_it_is_brought_over_a_database_works(exchange: StandIn, old: Path)
             outcome.message
         )  # OLDUSDT's time is not what the exchange has
     assert [(0,)] == query(old, "SELECT count(*) FROM restatements")
-    assert not status(database=old).is_exact
+    found = status(database=old)
+    assert not found.is_exact
+    capsys.readouterr()
+    draw(found, None)
+    assert "`klines maintain` makes decimals of them" in capsys.readouterr().out
 
 
-def test_maintenance_brings_many_over(exchange: StandIn, old: Path) -> None:
+def test_maintenance_brings_many_over(exchange: StandIn, old: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All klines are there afterwards, in order, as decimals; those that may differ are named with what fetches them
     anew, and are exact when that has been done."""
     before = query(old, "SELECT * FROM klines ORDER BY symbol, open_time")
@@ -115,7 +123,10 @@ def test_maintenance_brings_many_over(exchange: StandIn, old: Path) -> None:
     assert (True, large) == (found.is_exact, found.doubtful)
     [doubt] = found.doubts
     command = "klines backfill SATSUSDT --market spot --interval 1m --start 2026-01-02 --end 2026-01-03 --refresh"
-    assert command == doubt.command
+    assert command == doubt.command == json.loads(as_json(found, None))["doubts"][0]["command"]
+    capsys.readouterr()
+    draw(found, None)
+    assert f"{large}: {command}\n" in capsys.readouterr().out
 
     refreshed = backfill_once(exchange, old, ["SATSUSDT"], "2026-01-02T11:30", "2026-01-02T12:00", refresh=True)
     assert "Completed" == refreshed.state, refreshed.message
