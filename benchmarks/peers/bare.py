@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 
 from klines.rows import SCHEMA
-from klines.storage.migrations import STEPS
+from klines.storage.schema.migrations import STEPS
 
 A_TRANSACTION = 10
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from klines.outcome import counted
 from klines.reading.status import NAMED, Behind, Status
-from klines.storage.exact import HOW
+from klines.storage.schema.exact import HOW
 
 Runs = Sequence[Mapping[str, Any]] | None
 """The last runs as Prefect describes them; None where no server answers."""

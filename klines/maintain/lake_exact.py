@@ -15,8 +15,8 @@ from klines.columns import KEY, in_sql
 from klines.errors import BadDatabase
 from klines.interval import HOUR
 from klines.maintain.survey import MONTH, Month, within
-from klines.storage.exact import BROUGHT_OVER, MADE, doubtful_in, exchange_tables, make_table
 from klines.storage.lake.lake import LAYOUT, Lake
+from klines.storage.schema.exact import BROUGHT_OVER, MADE, doubtful_in, exchange_tables, make_table
 from klines.tables.transaction import transaction
 from klines.window import Window
 

@@ -19,9 +19,9 @@ from klines.maintain.message import MaintainFacts, maintain_outcome
 from klines.maintain.survey import MONTH, Month, months
 from klines.maintain.unique import Doubles, find_doubles_in
 from klines.outcome import Outcome
-from klines.storage.exact import is_exact
 from klines.storage.lake.lake import Lake
 from klines.storage.place import Done, Place
+from klines.storage.schema.exact import is_exact
 from klines.tables.ends import newest, note_ends
 from klines.tables.rejects import forget_rejects
 from klines.tables.transaction import transaction

@@ -15,8 +15,8 @@ from klines.columns import KEY, in_sql
 from klines.errors import BadDatabase
 from klines.maintain.survey import CHUNK, MONTH, PART_ROWS, Month, RowRange, months, ranges, within
 from klines.rows import OFF_GRID_ERA
-from klines.storage.exact import BROUGHT_OVER, IS_DOUBTFUL
 from klines.storage.live import Live
+from klines.storage.schema.exact import BROUGHT_OVER, IS_DOUBTFUL
 
 NOTED_AT_ONCE = 20_000
 """Restatements whose klines are looked up together."""

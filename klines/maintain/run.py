@@ -29,12 +29,12 @@ from klines.storage.access import place_of
 from klines.storage.beside import Beside
 from klines.storage.database import opened
 from klines.storage.duckdb_errors import named_errors
-from klines.storage.exact import is_exact, make_exact
 from klines.storage.file import LocalFile
 from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
 from klines.storage.place import Place
 from klines.storage.places import check_place
+from klines.storage.schema.exact import is_exact, make_exact
 from klines.tables.ends import newest, note_ends
 from klines.tables.rejects import forget_rejects
 

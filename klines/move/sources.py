@@ -18,10 +18,10 @@ from klines.interval import HOUR
 from klines.maintain.live_rows import COUNT_AND_HASH, LiveRows
 from klines.maintain.survey import MONTH, Month, RowRange, months, within
 from klines.storage.database import attached_to_write, opened
-from klines.storage.exact import check_exact
 from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
 from klines.storage.moved import MoveNote, read_note, write_note
+from klines.storage.schema.exact import check_exact
 
 AGAIN = "nothing is lost, move again"
 BEFORE_MS = HOUR

@@ -23,7 +23,7 @@ from klines.reading.filled import NULL, PREVIOUS, filled, slot
 from klines.reading.inventory import asked_window, check_known, series
 from klines.reading.parameters import columns_named, interval_named, market_named, symbols_named
 from klines.storage.access import Database, reading
-from klines.storage.exact import check_exact
+from klines.storage.schema.exact import check_exact
 from klines.tables.klines import a_stored_time
 from klines.window import Window, window
 

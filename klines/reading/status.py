@@ -10,7 +10,7 @@ import duckdb
 
 from klines.market import MARKETS
 from klines.storage.access import Database, reading_at, stored_at
-from klines.storage.exact import is_exact
+from klines.storage.schema.exact import is_exact
 from klines.tables.bans import holding, whose
 from klines.tables.doubtful import Doubt, doubts
 from klines.tables.incidents import Incident, going_on

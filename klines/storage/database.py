@@ -18,9 +18,9 @@ from klines.errors import DatabaseBusy
 from klines.storage.duckdb_errors import named_errors
 from klines.storage.journal import close, mend
 from klines.storage.literal import literal
-from klines.storage.migrations import lend_views, migrate
 from klines.storage.moved import check_not_moved
 from klines.storage.places import check_not_lost, check_place, note
+from klines.storage.schema.migrations import lend_views, migrate
 from klines.storage.turn import first, give_way
 from klines.tables.sound import check_rows
 

@@ -20,9 +20,9 @@ from klines.reading.status import status
 from klines.settings import LakeAddress
 from klines.storage.access import forget_lakes, place_of
 from klines.storage.database import opened
-from klines.storage.exact import FEW
 from klines.storage.lake.lake import LAYOUT
-from klines.storage.migrations import STEPS
+from klines.storage.schema.exact import FEW
+from klines.storage.schema.migrations import STEPS
 from tests.drive import NOON, audit_once, backfill_once, collect_once, maintain_once, published, query, stored
 from tests.exchange import StandIn
 
@@ -163,15 +163,14 @@ def test_what_is_written_meanwhile_is_brought_over_too(exchange: StandIn, old: P
 
 @pytest.fixture
 def old_lake(lake: LakeAddress) -> LakeAddress:
-    """A lake of the version that had doubles, with many klines, some of which no double holds."""
+    """A lake that has doubles, with many klines, some of which no double holds."""
     amounts = ", ".join(f"{name}::DOUBLE AS {name}" for name in AMOUNTS)
     with place_of(lake).opened(time.monotonic() + 30) as connection:
         connection.execute(f"CREATE TABLE doubles AS SELECT * REPLACE ({amounts}) FROM klines")
         connection.execute("DROP TABLE klines; ALTER TABLE doubles RENAME TO klines")
         connection.execute(LAYOUT.format(table="klines"))
         connection.execute(MANY)
-        connection.execute("DROP TABLE doubtful; UPDATE schema_version SET version = 8, exact = NULL")
-        connection.execute("ALTER TABLE schema_version DROP COLUMN exact")
+        connection.execute("UPDATE schema_version SET exact = false")
     forget_lakes()
     return lake
 

@@ -26,8 +26,8 @@ from klines.settings import Address, LakeAddress, Settings
 from klines.shard import lane
 from klines.storage.access import forget_lakes, place_of
 from klines.storage.lake.turns import keys_of
-from klines.storage.migrations import STEPS
 from klines.storage.place import Scope
+from klines.storage.schema.migrations import STEPS
 from klines.storage.store import scope_of, store
 from klines.want import Want
 from klines.window import Window

@@ -14,7 +14,7 @@ from klines.columns import COLUMNS
 from klines.errors import BadDatabase, NotStored
 from klines.rows import Row
 from klines.storage.database import opened, read_only
-from klines.storage.migrations import READABLE, STEPS, VIEWS_SHA256
+from klines.storage.schema.migrations import READABLE, STEPS, VIEWS_SHA256
 from klines.tables.bans import active_ban, holding, whose
 from tests.drive import query
 
@@ -27,7 +27,7 @@ FROZEN = (
     "547632095253",
     "2363424f172d",
     "2dd86975eefd",
-    "d66374e5d3c6",
+    "c4171a0be05e",
     "8e12fca6a92f",
     "caf1cddc9324",
 )

@@ -28,9 +28,9 @@ from klines.storage.lake.instance import attach, attach_as, cursor_of
 from klines.storage.lake.lake_errors import Again, busy_unless_done_again, named_lake_errors
 from klines.storage.lake.turns import MAKING, Turns, keys_of
 from klines.storage.literal import literal
-from klines.storage.migrations import SCHEMA, lend_views, migrate, schema_state
 from klines.storage.moved import NOTE, check_not_moved
 from klines.storage.place import Done, Scope
+from klines.storage.schema.migrations import SCHEMA, lend_views, migrate, schema_state
 from klines.tables.sound import check_rows
 from klines.tables.transaction import checked
 

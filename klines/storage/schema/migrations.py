@@ -1,6 +1,6 @@
 """The schema of a file: numbered steps, which are frozen, and views and macros, which follow their text.
 
-A step is a file of `schema/`; the table `schema_version` says how many a file has taken, and which text of `views.sql`
+A step is a file with a number; the table `schema_version` says how many a file has taken, and which text of `views.sql`
 was applied to it last.
 """
 
@@ -15,14 +15,14 @@ import duckdb
 
 from klines.columns import COLUMNS, HASH, OF_PARTS, OF_TEXTS, in_sql
 from klines.errors import BadDatabase
-from klines.storage.exact import bring_over, has_few
+from klines.storage.schema.exact import bring_over, has_few
 from klines.tables.transaction import transaction
 
-_HERE = files("klines.storage")
+_HERE = files("klines.storage.schema")
 STEPS = tuple(
     path.read_text(encoding="utf-8")
-    for path in sorted((_HERE / "schema").iterdir(), key=lambda path: path.name)
-    if path.name.endswith(".sql")
+    for path in sorted(_HERE.iterdir(), key=lambda path: path.name)
+    if path.name[:4].isdigit()
 )
 """The steps that lead to the schema of today."""
 _TABLE = re.compile(r"^CREATE TABLE .*?^\);$", re.MULTILINE | re.DOTALL)
@@ -44,7 +44,7 @@ VIEWS_SHA256 = hashlib.sha256(VIEWS.encode()).hexdigest()
 
 class State(NamedTuple):
     """How many steps a database has taken, 0 for an empty one, the SHA-256 of its views, and whether its amounts are
-    decimals: see klines/storage/exact.py."""
+    decimals: see klines/storage/schema/exact.py."""
 
     steps: int
     views: str | None
