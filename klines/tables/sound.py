@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import duckdb
 
+from klines.columns import COLUMNS, KEY, TYPES
 from klines.errors import BadDatabase
 from klines.interval import INTERVALS
 from klines.ledger import DELISTED, DUE, HOLE, NOT_LISTED, OUTAGE, REJECTED, UNRESOLVED
@@ -46,7 +47,11 @@ FEW = {
     + "list_count(intervals) = len(intervals) AND list_count(symbols) = len(symbols)",
     "audits": f"{_SERIES} AND since <= until AND {_times('since', 'until', 'audited_at')}",
     "clustered": _times("month", "clustered_at"),
-    "ends": f"{_SERIES} AND {_times('open_time', 'noted_at')}",
+    "ends": f"{_SERIES} AND {_times('open_time', 'noted_at')} AND "
+    + " AND ".join(
+        f"try_cast(kline[{number}] AS {TYPES[name]}) IS NOT NULL"
+        for number, name in enumerate(COLUMNS[len(KEY) :], start=1)
+    ),
 }
 """Of each table that runs go by, what is true of every row."""
 MANY = {
@@ -55,6 +60,7 @@ MANY = {
     "rejects": f"{_MARKET} AND {_times('first_seen', 'last_seen')} AND {_times_if_any('open_time')}",
     "rules": f"{_MARKET} AND {_times('first_seen')} AND {_times_if_any('unseen_at', 'onboard_at', 'delivery_at')}",
     "restatements": f"{_MARKET} AND {_times('open_time', 'seen_at')}",
+    "doubtful": f"{_SERIES} AND {_times('open_time')}",
     "archive_files": f"{_times('loaded_at')} AND {_times_if_any('verified_at')}",
 }
 """So of those with many rows."""

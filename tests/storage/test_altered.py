@@ -37,10 +37,13 @@ FILLING = (
     INSERT INTO incidents VALUES ('spot', 'Degraded', ['1m'], ['BTCUSDT'], t, t, 3, true, 'm');
     INSERT INTO audits VALUES ('spot', 'BTCUSDT', '1m', t, t, t);
     INSERT INTO clustered VALUES (t, 3, t);
+    INSERT INTO doubtful VALUES ('spot', 'BTCUSDT', '1m', t);
     INSERT INTO archive_files VALUES ('data/x.zip', 'ab', 1, t, t);
     INSERT INTO rejects VALUES ('spot', 'BTCUSDT', '1m', t, 'rest', 'r', '[]', t, t, 1);
     INSERT INTO restatements VALUES ('spot', 'BTCUSDT', '1m', t, '{}', '{}', 'rest', t);
     INSERT INTO klines VALUES ('spot', 'BTCUSDT', '1m', t, 1, 1, 1, 1, 1, t, 1, 1, 1, 1, 'rest', t);
+    INSERT INTO ends VALUES ('spot', 'BTCUSDT', '1m', t,
+                             ['1', '1', '1', '1', '1', '2026-01-01', '1', '1', '1', '1', 'rest', '2026-01-01'], t);
 """.replace(" t,", f" epoch_ms({NOON}),")
     .replace(" t)", f" epoch_ms({NOON}))")
     .replace("(t,", f"(epoch_ms({NOON}),")

@@ -199,7 +199,6 @@ def test_a_lake_is_brought_over(exchange: StandIn, old_lake: LakeAddress) -> Non
     klines_there = exchange.klines("SATSUSDT", NOON - 1_800_000, NOON + 120_000)
     large = sum(row[8] > 0 for row in klines_there)
     assert large == status(database=old_lake).doubtful
-    forget_lakes()
     backfill_once(exchange, old_lake, ["SATSUSDT"], "2026-01-02T11:30", "2026-01-02T12:02", refresh=True)
     assert published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON + 120_000)) == stored(old_lake, "SATSUSDT")
     found = status(database=old_lake)

@@ -125,8 +125,13 @@ class Lake:
         return self._again_and_again(deadline_s, keys_of(scope), do)
 
     def alone(self, deadline_s: float, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
-        """As `write`, while nobody else writes anything."""
-        return self._again_and_again(deadline_s, [], do, alone=True)
+        """As `write`, while nobody else writes anything. Readers of this process begin anew: one that has read rows
+        which then went from the catalog into files fails within DuckDB."""
+        try:
+            return self._again_and_again(deadline_s, [], do, alone=True)
+        finally:
+            with self._mutex:
+                self._reads = None
 
     def apart(self, deadline_s: float, key: str, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
         """As `write`, with a lock of that name alone: nobody who writes klines waits for it."""

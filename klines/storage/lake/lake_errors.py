@@ -100,6 +100,8 @@ def lake_error(error: Exception, login: Login) -> KlinesError | Again | None:
         return BadDatabase(f"KLINES_DATABASE: {login} has not the tables of a klines database: {said}")
     if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.FatalException):
         return _lost(said, login)
+    if isinstance(error, duckdb.InternalException):  # such as of who had read before rows went into files
+        return Again(f"DuckDB failed within itself on the lake {login} ({said}); nothing is lost: do it again")
     return None
 
 
