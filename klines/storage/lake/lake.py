@@ -30,7 +30,7 @@ from klines.storage.lake.turns import MAKING, Turns, keys_of
 from klines.storage.literal import literal
 from klines.storage.moved import NOTE, check_not_moved
 from klines.storage.place import Done, Scope
-from klines.storage.schema.migrations import SCHEMA, lend_views, migrate, schema_state
+from klines.storage.schema.migrations import is_current, lend_views, migrate
 from klines.tables.sound import check_rows
 from klines.tables.transaction import checked
 
@@ -301,7 +301,7 @@ class Lake:
         connection = attach(self.login, self.turns.application, data, f"DATA_PATH {literal(data)}")
         try:
             with named_lake_errors(self.login):
-                if schema_state(connection, self) != SCHEMA:
+                if not is_current(connection, self):
                     self._migrate(connection)
                 check_rows(connection, self)
         except BaseException:

@@ -51,8 +51,6 @@ class State(NamedTuple):
     is_exact: bool
 
 
-SCHEMA = State(len(STEPS), VIEWS_SHA256, is_exact=True)
-"""What `schema_state` says of a database of this version."""
 _TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
 
 
@@ -62,10 +60,9 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: object, layout: str = "
 
     Raises BadDatabase for the file of a newer version, and for somebody else's.
     """
-    steps, views, is_exact = schema_state(connection, path)
-    is_current = (steps, views) == SCHEMA[:2]
-    if is_current and (is_exact or not has_few(connection)):
+    if is_current(connection, path):
         return
+    steps, _, is_exact = schema_state(connection, path)
     with transaction(connection):
         if not steps:
             connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
@@ -76,6 +73,12 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: object, layout: str = "
             bring_over(connection, layout)
         connection.execute(VIEWS)
         connection.execute("UPDATE schema_version SET version = ?, views = ?", [len(STEPS), VIEWS_SHA256])
+
+
+def is_current(connection: duckdb.DuckDBPyConnection, path: object) -> bool:
+    """Whether there is nothing that `migrate` would do; raises as it does."""
+    steps, views, is_exact = schema_state(connection, path)
+    return (steps, views) == (len(STEPS), VIEWS_SHA256) and (is_exact or not has_few(connection))
 
 
 def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
