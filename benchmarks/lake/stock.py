@@ -10,6 +10,7 @@ from typing import NamedTuple
 import duckdb
 
 from benchmarks.maintain import ROWS
+from klines.columns import DECIMAL
 from klines.interval import DAY, INTERVALS, MINUTE
 from klines.window import Window
 
@@ -18,9 +19,9 @@ MEASURED = MONTH.index(1_764_547_200_000)
 """December 2025: the month that is maintained and read; the others come before it."""
 _OTHERS = """
     SELECT 'spot' AS market, symbol, '1m' AS interval, open_time, 1.5::DOUBLE AS open, 1.5::DOUBLE AS high,
-           1.5::DOUBLE AS low, 1.5::DOUBLE AS close, 2::DOUBLE AS volume,
-           open_time + INTERVAL 59999 MILLISECOND AS close_time, 3::DOUBLE AS quote_volume, 3::BIGINT AS trades,
-           1::DOUBLE AS taker_buy_volume, 1.5::DOUBLE AS taker_buy_quote_volume, 'rest' AS source,
+           1.5::DOUBLE AS low, 1.5::DOUBLE AS close, 2::{amount} AS volume,
+           open_time + INTERVAL 59999 MILLISECOND AS close_time, 3::{amount} AS quote_volume, 3::BIGINT AS trades,
+           1::{amount} AS taker_buy_volume, 1.5::{amount} AS taker_buy_quote_volume, 'rest' AS source,
            open_time + INTERVAL 65 SECOND AS fetched_at
     FROM (SELECT 'S' || lpad(n::VARCHAR, 4, '0') || 'USDT' AS symbol,
                  unnest(range(epoch_ms({start}::BIGINT), epoch_ms({end}::BIGINT), INTERVAL 1 MINUTE)) AS open_time
@@ -71,7 +72,7 @@ class Stock:
             if minutes <= 0:
                 return found
             window = Window(max(MONTH.start(month), end - minutes * MINUTE), end)
-            sql = _OTHERS.format(symbols=self.symbols, start=window.start_ms, end=window.end_ms)
+            sql = _OTHERS.format(symbols=self.symbols, start=window.start_ms, end=window.end_ms, amount=DECIMAL)
             found.append(self._made(f"{MONTH.start(month)}-{minutes}", sql, window, month))
         raise AssertionError
 
