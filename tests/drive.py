@@ -25,6 +25,7 @@ from klines.outcome import Outcome, fail
 from klines.settings import Address, LakeAddress, Settings
 from klines.storage.access import place_of
 from klines.storage.journal import mend
+from klines.storage.schema.migrations import STEPS
 from tests.exchange import StandIn
 
 MINUTE = 60_000
@@ -90,6 +91,16 @@ def collect_once(
             return run.outcome()
     except KlinesError as error:
         return fail(error)
+
+
+def make_of_steps(database: Path, steps: int, sql: str) -> None:
+    """A file as the version with so many steps of the schema left it, without views, and with what a statement does."""
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE TABLE schema_version AS SELECT 0 AS version")
+        for step in STEPS[:steps]:
+            connection.execute(step)
+        connection.execute("UPDATE schema_version SET version = ?", [steps])
+        connection.execute(sql)
 
 
 def remember_no_clocks(database: Path) -> None:

@@ -188,7 +188,7 @@ class Audit(Backfill):
             done.added,
             self._unexplained(),
             self.stored.inserted,
-            [file for loader in self.loaders for file in (*loader.account.troubles, *loader.account.partly)],
+            [*self.account.troubles, *self.account.partly],
             done.outvoted,
         )
 

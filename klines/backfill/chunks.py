@@ -27,7 +27,7 @@ class Piece:
     `source` is `auto`, `archive` or `rest`. `last_ms` is the open time of the exchange's last kline, `begin` when its
     klines begin, None where it could not be asked; `is_known` tells whether it knows the symbol; of `empty` REST has
     had nothing before. A name that is used again was not traded `between` two lives. Where all files of a symbol that
-    the exchange does not know were listed, `is_listed`: they are of these `spans`, and without the klines of `void`.
+    the exchange does not know were listed, they are of these `spans`, and without the klines of `void`.
     """
 
     symbol: str
@@ -39,15 +39,18 @@ class Piece:
     is_known: bool = True
     empty: Sequence[Window] = ()
     between: Window | None = None
-    is_listed: bool = False
     spans: Sequence[Window] = ()
-    void: list[Window] = field(default_factory=list)
+    void: list[Window] = field(default_factory=list, init=False)
     left: list[Window] = field(default_factory=list)
     error: Exception | None = None
 
     def __post_init__(self) -> None:
         self.left = list(self.gaps)
-        self.void = []
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether its files were listed."""
+        return bool(self.spans)
 
     @property
     def name(self) -> str:

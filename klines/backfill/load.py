@@ -57,8 +57,9 @@ class Loader:
         interval: Interval,
         symbols: Sequence[Piece],
         pauses_s: Sequence[float],
+        account: Account,
     ) -> None:
-        self.account = Account()
+        self.account = account
         self._exchange = exchange
         self._archive = archive
         self._writer = writer

@@ -29,7 +29,6 @@ from klines.binance.clocks import archive_doubt
 from klines.binance.exchange import Exchange
 from klines.binance.files import Life
 from klines.binance.listing import SymbolInfo
-from klines.binance.totals import Totals
 from klines.clock import epoch_ms, utc
 from klines.errors import (
     BadAnswer,
@@ -145,6 +144,7 @@ class Backfill(Session):
         self.unhealthy: KlinesError | None = None
         self.loader: Loader | None = None
         self.loaders: list[Loader] = []
+        self.account = Account()
         self._broken: Exception | None = None
         self._listed: dict[Piece, list[Window]] = {}
         self._nearest: list[str] = []
@@ -258,7 +258,8 @@ class Backfill(Session):
         self._listed = {
             piece: merge([*found[piece.symbol].owed, *found[piece.symbol].gaps]) for piece in whole if piece.is_listed
         }
-        self.loader = Loader(self.exchange, self._archive, self._writer, self.interval, whole, self._pauses_s)
+        sources = self.exchange, self._archive
+        self.loader = Loader(*sources, self._writer, self.interval, whole, self._pauses_s, self.account)
         self.loaders.append(self.loader)
         return Plan(made, costs, total, seconds)
 
@@ -407,7 +408,7 @@ class Backfill(Session):
             return None
         life = Life(spans[0].start_ms, min(spans[-1].end_ms, self.interval.floor(now_ms)), now_ms)
         parts = intersect(intersect(gaps, spans), window(life.start_ms, life.end_ms))
-        return Piece(symbol, parts, life, "archive", is_known=False, is_listed=True, spans=spans)
+        return Piece(symbol, parts, life, "archive", is_known=False, spans=spans)
 
     def _note(
         self,
@@ -471,7 +472,6 @@ class Backfill(Session):
         stopped = None if self.unhealthy else self.exchange.budget.stopped
         if stopped:
             self._remember(stopped)
-        loader = self.loader
         self._note_listed()
         found = {*self.unknown} - {piece.symbol for piece in self.pieces if len(piece.left) < len(piece.gaps)}
         found -= {piece.symbol for piece in self._listed}
@@ -485,7 +485,7 @@ class Backfill(Session):
                 left=sum(slots_of(windows, self.interval) for windows in owed.values()),
                 seconds=self.seconds,
                 stored=self.stored,
-                files=loader.account if loader else Account(),
+                files=self.account,
                 is_from_archive=self.job.source == "archive",
                 is_refresh=self.job.refresh,
                 failed={name: error for name, error in failed.items() if name not in self.unknown},
@@ -559,23 +559,19 @@ class Backfill(Session):
         many klines that files have, or may have, are neither stored, nor owed, nor of a day that is right without."""
         days: list[str] = []
         contested = 0
-        for loader in self.loaders:
-            for symbol, claimed in loader.account.claimed.items():
-                totals, there = self._stored_of(symbol, Window(claimed[0].start_ms, claimed[-1].end_ms))
-                stated = loader.stated(symbol)
+        if not self.account.claimed:
+            return days, contested
+        with self._opened() as connection:
+            for symbol, slots in self.account.claimed.items():
+                span = slots[0].start_ms, slots[-1].end_ms
+                totals = daily_totals(connection, self.market, self.interval, symbol, *span)
+                there = stored_windows(connection, self.market, self.interval, [symbol], *span).get(symbol, [])
+                stated = {day: total for loader in self.loaders for day, total in loader.stated(symbol).items()}
                 right = [Window(day, day + DAY) for day in totals if day in stated and totals[day].agrees(stated[day])]
-                contested += slots_of(subtract(claimed, [*there, *owed.get(symbol, []), *right]), self.interval)
-                differing = sorted(loader.account.doubted.get(symbol, set()) - set(right))
+                contested += slots_of(subtract(slots, [*there, *owed.get(symbol, []), *right]), self.interval)
+                differing = sorted(self.account.doubted.get(symbol, set()) - set(right))
                 days += [f"{symbol} {days_of(day)}" for day in differing if day.start_ms in totals]
         return days, contested
-
-    def _stored_of(self, symbol: str, span: Window) -> tuple[dict[int, Totals], list[Window]]:
-        """The totals of the days of a symbol, and which of their slots are stored."""
-        times_ms = span.start_ms, span.end_ms
-        with self._opened() as connection:
-            totals = daily_totals(connection, self.market, self.interval, symbol, *times_ms)
-            there = stored_windows(connection, self.market, self.interval, [symbol], *times_ms)
-        return totals, there.get(symbol, [])
 
     def _write(self, items: Sequence[Item]) -> float:
         """One transaction, made ready before; returns for how many seconds the file was held.

@@ -13,17 +13,14 @@ import duckdb
 
 from klines.columns import KEY, in_sql
 from klines.errors import BadDatabase
-from klines.interval import HOUR
 from klines.maintain.survey import MONTH, Month, within
-from klines.storage.lake.lake import LAYOUT, Lake
+from klines.storage.lake.lake import COMMITTED_AFTER_MS, LAYOUT, Lake
 from klines.storage.schema.exact import BROUGHT_OVER, MADE, doubtful_in, exchange_tables, make_table
 from klines.tables.transaction import transaction
 from klines.window import Window
 
 MONTHS = f"{MADE}_months"
 """The table of months that were copied, until the end."""
-BEFORE_MS = HOUR
-"""A kline may be committed so long after the time, by the exchange's clock, at which it was fetched."""
 BRINGING = "bringing over"
 """The lock of who does it: nobody else waits for that."""
 _KEY = in_sql(KEY)
@@ -67,7 +64,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, month: Month, now_ms: int) -> N
     with transaction(connection):
         connection.execute(f"INSERT INTO {MADE} SELECT * REPLACE ({BROUGHT_OVER}) FROM klines WHERE {its}")
         connection.execute(f"INSERT INTO doubtful {doubtful_in('klines', its)}")
-        connection.execute(f"INSERT INTO {MONTHS} VALUES ({start}, epoch_ms({now_ms - BEFORE_MS}::BIGINT))")
+        connection.execute(f"INSERT INTO {MONTHS} VALUES ({start}, epoch_ms({now_ms - COMMITTED_AFTER_MS}::BIGINT))")
 
 
 def _finish(connection: duckdb.DuckDBPyConnection) -> None:

@@ -14,19 +14,15 @@ from typing import Any, Protocol
 import duckdb
 
 from klines.columns import COLUMNS, KEY, in_sql
-from klines.interval import HOUR
 from klines.maintain.live_rows import COUNT_AND_HASH, LiveRows
 from klines.maintain.survey import MONTH, Month, RowRange, months, within
 from klines.storage.database import attached_to_write, opened
-from klines.storage.lake.lake import Lake
+from klines.storage.lake.lake import COMMITTED_AFTER_MS, Lake
 from klines.storage.live import WAIT_S, Live
 from klines.storage.moved import MoveNote, read_note, write_note
 from klines.storage.schema.exact import check_exact
 
 AGAIN = "nothing is lost, move again"
-BEFORE_MS = HOUR
-"""A kline may be committed so long after the time, by the exchange's clock, at which it was fetched; where one was
-later still, the counts differ at the end, and the next move copies its month anew."""
 SOON_S = 60.0
 """What was stored since so long ago is little."""
 _KEY = in_sql(KEY)
@@ -187,7 +183,7 @@ class LakeSource:
     def collect(self) -> bool:
         """What was fetched since an hour before, and what restatements name that were not brought yet."""
         since_s, self._since_s = self._since_s, time.monotonic()
-        since_ms = self._now_ms + int((since_s - self._began_s) * 1000) - BEFORE_MS
+        since_ms = self._now_ms + int((since_s - self._began_s) * 1000) - COMMITTED_AFTER_MS
         self._execute(
             f"""CREATE OR REPLACE TEMP TABLE fresh AS
                 SELECT {_ALL} FROM live.klines WHERE fetched_at >= epoch_ms({since_ms}::BIGINT)"""

@@ -200,14 +200,14 @@ class Archives(Market):
         page = Page(
             wanted.market, wanted.symbol, wanted.interval, wanted.start_ms, wanted.end_ms - 1, 10**9, False, now_ms
         )
-        edit = self._edits.get(wanted.name)
+        edit, is_longer = self._edits.get(wanted.name), "files have twelve columns" in self.broken
         if edit is None and (run := self.plain(page)) is not None:
-            return _file(self._broken(wanted), run, is_longer="files have twelve columns" in self.broken)
+            return _file(self._broken(wanted), run, is_longer=is_longer)
         rows = self.rows(page)
         if not rows:
             return None
         content = csv(self._broken(wanted), edit(rows) if edit else rows)
-        return zipped(f"{wanted.name}.csv", _longer(content) if "files have twelve columns" in self.broken else content)
+        return zipped(f"{wanted.name}.csv", _as_broken(content, is_longer=is_longer))
 
     def _broken(self, wanted: Wanted) -> Wanted:
         """How the file is written, where rules of that are broken."""
@@ -222,11 +222,11 @@ def _file(wanted: Wanted, run: Run, *, is_longer: bool) -> bytes:
     """A file of klines as they are made: many tests ask for the same ones."""
     is_long = run.stop - run.first >= MANY
     content = csv_of_many(wanted, made_by_columns(run)) if is_long else csv(wanted, made_one_by_one(run))
-    return zipped(f"{wanted.name}.csv", _longer(content) if is_longer else content)
+    return zipped(f"{wanted.name}.csv", _as_broken(content, is_longer=is_longer))
 
 
-def _longer(content: bytes) -> bytes:
-    return content.replace(b"\n", b",0\n")
+def _as_broken(content: bytes, *, is_longer: bool) -> bytes:
+    return content.replace(b"\n", b",0\n") if is_longer else content
 
 
 def named(path: str) -> Wanted | None:

@@ -394,11 +394,8 @@ class Market:
         closed = min(stop, page.now_ms // step_ms)
         if closed - first < MANY or (listing and listing.phantom):
             closed = first
-        rows = (
-            [list(row) for row in made_by_columns(Run(page.market, page.symbol, step_ms, first, closed)).rows()]
-            if closed > first
-            else []
-        )
+        many = Run(page.market, page.symbol, step_ms, first, closed)
+        rows = [list(row) for row in made_by_columns(many).rows()] if closed > first else []
         made = self._made(page, closed, stop)
         return rows + [_row(units, units[0] + step_ms - 1, page.market) for units in made]
 

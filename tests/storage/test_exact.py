@@ -9,7 +9,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 import klines
@@ -22,8 +21,17 @@ from klines.storage.access import forget_lakes, place_of
 from klines.storage.database import opened
 from klines.storage.lake.lake import LAYOUT
 from klines.storage.schema.exact import FEW
-from klines.storage.schema.migrations import STEPS
-from tests.drive import NOON, audit_once, backfill_once, collect_once, maintain_once, published, query, stored
+from tests.drive import (
+    NOON,
+    audit_once,
+    backfill_once,
+    collect_once,
+    maintain_once,
+    make_of_steps,
+    published,
+    query,
+    stored,
+)
 from tests.exchange import StandIn
 
 OLD = 8
@@ -44,11 +52,7 @@ A_DAY = """
 
 def of_old(database: Path, sql: str = "") -> None:
     """A file as the last version with doubles left it, with what a statement puts there."""
-    with duckdb.connect(str(database)) as connection:
-        connection.execute("CREATE TABLE schema_version AS SELECT 0 AS version")
-        for step in STEPS[:OLD]:
-            connection.execute(step)
-        connection.execute(f"UPDATE schema_version SET version = {OLD}; {sql}")
+    make_of_steps(database, OLD, sql)
 
 
 def kinds(database: Path) -> set[str]:

@@ -16,7 +16,7 @@ from klines.rows import Row
 from klines.storage.database import opened, read_only
 from klines.storage.schema.migrations import READABLE, STEPS, VIEWS_SHA256
 from klines.tables.bans import active_ban, holding, whose
-from tests.drive import query
+from tests.drive import make_of_steps, query
 
 FROZEN = (
     "c20ec0ff33fd",
@@ -39,14 +39,8 @@ A_KLINE = """INSERT INTO klines
 
 def make(database: Path, steps: int) -> None:
     """A file as the version with so many steps left it, with a view of the time that is another today."""
-    with duckdb.connect(str(database)) as connection:
-        connection.execute("CREATE TABLE schema_version AS SELECT 0 AS version")
-        for step in STEPS[:steps]:
-            connection.execute(step)
-        connection.execute("UPDATE schema_version SET version = ?", [steps])
-        connection.execute("CREATE VIEW latest AS SELECT 'of old' AS symbol")
-        connection.execute("CREATE MACRO slot_length(name) AS 1")
-        connection.execute(A_KLINE)
+    views = "CREATE VIEW latest AS SELECT 'of old' AS symbol; CREATE MACRO slot_length(name) AS 1"
+    make_of_steps(database, steps, f"{views}; {A_KLINE}")
 
 
 def brought_up(database: Path) -> None:

@@ -22,6 +22,7 @@ import duckdb
 
 from klines.checkout import how_to_install
 from klines.errors import BadParameter, DatabaseBusy, NotStored
+from klines.interval import HOUR
 from klines.settings import LakeAddress
 from klines.storage.lake.credentials import Login
 from klines.storage.lake.instance import attach, attach_as, cursor_of
@@ -40,6 +41,9 @@ LAYOUT = """
     ALTER TABLE {table} SET PARTITIONED BY (market, interval, year(open_time), month(open_time));
     ALTER TABLE {table} SET SORTED BY (symbol ASC, open_time ASC);
 """
+COMMITTED_AFTER_MS = HOUR
+"""A kline may be committed so long after the time, by the exchange's clock, at which it was fetched. Where one was
+later still, who copies a lake finds other counts at the end."""
 _SMALL = (
     *("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "rules", "audits", "incidents"),
     *("clustered", "ends", "doubtful"),
