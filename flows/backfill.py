@@ -9,8 +9,9 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Entries, Time
+from klines.backfill.job import BackfillJob
 from klines.backfill.message import planned
-from klines.backfill.run import Backfill, BackfillJob
+from klines.backfill.run import Backfill
 from klines.errors import KlinesError
 from klines.interval import IntervalName
 from klines.market import MarketName, SourceName

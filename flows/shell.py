@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from klines.audit.run import AuditJob
-from klines.backfill.run import BackfillJob
+from klines.backfill.job import BackfillJob
 from klines.cli.server import chosen_api
 from klines.collect.run import CollectJob
 from klines.errors import BadParameter, NoServer, Unusable

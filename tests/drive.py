@@ -17,7 +17,8 @@ import pytest
 
 from klines.audit.message import SeriesOutcome, audit_outcome
 from klines.audit.run import Audit, AuditJob, SeriesGroup
-from klines.backfill.run import Backfill, BackfillJob
+from klines.backfill.job import BackfillJob
+from klines.backfill.run import Backfill
 from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
 from klines.maintain.run import MaintainJob

@@ -21,8 +21,9 @@ from klines.audit.explain import CANDIDATES, LARGE, Court
 from klines.audit.message import Finding, SeriesOutcome
 from klines.audit.quality import findings
 from klines.audit.reconcile import Reconciled, reconcile
+from klines.backfill.job import BackfillJob, backward
 from klines.backfill.plan import Missing
-from klines.backfill.run import FILE_S, REQUEST_S, Backfill, BackfillJob, backward, empty_of
+from klines.backfill.run import FILE_S, REQUEST_S, Backfill, empty_of
 from klines.binance.archive import PAUSES_S
 from klines.clock import epoch_ms
 from klines.errors import NotStored

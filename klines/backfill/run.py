@@ -5,58 +5,41 @@ The steps are called from outside, in order, as those of `run`.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
-from typing import Self
 
 import duckdb
 
 from klines.backfill.chunks import NOTHING, Chunk, Piece, chunks, days_of, slots_of, work
-from klines.backfill.lives import between_lives, known_by_files
+from klines.backfill.enquiry import Enquiry
+from klines.backfill.job import BackfillJob
+from klines.backfill.lives import known_by_files
 from klines.backfill.load import Loader
 from klines.backfill.message import Account, BackfillFacts, backfill_outcome, planned
+from klines.backfill.noting import note_known, note_left, note_missing
 from klines.backfill.plan import Missing, Plan
 from klines.backfill.writer import Item, Writer
 from klines.binance.archive import PAUSES_S, Archive
 from klines.binance.clocks import archive_doubt
 from klines.binance.exchange import Exchange
-from klines.binance.files import Life
-from klines.binance.listing import SymbolInfo
-from klines.clock import epoch_ms, utc
 from klines.errors import (
-    BadAnswer,
-    BadParameter,
     DatabaseBusy,
     Interrupted,
     KlinesError,
     Retry,
-    Stop,
-    UnknownSymbol,
     Unreachable,
 )
-from klines.interval import DAY, FRESH_MS, HOUR, INTERVALS, Interval
+from klines.interval import DAY, HOUR
 from klines.ledger import (
-    DELISTED,
     DUE,
-    FOREVER_MS,
-    NOT_LISTED,
     UNRESOLVED,
     Gap,
-    lease,
-    owe,
-    release,
-    revise,
-    settle_bounded,
-    weekly,
 )
-from klines.market import MARKETS, Market, check_interval
 from klines.outcome import NAMED, Outcome, Stored, doubted, names, reason
 from klines.session import STOPPED, Session
 from klines.settings import Settings
@@ -66,58 +49,15 @@ from klines.storage.place import Done, Scope
 from klines.storage.store import Ready, scope_of, store
 from klines.symbol import choose, is_pattern
 from klines.tables.archive_files import Loaded
-from klines.tables.gaps import read_gaps, write_gaps
+from klines.tables.gaps import read_gaps
 from klines.tables.klines import FIRST_MS, daily_totals, stored_windows
-from klines.tables.symbols import EVERY_MS, listings, note_lives, note_symbol
-from klines.tables.transaction import transaction
-from klines.want import Begin, Want
-from klines.window import Window, intersect, merge, missing, subtract, window
+from klines.tables.symbols import EVERY_MS, listings
+from klines.want import Want
+from klines.window import Window, intersect, merge, missing, subtract
 
 REQUEST_S, FILE_S, LONGEST_S = 10.0, 300.0, 30 * 86_400.0
 """How long a request may take, how long the run waits for the file, and how long it may last; in seconds."""
-ENDED = ("BREAK", "CLOSE", "SETTLING", "DELIVERING", "DELIVERED")
-"""Statuses of symbols that trade no more; spot's BREAK is also a pause, so collecting goes on for a day."""
 RELEASE_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class BackfillJob:
-    """What a backfill is asked to do, already validated; times in epoch ms. With `all_symbols` patterns take whatever
-    was ever traded."""
-
-    symbols: list[str]
-    start_ms: int
-    end_ms: int
-    market: Market
-    interval: Interval
-    source: str = "auto"
-    refresh: bool = False
-    dry_run: bool = False
-    all_symbols: bool = False
-
-    @classmethod
-    def of(
-        cls,
-        settings: Settings,  # noqa: ARG003 - every flow's job is made of the settings and its parameters
-        symbols: list[str],
-        start: datetime,
-        end: datetime,
-        market: str = "spot",
-        interval: str = "1m",
-        source: str = "auto",
-        refresh: bool = False,
-        dry_run: bool = False,
-        all_symbols: bool = False,
-    ) -> Self:
-        """The job that the flow's parameters describe; raises BadParameter for one that can't be."""
-        check_interval(market, interval)
-        start_ms, end_ms = epoch_ms(start), epoch_ms(end)
-        if start_ms >= end_ms:
-            raise backward(start, end)
-        its_interval = INTERVALS[interval]
-        names = list(dict.fromkeys(symbols))
-        its_market, how = MARKETS[market], (source, refresh, dry_run, all_symbols)
-        return cls(names, start_ms, end_ms, its_market, its_interval, *how)
 
 
 class Backfill(Session):
@@ -136,11 +76,6 @@ class Backfill(Session):
         self.job = job
         self.stored = Stored()
         self.pieces: list[Piece] = []
-        self.errors: dict[str, Exception] = {}
-        self.unknown: list[str] = []
-        self.stale: list[str] = []
-        self.not_trading: list[str] = []
-        self.ended: dict[str, bool] = {}
         self.unhealthy: KlinesError | None = None
         self.loader: Loader | None = None
         self.loaders: list[Loader] = []
@@ -164,6 +99,7 @@ class Backfill(Session):
         self._archive = exchange.archive = Archive(
             settings.archive_url, pauses_s=pauses_s, may_open=self._writer.is_free, egress=settings.egress
         )
+        self.heard = Enquiry(exchange, self._archive, job.interval, job.source, pauses_s)
 
     def _enter_all(self, stack: contextlib.ExitStack) -> None:
         super()._enter_all(stack)
@@ -227,13 +163,15 @@ class Backfill(Session):
             if self.job.source != "archive":
                 raise
             self.unhealthy = error
+            self.heard.is_asked = False
             return 0
 
     def plan(self) -> Plan:
         """What is missing of the range, as work; noted in the ledger unless this is a dry run."""
         self.job = replace(self.job, symbols=self._chosen())
         if not self.unhealthy:
-            self.unknown = self._learn_phase(self.job.symbols)
+            self.heard.unknown = self._learn_phase(self.job.symbols)
+            self.heard.interval = self.interval
         now_ms = self.exchange.now_ms()
         end_ms = self.interval.floor(min(now_ms, self.interval.ceil(self.job.end_ms)))
         start_ms = self.interval.ceil(max(self.job.start_ms, FIRST_MS))
@@ -244,7 +182,7 @@ class Backfill(Session):
         with self._opened() as connection:
             found = self._missing(connection, Window(start_ms, end_ms), now_ms)
             listed_ms = listings(connection, self.market, list(found))
-        whole = self._call(self._whole_pieces, found, listed_ms, now_ms)
+        whole = self._call(self.heard.pieces, found, listed_ms, now_ms)
         self._nearest = self._look_up_nearest()
         costs = {piece.symbol: work(piece, self.market, self.interval) for piece in whole}
         total = sum(costs.values(), NOTHING)
@@ -252,7 +190,7 @@ class Backfill(Session):
         made = chunks([piece for piece in whole if piece.gaps], self.interval)
         if not self.job.dry_run:
             until_ms = now_ms + max(HOUR, int(seconds * 2000))
-            note = partial(self._note, found=found, pieces=whole, now_ms=now_ms, until_ms=until_ms)
+            note = partial(note_missing, heard=self.heard, found=found, pieces=whole, now_ms=now_ms, until_ms=until_ms)
             self._change(self._scope(list(found), notes=True), note)
         self.pieces = [piece for chunk in made for piece in chunk.pieces]
         self._listed = {
@@ -298,163 +236,6 @@ class Backfill(Session):
         """Whether nobody could say of whole days why they are missing: REST may be without what the archive has."""
         return self.job.source != "rest" and gap.reason == UNRESOLVED and gap.window.end_ms - gap.window.start_ms >= DAY
 
-    async def _whole_pieces(
-        self, found: Mapping[str, Missing], listed_ms: Mapping[str, int], now_ms: int
-    ) -> list[Piece]:
-        """A piece a symbol: its gaps within the time in which the exchange has klines of it."""
-        jobs = [
-            self._whole_piece(symbol, lacking.gaps, listed_ms.get(symbol), now_ms) for symbol, lacking in found.items()
-        ]
-        pieces = [piece for piece in await asyncio.gather(*jobs) if piece]
-        for piece in pieces:
-            lives_before = window(0, piece.between.start_ms) if piece.between else []  # of which REST knows nothing
-            piece.empty = [*found[piece.symbol].empty, *lives_before]
-        known = [piece for piece in pieces if piece.is_known]
-        silent = [piece for piece in known if now_ms - self.interval.step(piece.life.end_ms, 1) > FRESH_MS]
-        doubtful = silent if self.market.name == "spot" else known
-        if doubtful:
-            entries = await self.exchange.symbol_infos()
-            if not entries:
-                nothing = BadAnswer("exchangeInfo lists no symbol, so nobody can say whether it still trades")
-                self.errors |= {piece.symbol: nothing for piece in silent}
-            for piece in doubtful if entries else ():
-                await self._end(piece, entries.get(piece.symbol), now_ms, is_silent=piece in silent)
-        return pieces
-
-    async def _end(self, piece: Piece, entry: SymbolInfo | None, now_ms: int, *, is_silent: bool) -> None:
-        """Whether a symbol has ended. One that is silent without that trades, and is stale, or pauses; of futures that
-        trade no more empty klines can go on for months."""
-        if (entry and entry.status not in ENDED) or not (entry or is_silent):
-            if entry and is_silent:
-                (self.stale if entry.status == "TRADING" else self.not_trading).append(piece.symbol)
-            return
-        self.not_trading.append(piece.symbol)
-        self.ended[piece.symbol] = entry is not None
-        if self.market.name != "spot" and piece.last_ms is not None:
-            last_ms = await self.exchange.last_trade(piece.symbol, self.interval, piece.last_ms)
-            end_ms = self.interval.step(last_ms, 1)
-            if entry and entry.delivery_ms and piece.life.start_ms < entry.delivery_ms <= now_ms:
-                end_ms = min(end_ms, self.interval.ceil(entry.delivery_ms))
-            piece.life = replace(piece.life, end_ms=end_ms)
-            piece.gaps = piece.left = intersect(piece.gaps, window(piece.life.start_ms, end_ms))
-
-    async def _whole_piece(self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int) -> Piece | None:
-        if self.unhealthy or symbol in self.unknown:
-            return await self._from_the_archive(symbol, gaps, listed_ms, now_ms)
-        for pause_s in (*self._pauses_s, None):
-            try:
-                begin, last_ms = await self.exchange.span(symbol, self.interval, listed_ms)
-                break
-            except UnknownSymbol as error:
-                self.unknown.append(symbol)
-                self.errors[symbol] = error
-                return await self._from_the_archive(symbol, gaps, listed_ms, now_ms)
-            except Stop:
-                raise
-            except KlinesError as error:
-                if pause_s is None or not isinstance(error, Retry):
-                    self.errors[symbol] = error
-                    return None
-                await asyncio.sleep(pause_s)
-        start_ms = self.interval.floor(max(begin.first_ms or 0, FIRST_MS))
-        end_ms = self.interval.floor(now_ms) if last_ms is None else self.interval.step(last_ms, 1)
-        life = Life(start_ms, end_ms, now_ms)
-        parts = intersect(gaps, window(life.start_ms, life.end_ms))
-        between = await self._between(symbol, parts, begin, listed_ms)
-        parts = subtract(parts, [between] if between else [])
-        return Piece(symbol, parts, life, self.job.source, last_ms, begin, between=between)
-
-    async def _between(
-        self, symbol: str, parts: Sequence[Window], begin: Begin, listed_ms: int | None
-    ) -> Window | None:
-        """When a name that is used again was not traded, on the grid; looked up where whole days are missing."""
-        if self.job.source == "rest" or begin.first_ms is None or all(p.end_ms - p.start_ms < DAY for p in parts):
-            return None
-        try:
-            rest_ms = begin.rest_ms if listed_ms is None else await self.exchange.first_ms(symbol)
-            if not rest_ms or rest_ms - begin.first_ms < DAY:
-                return None
-            found = await between_lives(self._archive, self.market, symbol, rest_ms)
-        except Stop:
-            raise
-        except KlinesError:  # then its klines are looked for one by one
-            return None
-        grid = window(self.interval.ceil(found.start_ms), self.interval.floor(found.end_ms)) if found else []
-        return grid[0] if grid else None
-
-    async def _from_the_archive(
-        self, symbol: str, gaps: list[Window], listed_ms: int | None, now_ms: int
-    ) -> Piece | None:
-        """Of a symbol that the exchange does not know (any more), or that it can't be asked about; None where the
-        archive lists no file of it: then it never was."""
-        if self.job.source == "rest":
-            return None
-        if symbol in self.unknown:
-            with contextlib.suppress(Retry):  # as below
-                return self._listed_piece(symbol, gaps, await self._archive.spans(self.market.name, symbol), now_ms)
-        if listed_ms is None:
-            with contextlib.suppress(Retry):  # then its files are looked for one by one
-                oldest = await self._archive.oldest(self.market.name, symbol)
-                if oldest is None:
-                    return None
-                listed_ms = oldest.start_ms
-        life = Life(listed_ms or FIRST_MS, now_ms, now_ms)
-        return Piece(symbol, intersect(gaps, window(life.start_ms, life.end_ms)), life, "archive", is_known=False)
-
-    def _listed_piece(self, symbol: str, gaps: list[Window], days: Sequence[Window], now_ms: int) -> Piece | None:
-        """The gaps of which the archive lists files, where it lists any."""
-        spans = merge(Window(self.interval.floor(span.start_ms), self.interval.ceil(span.end_ms)) for span in days)
-        if not spans:
-            return None
-        life = Life(spans[0].start_ms, min(spans[-1].end_ms, self.interval.floor(now_ms)), now_ms)
-        parts = intersect(intersect(gaps, spans), window(life.start_ms, life.end_ms))
-        return Piece(symbol, parts, life, "archive", is_known=False, spans=spans)
-
-    def _note(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        found: Mapping[str, Missing],
-        pieces: Sequence[Piece],
-        now_ms: int,
-        until_ms: int,
-    ) -> None:
-        """Enter what is missing: due, and this run's until `until_ms`; or before the first kline, or after the last."""
-        whole = {piece.symbol: piece for piece in pieces}
-        before = read_gaps(connection, self.market, self.interval, list(found))
-        changed = {}
-        with transaction(connection):
-            for symbol, (owed, *_) in found.items():
-                piece, gaps = whole.get(symbol), before[symbol]
-                if piece and piece.begin.first_ms is not None:
-                    if piece.begin.is_settled:
-                        note_symbol(connection, self.market, symbol, piece.begin.first_ms)
-                    unlisted = intersect(owed, window(0, piece.life.start_ms))
-                    why = NOT_LISTED if piece.begin.is_settled else UNRESOLVED
-                    gaps = revise(gaps, [], [(part, why) for part in unlisted], now_ms)
-                    owed = subtract(owed, unlisted)
-                if piece and piece.between:
-                    over = subtract([piece.between], found[symbol].there)
-                    gaps = settle_bounded(revise(gaps, [], [(part, DELISTED) for part in over], now_ms))
-                    owed = subtract(owed, over)
-                    if piece.begin.is_settled:
-                        note_lives(connection, self.market, symbol, piece.between)
-                if piece and symbol in self.ended:
-                    over = subtract(window(piece.life.end_ms, FOREVER_MS), found[symbol].there)
-                    gaps = revise(gaps, [], [(part, DELISTED) for part in over], now_ms)
-                    if not self.ended[symbol]:  # exchangeInfo lists it no more
-                        gaps = [weekly(gap, now_ms) if gap.reason == DELISTED else gap for gap in gaps]
-                    owed = subtract(owed, over)
-                elif piece and symbol in self.not_trading:
-                    over = intersect(owed, window(piece.life.end_ms, FOREVER_MS))
-                    gaps = revise(gaps, [], [(part, UNRESOLVED) for part in over], now_ms)
-                    owed = subtract(owed, over)
-                if symbol not in self.unknown:
-                    leased = intersect(owed, piece.gaps if piece else [])
-                    gaps = owe(lease(gaps, leased, until_ms, now_ms), owed, now_ms)
-                if gaps != before[symbol]:
-                    changed[symbol] = gaps
-            write_gaps(connection, self.market, self.interval, changed)
-
     def load(self, chunk: Chunk) -> None:
         """Work off a chunk; safe to call from threads, and again after an error; raises the first piece's error."""
         assert self.loader is not None
@@ -473,9 +254,9 @@ class Backfill(Session):
         if stopped:
             self._remember(stopped)
         self._note_listed()
-        found = {*self.unknown} - {piece.symbol for piece in self.pieces if len(piece.left) < len(piece.gaps)}
+        found = {*self.heard.unknown} - {piece.symbol for piece in self.pieces if len(piece.left) < len(piece.gaps)}
         found -= {piece.symbol for piece in self._listed}
-        failed = {**self.errors, **{piece.name: piece.error for piece in self.pieces if piece.error}}
+        failed = {**self.heard.errors, **{piece.name: piece.error for piece in self.pieces if piece.error}}
         owed = self._owed()
         differing, contested = self._contradictions(owed)
         outcome = backfill_outcome(
@@ -488,10 +269,10 @@ class Backfill(Session):
                 files=self.account,
                 is_from_archive=self.job.source == "archive",
                 is_refresh=self.job.refresh,
-                failed={name: error for name, error in failed.items() if name not in self.unknown},
+                failed={name: error for name, error in failed.items() if name not in self.heard.unknown},
                 unknown=sorted(found),
-                stale=self.stale,
-                not_trading=self.not_trading,
+                stale=self.heard.stale,
+                not_trading=self.heard.not_trading,
                 doubted=differing,
                 contested=contested,
                 unchecked=self.unhealthy,
@@ -513,30 +294,16 @@ class Backfill(Session):
             piece.symbol: known_by_files(wanted, piece.life, piece.spans, merge(void[piece.symbol]))
             for piece, wanted in self._listed.items()
         }
-        self._change(self._scope(list(known)), partial(self._enter_known, known, self.exchange.now_ms()))
-
-    def _enter_known(
-        self,
-        known: Mapping[str, Sequence[tuple[Window, str]]],
-        now_ms: int,
-        connection: duckdb.DuckDBPyConnection,
-    ) -> None:
-        before = read_gaps(connection, self.market, self.interval, list(known))
-        stored = stored_windows(connection, self.market, self.interval, list(known), FIRST_MS)
-        after = {}
-        for symbol, found in known.items():
-            there = stored.get(symbol, [])
-            free = [(part, why) for lacking, why in found for part in subtract([lacking], there)]
-            gaps = revise(before[symbol], [], free, now_ms)
-            after[symbol] = [weekly(gap, now_ms) if gap.reason == DELISTED else gap for gap in gaps]
-        with transaction(connection):
-            write_gaps(connection, self.market, self.interval, after)
+        note = partial(
+            note_known, market=self.market, interval=self.interval, known=known, now_ms=self.exchange.now_ms()
+        )
+        self._change(self._scope(list(known)), note)
 
     def dry_outcome(self, plan: Plan) -> Outcome:
         """The final state of a run that only says what it would do."""
         said = f"{planned(len(self.job.symbols), plan.total, plan.seconds)}; nothing was done"
-        unknown = f"; unknown to Binance: {names(self.unknown)}" if self.unknown else ""
-        failed = {symbol: error for symbol, error in self.errors.items() if symbol not in self.unknown}
+        unknown = f"; unknown to Binance: {names(self.heard.unknown)}" if self.heard.unknown else ""
+        failed = {symbol: error for symbol, error in self.heard.errors.items() if symbol not in self.heard.unknown}
         if failed:
             why = f"; {len(failed)} could not be asked about: {names(failed)} ({reason(next(iter(failed.values())))})"
             return doubted(Outcome("Degraded", said + unknown + why), self._doubt)
@@ -548,10 +315,10 @@ class Backfill(Session):
 
     def _look_up_nearest(self) -> list[str]:
         """The symbols that are spelt most like those that the exchange does not know."""
-        if not self.unknown or self.unhealthy:
+        if not self.heard.unknown or self.unhealthy:
             return []
         listed = self._known(EVERY_MS).trading
-        found = [name for symbol in self.unknown[:NAMED] for name in get_close_matches(symbol, listed, n=2)]
+        found = [name for symbol in self.heard.unknown[:NAMED] for name in get_close_matches(symbol, listed, n=2)]
         return list(dict.fromkeys(found))
 
     def _contradictions(self, owed: Mapping[str, Sequence[Window]]) -> tuple[list[str], int]:
@@ -598,7 +365,7 @@ class Backfill(Session):
         self, wants: Sequence[Want], files: Sequence[Ready], now_ms: int, connection: duckdb.DuckDBPyConnection
     ) -> tuple[float, Stored]:
         """When the file was there for this run, and what was stored."""
-        began_s, not_trading = time.monotonic(), self.not_trading
+        began_s, not_trading = time.monotonic(), self.heard.not_trading
         return began_s, store(
             connection, self.market, self.interval, wants, now_ms=now_ms, not_trading=not_trading, files=files
         )
@@ -613,22 +380,11 @@ class Backfill(Session):
             return
         with contextlib.suppress(DatabaseBusy, duckdb.Error):
             deadline_s = time.monotonic() + RELEASE_S
-            self.place.write(deadline_s, self._scope(list(left)), partial(self._release_on, left))
-
-    def _release_on(self, left: Mapping[str, Sequence[Window]], connection: duckdb.DuckDBPyConnection) -> None:
-        now_ms = self.exchange.now_ms()
-        before = read_gaps(connection, self.market, self.interval, list(left))
-        after = {symbol: release(before[symbol], windows, now_ms) for symbol, windows in left.items()}
-        with transaction(connection):
-            write_gaps(connection, self.market, self.interval, after)
+            now_ms = self.exchange.now_ms()
+            note = partial(note_left, market=self.market, interval=self.interval, left=left, now_ms=now_ms)
+            self.place.write(deadline_s, self._scope(list(left)), note)
 
 
 def empty_of(gaps: Sequence[Gap]) -> list[Window]:
     """Of which slots of the ledger REST has answered that it has nothing, and nobody could say why."""
     return [gap.window for gap in gaps if gap.reason == UNRESOLVED]
-
-
-def backward(start: datetime, end: datetime) -> BadParameter:
-    """The error that a range which ends before it starts is."""
-    first, last = (f"{utc(time):%Y-%m-%d %H:%M}" for time in (start, end))
-    return BadParameter(f"start: {first} is not before the end, {last}; the end is not included")

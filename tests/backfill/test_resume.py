@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from klines.backfill.run import Backfill, BackfillJob
+from klines.backfill.job import BackfillJob
+from klines.backfill.run import Backfill
 from klines.errors import DatabaseBusy, Interrupted, NoRoom
 from klines.outcome import Outcome
 from klines.settings import Settings

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from klines.backfill.run import Backfill, BackfillJob
+from klines.backfill.job import BackfillJob
+from klines.backfill.run import Backfill
 from klines.settings import Settings
 from tests.drive import NOON, backfill_once, collect_once, ms, published, query, stored
 from tests.exchange import StandIn
