@@ -15,7 +15,7 @@ from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
 from klines.interval import IntervalName
 from klines.market import MarketName
-from klines.outcome import Outcome, fail
+from klines.outcome import NEXT_RUN, Outcome, fail
 from klines.storage.access import settings_to_write
 from tasks.fetch import SINGLE, fetch_missing
 from tasks.health import health
@@ -64,7 +64,7 @@ def collect(
         loaded = settings_to_write()
         run = Collect(loaded, CollectJob.of(loaded, symbols, market, interval, lookback, shard))
     except KlinesError as error:
-        return report(fail(error))
+        return report(fail(error, NEXT_RUN))
     outcome = _outcome(run)
     review(run, outcome)
     return report(outcome)
@@ -81,4 +81,4 @@ def _outcome(run: Collect) -> Outcome:
                 upsert(run)
             return run.outcome()
     except KlinesError as error:
-        return fail(error)
+        return fail(error, NEXT_RUN)

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from klines import settings
 from klines.errors import KlinesError
 from klines.maintain.run import MaintainJob
-from klines.outcome import counted, fail
+from klines.outcome import REDO, counted, fail
 from klines.session import machine_ms
 from klines.storage.access import settings_to_write
 from tasks.maintain import cluster, prove, prune, survey, swap
@@ -39,5 +39,5 @@ def maintain() -> State[Any]:
                 swap(run)
             outcome = run.outcome()
     except KlinesError as error:
-        outcome = fail(error)
+        outcome = fail(error, REDO)
     return report(outcome)

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 
 from klines import settings
 from klines.errors import KlinesError
-from klines.outcome import fail
+from klines.outcome import REDO, fail
 from klines.reading.publish import PublishJob
 from klines.storage.access import settings_to_write
 from tasks.publish import snapshot
@@ -27,5 +27,5 @@ def publish() -> State[Any]:
         job = PublishJob.of(settings_to_write())
         outcome = snapshot(job)
     except KlinesError as error:
-        outcome = fail(error)
+        outcome = fail(error, REDO)
     return report(outcome)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from reprlib import Repr
 from typing import Any
 
-from klines.errors import Blocked, DatabaseBusy, ExchangeDown, KlinesError, Later, RateLimited, Retry
+from klines.errors import Blocked, DatabaseBusy, ExchangeDown, KlinesError, Later, NoRoom, RateLimited, Retry
 
 NAMED = 20
 """How many symbols a message names at most."""
@@ -16,6 +16,12 @@ GEO_ADVICE = (
     "Binance does not serve this place. Spot: set KLINES_SPOT_URL=https://data-api.binance.vision; "
     "futures: let KLINES_USDM_URL or KLINES_COINM_URL name a proxy in a place that it serves."
 )
+NEXT_RUN = "The next run goes on by itself."
+"""After a run of a flow that has a schedule of a minute or so."""
+RUN_AGAIN = "Run it again later: what is stored stays, and only what is missing is fetched."
+"""After one that was asked for, or has a schedule of a day."""
+REDO = "Run it again later."
+"""After one that fetches nothing."""
 UNBAN = "If this machine has another address now, `klines unban` lets the next run ask at once."
 STATES: dict[type[KlinesError], str] = {
     Blocked: "Blocked",
@@ -42,23 +48,23 @@ class Outcome:
         return self.state == "Completed"
 
 
-def fail(error: KlinesError) -> Outcome:
-    """The final state of a run that `error` ended."""
+def fail(error: KlinesError, again: str = RUN_AGAIN) -> Outcome:
+    """The final state of a run that `error` ended; `again` says what comes after a run of its kind."""
     state = next((name for kind, name in STATES.items() if isinstance(error, kind)), "Failed")
-    return Outcome(state, f"{str(error).rstrip('.')}. {next_step(error)}".strip())
+    return Outcome(state, f"{str(error).rstrip('.')}. {next_step(error, again)}".strip())
 
 
-def next_step(error: KlinesError) -> str:
+def next_step(error: KlinesError, again: str = "") -> str:
     """What heals by itself after an error that ended a run, or what to do; empty where the error says it."""
     if isinstance(error, RateLimited):
         until = datetime.fromtimestamp(error.until_ms / 1000, UTC)
-        return f"No request is made before {until:%Y-%m-%d %H:%M:%S} UTC; then collecting goes on by itself. {UNBAN}"
+        return f"No request is made before {until:%Y-%m-%d %H:%M:%S} UTC. {again} {UNBAN}".replace("  ", " ")
     if isinstance(error, Blocked) and "HTTP 451" in str(error):
         return GEO_ADVICE
     if isinstance(error, Blocked):
-        again = "it is asked again after 5 minutes, doubling up to 6 hours"
-        return f"Binance's firewall refuses this address; {again}. {UNBAN}"
-    return "The next run tries again." if isinstance(error, ExchangeDown | Retry | Later) else ""
+        pause = "for 5 minutes, doubling up to 6 hours, no run asks"
+        return f"Binance's firewall refuses this address; {pause}. {again} {UNBAN}".replace("  ", " ")
+    return again if isinstance(error, ExchangeDown | Retry | Later | DatabaseBusy | NoRoom) else ""
 
 
 def add(outcome: Outcome, said: str) -> Outcome:

@@ -49,8 +49,9 @@ TIMEOUT_S = 2.0
 BEATS = 4
 """A server that has come back is given so many of a worker's heartbeats until all have found it again; three that do
 not come are what it takes a worker for gone after."""
-DIED = "Its process ended without a word; the next run fetches what is missing."
-STOPPED = "Its worker was stopped; the next run fetches what is missing."
+AGAIN = "nothing stored is lost, and the next run of it goes on from there."
+DIED = f"Its process ended without a word; {AGAIN}"
+STOPPED = f"Its worker was stopped; {AGAIN}"
 
 
 class Runs:
@@ -117,7 +118,7 @@ class Runs:
                 if worker is None and _age(run) > STARTING:
                     self._crash(run, DIED)
                 elif worker is not None and worker not in living:
-                    self._crash(run, f"Its worker, {worker}, is gone; the next run fetches what is missing.")
+                    self._crash(run, f"Its worker, {worker}, is gone; {AGAIN}")
 
     def finished(self) -> list[str]:
         """A line for each run that ended since this was asked last, or since the start."""

@@ -59,21 +59,25 @@ class Enquiry:
             piece.empty = [*found[piece.symbol].empty, *lives_before]
         known = [piece for piece in pieces if piece.is_known]
         silent = [piece for piece in known if now_ms - self.interval.step(piece.life.end_ms, 1) > FRESH_MS]
+        short = [piece for piece in silent if found[piece.symbol].gaps[-1].end_ms > piece.life.end_ms]
         doubtful = silent if self.market.name == "spot" else known
         if doubtful:
             entries = await self._exchange.symbol_infos()
             if not entries:
                 nothing = BadAnswer("exchangeInfo lists no symbol, so nobody can say whether it still trades")
-                self.errors |= {piece.symbol: nothing for piece in silent}
+                self.errors |= {piece.symbol: nothing for piece in short}
             for piece in doubtful if entries else ():
-                await self._end(piece, entries.get(piece.symbol), now_ms, is_silent=piece in silent)
+                is_silent, is_short = piece in silent, piece in short
+                await self._end(piece, entries.get(piece.symbol), now_ms, is_silent=is_silent, is_short=is_short)
         return pieces
 
-    async def _end(self, piece: Piece, entry: SymbolInfo | None, now_ms: int, *, is_silent: bool) -> None:
-        """Whether a symbol has ended. One that is silent without that trades, and is stale, or pauses; of futures that
-        trade no more empty klines can go on for months."""
+    async def _end(
+        self, piece: Piece, entry: SymbolInfo | None, now_ms: int, *, is_silent: bool, is_short: bool
+    ) -> None:
+        """Whether a symbol has ended. One that is silent without that trades, and is stale where the range lacks klines
+        for it (`is_short`), or pauses; of futures that trade no more empty klines can go on for months."""
         if (entry and entry.status not in ENDED) or not (entry or is_silent):
-            if entry and is_silent:
+            if entry and is_short:
                 (self.stale if entry.status == "TRADING" else self.not_trading).append(piece.symbol)
             return
         self.not_trading.append(piece.symbol)

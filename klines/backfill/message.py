@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from klines.backfill.chunks import Work
 from klines.clock import duration
 from klines.errors import KlinesError, Stop, UnknownSymbol, Unreachable
-from klines.outcome import Outcome, Stored, add, counted, fail, names, reason
+from klines.outcome import RUN_AGAIN, Outcome, Stored, add, counted, fail, names, reason
 from klines.window import Window, merge
 
 
@@ -76,7 +76,7 @@ def _judged(facts: BackfillFacts) -> Outcome:
         return add(fail(facts.stopped), said)
     errors = [error for error in facts.failed.values() if not isinstance(error, UnknownSymbol)]
     if errors and not facts.stored.inserted and all(isinstance(error, Unreachable) for error in errors):
-        return Outcome("ExchangeDown", f"Binance can't be reached: {reason(errors[0])}. {said}. Run it again later.")
+        return Outcome("ExchangeDown", f"Binance can't be reached: {reason(errors[0])}. {said}. {RUN_AGAIN}")
     advice = []
     if errors or facts.stale or facts.contested or (facts.left and not facts.is_from_archive):
         advice.append("Run it again: only what is missing is fetched.")

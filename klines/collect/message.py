@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from klines.errors import Stop, UnknownSymbol, Unreachable
-from klines.outcome import Outcome, Stored, add, counted, fail, names, reason
+from klines.outcome import NEXT_RUN, Outcome, Stored, add, counted, fail, names, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,13 @@ def _judged(facts: CollectFacts) -> Outcome:
     failed = {s: e for s, e in facts.errors.items() if s not in unknown and not isinstance(e, Stop)}
     said = _said(facts, failed, unknown)
     if facts.stopped:
-        return add(fail(facts.stopped), said)
+        return add(fail(facts.stopped, NEXT_RUN), said)
     everybody_failed = len(failed) + len(unknown) == facts.symbols
     if failed and everybody_failed and all(isinstance(error, Unreachable) for error in failed.values()):
-        return Outcome("ExchangeDown", f"Binance can't be reached: {_first(failed)}. {said}. The next run tries again.")
+        return Outcome("ExchangeDown", f"Binance can't be reached: {_first(failed)}. {said}. {NEXT_RUN}")
     if facts.is_silent:
         of = f" of shard {facts.shard}" if facts.shard else ""
-        return Outcome(
-            "ExchangeDown", f"no symbol{of} has a new kline for 5 minutes. {said}. The next run tries again."
-        )
+        return Outcome("ExchangeDown", f"no symbol{of} has a new kline for 5 minutes. {said}. {NEXT_RUN}")
     lacking = [*failed, *facts.stale, *facts.unclear, *facts.unasked]
     if lacking or (unknown and len(unknown) == facts.symbols):
         return Outcome("Degraded", f"{said}. {_advice(lacking, unknown)}")

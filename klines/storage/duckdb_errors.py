@@ -44,7 +44,7 @@ def busy(error: duckdb.Error, path: Path) -> DatabaseBusy | None:
     if holder is None and not has_locks(path):
         return None
     who = f"{Path(holder['program']).name}, pid {holder['pid']}," if holder else "another process"
-    return DatabaseBusy(f"{who} has {path} open; nothing is lost: close it there, the next run catches up")
+    return DatabaseBusy(f"{who} has {path} open; nothing is lost: close it there")
 
 
 def unusable(error: duckdb.Error, path: Path) -> KlinesError | None:
@@ -57,9 +57,7 @@ def unusable(error: duckdb.Error, path: Path) -> KlinesError | None:
             "without them two programs would spoil it; put the file on a local disk"
         )
     if any(sign in text for sign in _FULL):
-        return NoRoom(
-            f"the disk of {path} is full ({said}): nothing stored is lost; make room, and the next run goes on"
-        )
+        return NoRoom(f"the disk of {path} is full ({said}): nothing stored is lost; make room")
     if isinstance(error, duckdb.OutOfMemoryException):
         return NoRoom(f"DuckDB has too little memory for {path}: {said}; nothing stored is lost")
     if "version number" in text:

@@ -409,6 +409,16 @@ def test_the_archive_alone_for_long_intervals(exchange: StandIn, database: Path,
     assert set(sources(database)) <= {"monthly", "daily"}
 
 
+def test_a_backfill_is_judged_by_its_range(exchange: StandIn, database: Path) -> None:
+    """That a symbol which trades has had no kline for an hour is nothing to a range that ended before; of one that goes
+    on to now it is said. A backfill of 2017 to 2025 was Degraded for it."""
+    exchange.late(3_600_000, "BTCUSDT")
+    for end, state in (("2026-01-01T01:00", "Completed"), ("2027-01-01", "Degraded")):
+        outcome = backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01", end, source="rest")
+        is_said = "1 trading without a kline for 5 minutes: BTCUSDT" in outcome.message
+        assert (state, state == "Degraded") == (outcome.state, is_said)
+
+
 def test_the_end_in_the_future_is_now(exchange: StandIn, database: Path) -> None:
     """A kline that still forms is never asked for, nor stored, whatever the end."""
     assert "Completed" == backfill_once(exchange, database, ["BTCUSDT"], "2026-01-02T10:00", "2030-01-01").state

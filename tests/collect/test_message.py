@@ -23,7 +23,7 @@ from klines.errors import (
     UnknownSymbol,
     Unreachable,
 )
-from klines.outcome import NAMED, Stored, fail
+from klines.outcome import NAMED, NEXT_RUN, RUN_AGAIN, Outcome, Stored, fail
 
 GEO = Blocked("HTTP 451: restricted location", remember=False)
 WAF = Blocked("HTTP 403: Forbidden", remember=True)
@@ -82,10 +82,10 @@ def test_precedence(happened: CollectFacts, state: str) -> None:
         (facts({"B": FAULT}), ["1 failed: B (HTTP 500: …)", "The rest is stored; the next run asks for these again."]),
         (facts(stale=("A",)), ["1 trading without a kline for 5 minutes: A", "the next run asks for these again"]),
         (facts(dict.fromkeys("ABC", UNKNOWN)), ["Check the spelling: Binance knows none of A, B, C."]),
-        (facts(dict.fromkeys("ABC", NO_ANSWER)), ["Binance can't be reached: refused.", "The next run tries again."]),
-        (facts(is_silent=True), ["no symbol has a new kline for 5 minutes", "The next run tries again."]),
-        (facts(stopped=BAN), ["banned", "No request is made before 2025-11-23 07:12:00 UTC", "goes on by itself"]),
-        (facts(stopped=WAF), ["HTTP 403", "asked again after 5 minutes"]),
+        (facts(dict.fromkeys("ABC", NO_ANSWER)), ["Binance can't be reached: refused.", NEXT_RUN]),
+        (facts(is_silent=True), ["no symbol has a new kline for 5 minutes", NEXT_RUN]),
+        (facts(stopped=BAN), ["banned", "No request is made before 2025-11-23 07:12:00 UTC", NEXT_RUN]),
+        (facts(stopped=WAF), ["HTTP 403", "for 5 minutes, doubling up to 6 hours, no run asks"]),
         (facts(stopped=GEO), ["HTTP 451", "set KLINES_SPOT_URL=https://data-api.binance.vision"]),
         (CollectFacts(3, 2.0, Stored(1234567)), ["stored 1,234,567 klines of 3 symbols in 2.0 s"]),
         (CollectFacts(3, 1.0, Stored(1, 2, 3)), ["2 restated", "3 rejected"]),
@@ -152,8 +152,10 @@ def test_an_error_that_ends_a_run_names_its_state(error: KlinesError, state: str
 
 @pytest.mark.parametrize("error", [FAULT, BadAnswer("the answer is no JSON"), Overloaded("HTTP 503, code -1008: …")])
 def test_an_exchange_that_does_not_serve_is_down(error: KlinesError) -> None:
-    """When the health check fails on the exchange's side, the state says so, and that the next run tries again."""
-    assert ("ExchangeDown", True) == (fail(error).state, "next run" in fail(error).message)
+    """When the health check fails on the exchange's side, the state says so, and what comes next: another run, or, of
+    one that was asked for, that somebody runs it again."""
+    assert Outcome("ExchangeDown", f"{str(error).rstrip('.')}. {NEXT_RUN}") == fail(error, NEXT_RUN)
+    assert Outcome("ExchangeDown", f"{str(error).rstrip('.')}. {RUN_AGAIN}") == fail(error)
 
 
 def test_a_403_is_no_451() -> None:

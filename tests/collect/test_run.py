@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from klines.outcome import Outcome
+from klines.outcome import NEXT_RUN, Outcome
 from tests.drive import MINUTE, NOON, PATIENCE_S, at, collect_once, ledger, ms, published, query, recorded, stored
 from tests.exchange import StandIn
 from tests.storage.test_database import held
@@ -332,7 +332,7 @@ def test_unreachable_exchange(exchange: StandIn, database: Path) -> None:
 
     assert outcome == Outcome("ExchangeDown", outcome.message)
     assert outcome.message.startswith("no answer: ")
-    assert outcome.message.endswith("The next run tries again.")
+    assert outcome.message.endswith(NEXT_RUN)
 
 
 def test_exchange_slower_than_the_run(exchange: StandIn, database: Path) -> None:

@@ -14,7 +14,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Pending, Running
 
-from stack.runs import QueueRuns, line
+from stack.runs import AGAIN, QueueRuns, line
 from stack.server import Server
 
 SECTION = {"name": "left-overs", "entrypoint": "flows/collect.py:collect", "work_pool": {"name": "left-overs"}}
@@ -99,9 +99,8 @@ def test_runs_whose_worker_is_gone(pool: Pool) -> None:
         found.grace_s = 0
         found.crash_abandoned()
         assert ["CRASHED", "RUNNING", "RUNNING", "RUNNING"] == pool.states(lost, theirs, ours, elsewhere)
-        assert ["1/2 Crashed: Its worker, lost, is gone; the next run fetches what is missing."] == [
-            text.partition(" ")[2] for text in found.finished()
-        ]
+        said = f"1/2 Crashed: Its worker, lost, is gone; {AGAIN}"
+        assert [said] == [text.partition(" ")[2] for text in found.finished()]
 
 
 def test_a_run_that_another_has_just_taken(pool: Pool) -> None:

@@ -89,7 +89,7 @@ def lake_error(error: Exception, login: Login) -> KlinesError | Again | None:
     if "DATA_PATH parameter" in whole:
         return BadParameter(f"KLINES_DATA_PATH: the lake {login} has its data elsewhere: {said}")
     if any(sign in whole for sign in _IN_THE_WAY):
-        return Again(f"others write the lake {login} all the time ({said}); nothing is lost, the next run catches up")
+        return Again(f"others write the lake {login} all the time ({said}); nothing is lost")
     if any(sign in whole for sign in _REFUSED) and not isinstance(error, duckdb.CatalogException):
         return BadParameter(f"the lake {login} can't be used: {said}")
     if any(sign in whole for sign in _LOST):
@@ -107,8 +107,8 @@ def lake_error(error: Exception, login: Login) -> KlinesError | Again | None:
 
 def _lost(said: str, login: Login) -> Again:
     return Again(
-        f"the lake {login} can't be reached ({said}); nothing is lost, the next run catches up; if that ends so, "
-        "too, see whether PostgreSQL and the bucket run, and whether this machine reaches them"
+        f"the lake {login} can't be reached ({said}); nothing is lost; if it stays so, see "
+        "whether PostgreSQL and the bucket run, and whether this machine reaches them"
     )
 
 

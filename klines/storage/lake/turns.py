@@ -143,9 +143,7 @@ class Turns:
             who = _holders(session, [number_of(UPKEEP), *numbers])
         else:
             return
-        raise DatabaseBusy(
-            f"{who} writes what this one would, in the lake {self._login}; nothing is lost, the next run catches up"
-        )
+        raise DatabaseBusy(f"{who} writes what this one would, in the lake {self._login}; nothing is lost")
 
     def _unlock(self, session: Connection) -> None:
         from psycopg import Error
