@@ -22,7 +22,7 @@ from klines.backfill.run import Backfill
 from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
 from klines.maintain.run import MaintainJob
-from klines.outcome import Outcome, fail
+from klines.outcome import NEXT_RUN, Outcome, fail
 from klines.settings import Address, LakeAddress, Settings
 from klines.storage.access import place_of
 from klines.storage.journal import mend
@@ -91,7 +91,7 @@ def collect_once(
             run.store()
             return run.outcome()
     except KlinesError as error:
-        return fail(error)
+        return fail(error, NEXT_RUN)
 
 
 def make_of_steps(database: Path, steps: int, sql: str) -> None:
