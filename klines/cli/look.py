@@ -150,10 +150,11 @@ def explore_command(*, port: int = 4220, browser: bool = True) -> None:
         port: Where the page is on 127.0.0.1; 0 takes a free one.
         browser: Open a browser, where there is one.
     """
+    from klines.cli.server import news
     from klines.explorer.serve import explore
 
     complete()
-    explore(port, opens_browser=browser)
+    explore(port, news, opens_browser=browser)
     sys.stdout.flush()
     os._exit(0)  # an orderly end would wait for the threads, and they for DuckDB, or for a file that somebody holds
 

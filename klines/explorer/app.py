@@ -1,4 +1,4 @@
-"""The page and its four questions, over HTTP; what can't be answered is `{"error": …}`, a sentence for a person."""
+"""The page and its questions, over HTTP; what can't be answered is `{"error": …}`, a sentence for a person."""
 
 from __future__ import annotations
 
@@ -15,34 +15,45 @@ from starlette.staticfiles import StaticFiles
 from klines.clock import time_ms
 from klines.errors import BadParameter, DatabaseBusy, KlinesError
 from klines.explorer.door import Door
+from klines.explorer.lists import News, lately, ledger_rows, no_news
 from klines.explorer.pictures import Series, charted, covered, fresh_now, listed
 from klines.explorer.queue import Question, Queue, Queued
 from klines.explorer.source import Snapshot, Source
+from klines.explorer.stream import Stream
 from klines.interval import DAY
 from klines.market import MARKETS
 from klines.window import Window, window
 
 
-def create(source: Source) -> Starlette:
-    """The application; answers are made in threads, as they wait for DuckDB."""
-    queue = Queue()
+def create(source: Source, news: News = no_news) -> Starlette:
+    """The application; answers are made in threads, as they wait for DuckDB. `news` knows of Prefect's last runs."""
+    queue, stream = Queue(), Stream(source)
     app = Starlette(
         routes=[
+            Route("/api/state", stream.follow, methods=["GET"]),
+            Route("/api/renew", renew, methods=["POST"]),
             *(Route(f"/api/{name}", Queued(queue, answer), methods=["GET"]) for name, answer in ANSWERS.items()),
             Mount("/", StaticFiles(directory=Path(__file__).parent / "page", html=True)),
         ],
         middleware=[Middleware(Door)],
         exception_handlers={KlinesError: _refused, Exception: _refused},
     )
-    app.state.source = source
+    app.state.source, app.state.stream, app.state.news = source, stream, news
     return app
+
+
+def renew(request: Request) -> JSONResponse:
+    """Take a newer snapshot; the stream of states tells how far it is."""
+    source: Source = request.app.state.source
+    source.renew()
+    return JSONResponse({})
 
 
 def answer_series(request: Request, question: Question) -> JSONResponse:
     """What there is: the symbols of each market and interval."""
     source: Source = request.app.state.source
     snapshot = source.snapshot(question)
-    about = {"database": str(source.database), "until_ms": snapshot.until_ms}
+    about = {"taken_ms": snapshot.taken_ms, "until_ms": snapshot.until_ms}
     return JSONResponse(about | {"series": listed(snapshot.series)})
 
 
@@ -79,11 +90,32 @@ def answer_klines(request: Request, question: Question) -> JSONResponse:
         return JSONResponse(charted(connection, found, wanted))
 
 
+def answer_ledger(request: Request, question: Question) -> JSONResponse:
+    """`market`, `interval`, `symbol` (part of it), `reason`, `start`, `end`, all but the first two may be left out."""
+    source: Source = request.app.state.source
+    snapshot = source.snapshot(question)
+    first = _series(request, snapshot)[0]
+    symbol, reason = (request.query_params.get(name, "") for name in ("symbol", "reason"))
+    asked = _window(request, 0, snapshot.until_ms)
+    with question.reading(snapshot.connection.cursor()) as connection:
+        return JSONResponse(ledger_rows(connection, MARKETS[first.market], first.interval, asked, symbol, reason))
+
+
+def answer_lately(request: Request, question: Question) -> JSONResponse:
+    """The incidents of the last days, as the snapshot has them, and the last runs, as Prefect's server has them now."""
+    source: Source = request.app.state.source
+    snapshot = source.snapshot(question)
+    with question.reading(snapshot.connection.cursor()) as connection:
+        return JSONResponse(lately(connection, snapshot.taken_ms, request.app.state.news))
+
+
 ANSWERS = {
     "series": answer_series,
     "freshness": answer_freshness,
     "coverage": answer_coverage,
     "klines": answer_klines,
+    "ledger": answer_ledger,
+    "lately": answer_lately,
 }
 """The questions below /api/, each with what answers it."""
 
@@ -98,9 +130,9 @@ def _series(request: Request, snapshot: Snapshot) -> list[Series]:
 
 
 def _window(request: Request, since_ms: int, until_ms: int) -> Window:
-    """From `start` to `end`, as far as something should be there."""
-    start_ms, end_ms = (time_ms(name, request.query_params.get(name, "")) or 0 for name in ("start", "end"))
-    for found in window(max(start_ms, since_ms), min(end_ms, until_ms)):
+    """From `start` to `end`, as far as something should be there; left out, from the beginning and to the end."""
+    start_ms, end_ms = (time_ms(name, request.query_params.get(name) or None) for name in ("start", "end"))
+    for found in window(max(start_ms or 0, since_ms), until_ms if end_ms is None else min(end_ms, until_ms)):
         return found
     raise BadParameter("no kline should be there in this range: it is before the symbol began, or yet to come")
 

@@ -50,14 +50,14 @@ def all_series(connection: duckdb.DuckDBPyConnection) -> list[Series]:
 
 
 def listed(series: Sequence[Series]) -> list[dict[str, Any]]:
-    """The symbols of each market and interval, with when each should begin and opened its newest kline."""
+    """The symbols of each market and interval, with when each should begin, and what comes after its newest kline."""
     return [
         {
             "market": market,
             "interval": interval,
             "symbols": [one.symbol for one in some],
             "since_ms": [one.since_ms for one in some],
-            "last_ms": [one.last_ms for one in some],
+            "end_ms": [None if one.last_ms is None else one.interval.step(one.last_ms, 1) for one in some],
         }
         for (market, interval), found in groupby(series, key=lambda one: (one.market, one.interval.name))
         for some in [list(found)]
@@ -124,7 +124,7 @@ def covered(
 
 def charted(connection: duckdb.DuckDBPyConnection, series: Series, window: Window) -> dict[str, Any]:
     """A symbol's klines that open within the window, in steps of an interval that makes at most MOST of them; a step
-    without klines has none, and `reasons` say why any lack.
+    without klines has none, `reasons` say why any lack, and `old` and `new` what the last restatement changed.
     """
     start_ms, end_ms = series.interval.ceil(window.start_ms), series.interval.ceil(window.end_ms)
     step = step_of(series.interval, window)
@@ -141,7 +141,8 @@ def charted(connection: duckdb.DuckDBPyConnection, series: Series, window: Windo
             "end": end_ms,
         },
     )
-    return query.rows(connection).to_dict(as_series=False) | {"step": step.name, "sql": query.shown}
+    about = {"step": step.name, "start_ms": start_ms, "end_ms": end_ms, "sql": query.shown}
+    return query.rows(connection).to_dict(as_series=False) | about
 
 
 def step_of(stored: Interval, window: Window) -> Interval:

@@ -39,11 +39,32 @@ def take(database: Path, since: datetime, *, wait_s: float = WAIT_S) -> Path:
 
     Raises NoRoom, DatabaseBusy, BadParameter; what is half done then goes, and what there was before stays.
     """
-    folder = database.with_name(f"{database.name}.snapshots")
+    folder = _folder_of(database)
     if young := _newest(folder, since):
         return young
     with _locked(folder) as lock:
         return _newest(folder, since) or _make(database, folder, lock, wait_s)
+
+
+def share_copied(database: Path) -> float | None:
+    """Of a snapshot that is being made, the share of its bytes that is there; None where nothing is copied yet."""
+    with contextlib.suppress(OSError):
+        new = _folder_of(database) / "new"
+        return min(1.0, new.stat().st_size / max(1, database.stat().st_size))
+    return None
+
+
+def changed_ms(database: Path) -> int:
+    """When the database, or its log, was last written (epoch ms); 0 where there is none."""
+    found = [0]
+    for path in (database, database.with_name(f"{database.name}.wal")):
+        with contextlib.suppress(OSError):
+            found.append(path.stat().st_mtime_ns // 1_000_000)
+    return max(found)
+
+
+def _folder_of(database: Path) -> Path:
+    return database.with_name(f"{database.name}.snapshots")
 
 
 def _newest(folder: Path, since: datetime) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from klines.explorer.pictures import MOST, step_of
 from klines.interval import DAY, HOUR, INTERVALS
 from klines.settings import TEN_SYMBOLS
 from klines.storage.database import opened
+from klines.storage.snapshot import NAME
+from klines.tables.incidents import Incident, write_incidents
 from klines.window import Window
 from tests import CHECKOUT, chromium
 from tests.chromium import SCREENSHOTS
@@ -37,6 +40,7 @@ pytestmark = pytest.mark.slow
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
 PARTS = ["freshness", "coverage", "klines"]
+SECTIONS = [*PARTS, "ledger", "lately"]
 HOSTILE = "<IMG SRC=X ONERROR=ALERT(1)>"
 
 
@@ -58,6 +62,12 @@ class Explorer:
             with error:
                 return json.load(error)
 
+    def states(self, count: int) -> list[Any]:
+        """The next so many states that the server tells a page."""
+        with urlopen(f"{self.address}/api/state", timeout=60) as stream:
+            told = (line for line in stream if line.startswith(b"data: "))
+            return [json.loads(line.removeprefix(b"data: ")) for _, line in zip(range(count), told, strict=False)]
+
     def open(self, program: Any, choice: dict[str, str] | None = None, scheme: str = "light", width: int = 1280) -> Any:
         """The page once every part of it has its answer; what goes wrong in it is noted in `trouble`."""
         page = program.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme).new_page()
@@ -76,7 +86,7 @@ class Explorer:
 
 def settle(page: Any) -> None:
     """Wait until every part of the page has its answer; not by a script, which the page's policy forbids."""
-    for part in PARTS:
+    for part in SECTIONS:
         page.locator(f"#{part}[aria-busy=false]").wait_for()
 
 
@@ -138,15 +148,19 @@ def choice(symbol: str, start_ms: int, end_ms: int) -> dict[str, str]:
 
 @chromium.needed
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 700])
+@pytest.mark.parametrize("width", [1280, 400])
 def test_the_page(explorer: Explorer, browser: Any, scheme: str, width: int) -> None:
-    """It shows all three parts in both schemes, is never wider than the window, and loads nothing from elsewhere."""
+    """It shows all parts in both schemes, is never wider than the window, and loads nothing from elsewhere; it says as
+    of when it is, what the ledger has, and that no Prefect server tells of runs."""
     page = explorer.open(browser, scheme=scheme, width=width)
     page.screenshot(path=SCREENSHOTS / f"explorer-{scheme}-{width}.png", full_page=True)
     assert "of 3 symbols are fresh" in page.inner_text("#freshness .said")
     assert "3 symbols up to" in page.inner_text("#coverage .said")
     assert "180 explained, 60 unexplained" in page.inner_text("#coverage .said")
     assert "BTCUSDT: " in page.inner_text("#klines .said")
+    assert re.search(r": as of 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC, \d+ s ago", page.inner_text(".asof"))
+    assert "3 rows, klines by reason: exchange_outage 180" == page.inner_text("#ledger .said")
+    assert "no incidents; runs are not shown, as no Prefect server answers" in page.inner_text("#lately .said")
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert [] == explorer.trouble
 
@@ -175,11 +189,15 @@ def test_the_picture_of_the_readme(
         page.set_viewport_size({"width": 1100, "height": 1400})
         top, bottom = page.locator("#coverage").bounding_box(), page.locator("#klines .picture").bounding_box()
         page.mouse.move(bottom["x"] + (bottom["width"] - 80) * 13.5 / 39, bottom["y"] + 60)
-        page.locator("#tip").wait_for()
+        page.locator("#klines .readout", has_text="exchange_outage").wait_for()
         height = bottom["y"] + bottom["height"] - top["y"]
         page.screenshot(path=pictures / "explorer.png", clip={**top, "x": 0, "width": 1100, "height": height})
+        phone = explorer.open(browser, choice("BTCUSDT", out.start_ms - 12 * HOUR, out.end_ms + 24 * HOUR), "dark", 400)
+        phone.set_viewport_size({"width": 400, "height": 2400})
+        first, last = (phone.locator(part).bounding_box() for part in ("#freshness", "#klines"))
+        height = last["y"] + last["height"] - first["y"]
+        phone.screenshot(path=pictures / "explorer-phone.png", clip={**first, "x": 0, "width": 400, "height": height})
         assert re.search(r"10 symbols .* explained, 1,440 unexplained", page.inner_text("#coverage .said"))
-        assert "exchange_outage" in page.inner_text("#tip")
         assert [] == explorer.trouble
 
 
@@ -188,17 +206,16 @@ def test_the_picture_of_the_readme(
     ("symbol", "hours", "why"), [("BTCUSDT", 0, "60 exchange_outage"), ("ETHUSDT", 2, "in no row of the ledger")]
 )
 def test_a_gap_says_why(explorer: Explorer, browser: Any, hole_ms: int, symbol: str, hours: int, why: str) -> None:
-    """Where klines lack, the tip says how many, and the ledger's reason, or that there is none."""
+    """Where klines lack, it is said how many, and the ledger's reason, or that there is none."""
     start_ms = hole_ms + hours * HOUR
     page = explorer.open(browser, choice(symbol, start_ms - HOUR // 2, start_ms + 3 * HOUR // 2))
     picture = page.locator("#klines .picture")
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
     page.mouse.move(box["x"] + (box["width"] - 80) / 2, box["y"] + 120)
-    page.locator("#tip").wait_for()
     page.screenshot(path=SCREENSHOTS / f"explorer-gap-{symbol}.png")
-    assert "0 of 1 stored" in page.inner_text("#tip")
-    assert why.removeprefix("60 ") in page.inner_text("#tip")
+    assert "0 of 1 stored" in page.inner_text("#klines .readout")
+    assert why.removeprefix("60 ") in page.inner_text("#klines .readout")
     page.locator("#klines summary").click()
     assert f"symbol = '{symbol}'" in page.inner_text("#klines pre")
     assert [] == explorer.trouble
@@ -206,16 +223,77 @@ def test_a_gap_says_why(explorer: Explorer, browser: Any, hole_ms: int, symbol: 
 
 @chromium.needed
 def test_a_day_of_the_map_leads_to_its_klines(explorer: Explorer, browser: Any) -> None:
-    """The symbol that lacks most is at the top; a click shows its day, and the address says so."""
+    """The symbol that lacks most is at the top; a click shows its day, and the address says so. A range is dragged over
+    in the chart, and Back leads back."""
     page = explorer.open(browser)
     box = page.locator("#coverage canvas").bounding_box()
     page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 30)
-    assert "ETHUSDT · " in page.inner_text("#tip")
-    assert "stored" in page.inner_text("#tip")
+    assert "ETHUSDT · " in page.inner_text("#coverage .readout")
+    assert "stored" in page.inner_text("#coverage .readout")
     page.mouse.click(box["x"] + box["width"] - 20, box["y"] + 30)
     settle(page)
     assert "ETHUSDT" == page.input_value("#symbol")
     assert "symbol=ETHUSDT" in page.url
+    page.locator("#klines .picture").scroll_into_view_if_needed()
+    box, day = page.locator("#klines .picture").bounding_box(), page.url
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 120, steps=3)
+    page.mouse.up()
+    settle(page)
+    assert day.split("start=")[0] == page.url.split("start=")[0]
+    assert day != page.url
+    page.go_back()
+    assert day == page.url
+
+
+@chromium.needed
+def test_the_keyboard_leads_everywhere(explorer: Explorer, browser: Any) -> None:
+    """Arrows move over squares, days and steps, which are told; Enter shows what was chosen. What is typed chooses a
+    symbol, or that none has this name, and then no other's klines are shown. A filter changes the totals. Every control
+    has a name, and each square one that tells its state."""
+    page = explorer.open(browser)
+    page.focus("#freshness .picture button")
+    page.keyboard.press("End")
+    last = page.evaluate("document.activeElement.ariaLabel")
+    assert last == page.inner_text("#freshness .readout")
+    assert last.split(" · ")[0] in SYMBOLS
+    page.focus("#coverage canvas")
+    page.keyboard.press("ArrowDown")
+    told = page.inner_text("#coverage .readout")
+    page.keyboard.press("Enter")
+    settle(page)
+    assert told.split(" · ")[0] == page.input_value("#symbol")
+    page.focus("#klines .picture")
+    page.keyboard.press("End")
+    assert " UTC · open " in page.inner_text("#klines .readout")
+    page.fill("#symbol", "solu")
+    page.keyboard.press("Enter")
+    settle(page)
+    assert "SOLUSDT" == page.input_value("#symbol")
+    page.fill("#symbol", "NOPEUSDT")
+    page.keyboard.press("Enter")
+    page.get_by_text("there is no NOPEUSDT in the file").wait_for()
+    assert not page.is_visible("#klines .picture")
+    page.fill("#filter", "sol")
+    page.get_by_text("1 of 3 symbols up to").wait_for()
+    assert 0 == page.locator("button:not([aria-label]):empty, input:not([aria-label]):not(label input)").count()
+
+
+@chromium.needed
+def test_a_page_tells_of_its_state_and_its_end(browser: Any, database: Path) -> None:
+    """What is stored while a page is open is shown once its button is pressed; the colours are chosen by another and
+    remembered; when the server ends, the page says so at once."""
+    with exploring(database) as explorer:
+        page = explorer.open(browser)
+        page.click(".scheme")
+        assert "light" == page.evaluate("localStorage.getItem('klines-scheme')")
+        was = page.inner_text(".asof")
+        page.click(".renew")
+        page.wait_for_function("was => document.querySelector('.asof').textContent.slice(0, -10) > was", arg=was[:-10])
+        explorer.process.send_signal(signal.SIGINT)
+        page.get_by_text("The explorer has ended").wait_for()
+        page.screenshot(path=SCREENSHOTS / "explorer-ended.png")
 
 
 @chromium.needed
@@ -240,8 +318,9 @@ def test_three_years_of_600_symbols(browser: Any, tmp_path: Path) -> None:
         box = page.locator("#coverage canvas").bounding_box()
         page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 20)
         page.screenshot(path=SCREENSHOTS / "explorer-600.png", full_page=True)
-        assert page.inner_text("#tip").startswith(HOSTILE)
+        assert page.inner_text("#coverage .readout").startswith(HOSTILE)
         page.fill("#filter", "s01")
+        page.get_by_text("100 of 600 symbols").wait_for()
         page.screenshot(path=SCREENSHOTS / "explorer-filter.png", full_page=True)
         page.fill("#symbol", HOSTILE)
         page.keyboard.press("Tab")
@@ -313,6 +392,57 @@ def test_whoever_writes_is_kept_out_by_nobody(explorer: Explorer, database: Path
             assert 3 == len(explorer.ask("coverage", **asked)["symbol"])
             assert not waiting.done()
         assert set(SYMBOLS) == set(waiting.result()["symbols"])
+
+
+def test_a_state_says_what_it_lacks(database: Path, tmp_path: Path) -> None:
+    """A page is told as of when its pictures are, that more is stored by now, and of a new state once it is taken, in
+    which that is."""
+    asked, path = {"market": "spot", "interval": "1m", "symbol": "ETHUSDT"}, Path(shutil.copy(database, tmp_path))
+    with exploring(path) as explorer:
+        stored = sum(explorer.ask("klines", **asked)["stored"])
+        with opened(path, time.monotonic() + 5) as connection:
+            connection.execute("DELETE FROM klines WHERE open_time = (SELECT min(open_time) FROM klines)")
+        [before] = explorer.states(1)
+        assert (True, False, "") == (before["lacks"], before["is_taking"], before["failed"])
+        assert stored == sum(explorer.ask("klines", **asked)["stored"])
+        urlopen(Request(f"{explorer.address}/api/renew", b"", method="POST"), timeout=60).close()
+        while (after := explorer.states(1)[0])["is_taking"]:
+            pass
+        assert (True, False) == (after["taken_ms"] > before["taken_ms"], after["lacks"])
+        assert stored - 1 == sum(explorer.ask("klines", **asked)["stored"])
+
+
+def test_an_old_state_is_replaced_while_somebody_looks(database: Path, tmp_path: Path) -> None:
+    """A snapshot of half an hour ago is shown at once; as it lacks what was stored since, a new one is taken."""
+    path = Path(shutil.copy(database, tmp_path))
+    old = datetime.now(UTC) - timedelta(minutes=30)
+    folder = tmp_path / "klines.duckdb.snapshots"
+    folder.mkdir()
+    shutil.copy(database, folder / f"{old:{NAME}}.duckdb")
+    with exploring(path) as explorer:
+        first = explorer.ask("series")["taken_ms"]
+        assert first == int(old.timestamp() * 1000)
+        told = (state for _ in range(100) for state in explorer.states(2))
+        assert first < next(state["taken_ms"] for state in told if state["taken_ms"] != first)
+
+
+def test_the_ledger_and_incidents_are_listed(database: Path, tmp_path: Path) -> None:
+    """Rows of the ledger by part of a name, reason and range, with the sums of all; incidents; runs, where a Prefect
+    server answers."""
+    path = Path(shutil.copy(database, tmp_path))
+    with opened(path, time.monotonic() + 5) as connection:
+        write_incidents(connection, [Incident("spot", "Degraded", ["1m"], ["ETHUSDT"], 1_767_000_000_000, "1 failed")])
+    asked = {"market": "spot", "interval": "1m"}
+    with exploring(path) as explorer:
+        every = explorer.ask("ledger", **asked)
+        assert (SYMBOLS, [60] * 3) == (sorted(every["symbol"]), every["klines"])
+        assert [{"reason": "exchange_outage", "rows": 3, "klines": 180}] == every["sums"]
+        some = explorer.ask("ledger", **asked, symbol="eth", start=f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}")
+        assert ["ETHUSDT"] == some["symbol"]
+        assert [] == explorer.ask("ledger", **asked, reason="due")["symbol"]
+        found = explorer.ask("lately")
+        assert [("Degraded", None)] == [(one["kind"], one["ended_ms"]) for one in found["incidents"]]
+        assert found["runs"] is None
 
 
 def test_what_is_not_there_is_said(explorer: Explorer, tmp_path: Path, hole_ms: int) -> None:

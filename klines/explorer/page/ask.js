@@ -14,10 +14,14 @@ export async function ask(part, parameters) {
     const found = await answer.json();
     if (found.error) throw new Error(found.error);
     for (const pre of element.querySelectorAll("pre")) pre.textContent = found.sql;
+    element.classList.remove("failed");
     return found;
   } catch (error) {
     const hasEnded = error instanceof TypeError || error instanceof SyntaxError; // no answer, or not a whole one
-    if (error.name !== "AbortError") say(part, hasEnded ? ENDED : error.message, true);
+    if (error.name !== "AbortError") {
+      element.classList.toggle("failed", !hasEnded); // what was refused has no picture: that of before is another's
+      say(part, hasEnded ? ENDED : error.message, true);
+    }
     return null;
   } finally {
     if (asking.get(part) === controller) element.ariaBusy = "false";

@@ -2,26 +2,45 @@
 
 import { ask, say } from "./ask.js";
 import { chart } from "./chart.js";
+import { combobox } from "./combobox.js";
 import { freshnessPicture } from "./freshness.js";
 import { heatmap } from "./heatmap.js";
-import { count, DAY_MS, day, minute } from "./look.js";
+import { incidentTable, ledgerSums, ledgerTable, runTable } from "./lists.js";
+import { count, DAY_MS, day, minute, moment, plural } from "./look.js";
+import { schemeSwitch } from "./scheme.js";
+import { follow } from "./state.js";
 
-const REFRESH_MS = 60_000;
+const REFRESH_MS = 60_000, PAUSE_MS = 250;
 const $ = (selector) => document.querySelector(selector);
 
-const showFreshness = freshnessPicture($("#freshness .picture"), (symbol) => choose({ symbol }));
-const map = heatmap($("#coverage canvas"), (symbol, at) => {
-  choose({ symbol, start: day(at), end: day(at + 1) });
-  $("#klines").scrollIntoView({ behavior: "smooth", block: "nearest" });
+schemeSwitch($(".scheme"));
+const showFreshness = freshnessPicture(
+  $("#freshness .picture"), $("#freshness .readout"), $("#freshness .legend"), (symbol) => pick({ symbol }),
+);
+const map = heatmap($("#coverage canvas"), $("#coverage .readout"), (symbol, from, to) => (
+  pick({ symbol, start: day(from), end: day(to) })
+));
+const showKlines = chart($("#klines .picture"), $("#klines .readout"), (from_ms, to_ms) => (
+  choose({ start: iso(from_ms), end: iso(to_ms) })
+));
+const showLedger = ledgerTable($("#ledger table"), (symbol, from_ms, to_ms) => {
+  const around = Math.max(to_ms - from_ms, 30 * 60_000);
+  pick({ symbol, start: iso(Math.max(0, from_ms - around)), end: iso(to_ms + around) });
 });
-const showKlines = chart($("#klines .picture"));
+const symbols = combobox($("#symbol"), $("#symbols"), () => series().symbols, (symbol) => choose({ symbol }));
+const choices = combobox($("#choice"), $("#choices"), () => known.series.map(nameOf), chooseSeries);
 
-let known;
-let chosen = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+let known, told_ms = 0, isAsking = false;
+let chosen = fromAddress();
 
-const series = () => known.series.find((it) => it.market === chosen.market && it.interval === chosen.interval);
+const nameOf = ({ market, interval }) => `${market} ${interval}`;
+const series = () => known?.series.find((it) => nameOf(it) === nameOf(chosen));
 const asked = () => ({ market: chosen.market, interval: chosen.interval });
 const iso = (ms) => new Date(ms).toISOString().slice(0, 16);
+const address = () => `#${new URLSearchParams(chosen)}`;
+function fromAddress() {
+  return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+}
 
 async function freshness() {
   const found = await ask("freshness", asked());
@@ -35,11 +54,16 @@ async function coverage() {
   const days = Number($("#coverage .chosen").value);
   const start = days ? Math.max(earliest, end - days * DAY_MS) : earliest;
   const found = await ask("coverage", { ...asked(), start: iso(start), end: iso(end) });
-  if (!found) return;
-  const { expected, stored, explained, unexplained } = found.sums;
-  say("coverage", `${count(found.symbol.length)} symbols up to ${minute(end)} UTC: of ${count(expected)} klines ` +
-    `${count(stored)} are stored, ${count(explained)} explained, ${count(unexplained)} unexplained`);
-  map.show(found, $("#filter").value);
+  if (found) sums(found, map.show(found, $("#filter").value));
+}
+
+/** What the rows that are shown add up to. */
+function sums(found, rows) {
+  coverage.found = found;
+  const total = (name) => count(rows.reduce((sum, { i }) => sum + found[name][i].reduce((a, b) => a + b, 0), 0));
+  const of = rows.length < found.symbol.length ? ` of ${count(found.symbol.length)}` : "";
+  say("coverage", `${count(rows.length)}${of} symbols up to ${minute(known.until_ms)} UTC: of ${total("expected")} klines ` +
+    `${total("stored")} are stored, ${total("explained")} explained, ${total("unexplained")} unexplained`);
 }
 
 async function klines() {
@@ -48,69 +72,134 @@ async function klines() {
   if (!found) return;
   const sum = (name) => found[name].reduce((total, it) => total + it, 0);
   const drawn = found.step === chosen.interval ? "" : `, drawn in steps of ${found.step}`;
-  say("klines", `${symbol}: ${count(sum("stored"))} of ${count(sum("expected"))} klines are stored${drawn}`);
+  const restated = sum("restated") ? `, ${plural(sum("restated"), "restatement")}` : "";
+  say("klines", `${symbol}: ${count(sum("stored"))} of ${count(sum("expected"))} klines are stored${restated}${drawn}`);
   showKlines(found);
 }
 
-/** Take a choice over, note it in the address, and show its klines. */
-function choose(choice) {
-  chosen = { ...chosen, ...choice };
-  history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
-  $("#symbol").value = chosen.symbol;
-  $("#start").value = moment(chosen.start);
-  $("#end").value = moment(chosen.end);
-  klines();
+async function ledger() {
+  const range = $("#within").checked ? { start: chosen.start, end: chosen.end } : {};
+  const filters = { symbol: $("#named").value.trim(), reason: $("#reason").value };
+  const found = await ask("ledger", { ...asked(), ...filters, ...range });
+  if (!found) return;
+  say("ledger", ledgerSums(found, $("#reason")));
+  showLedger(found);
 }
 
-/** A date or a time as the inputs want it. */
-const moment = (text) => (text.includes("T") ? text.slice(0, 16) : `${text}T00:00`);
+async function lately() {
+  const found = await ask("lately", {});
+  if (!found) return;
+  const said = [incidentTable($(".incidents"), found.incidents), runTable($(".runs"), found.runs)];
+  say("lately", `Of the last 7 days ${said.join("; ")}`);
+}
+
+/** Take a choice over, note it in the address, and show its klines; Back leads to the one before. */
+function choose(choice) {
+  const before = location.hash;
+  chosen = { ...chosen, ...choice };
+  if (address() !== before) history[before ? "pushState" : "replaceState"](null, "", address());
+  symbols.set(chosen.symbol);
+  for (const name of ["start", "end"]) {
+    $(`#${name}`).value = minute(Date.parse(`${moment(chosen[name]) ?? chosen[name]}Z`));
+    $(`#${name}`).ariaInvalid = "false";
+  }
+  klines();
+  if ($("#within").checked) ledger();
+}
+
+/** A choice that was made elsewhere on the page: its klines come into view. */
+function pick(choice) {
+  choose(choice);
+  $("#klines").scrollIntoView({ behavior: "smooth", block: "nearest" });
+}
 
 /** The last so many days of the chosen symbol; all of them for 0. */
 function lastDays(days) {
-  const { symbols, since_ms, last_ms } = series(), i = symbols.indexOf(chosen.symbol);
-  const end = (last_ms[i] ?? since_ms[i]) + 60_000;
+  const { symbols: names, since_ms, end_ms } = series(), i = Math.max(0, names.indexOf(chosen.symbol));
+  const end = end_ms[i] ?? known.until_ms;
   return { start: iso(days ? Math.max(since_ms[i], end - days * DAY_MS) : since_ms[i]), end: iso(end) };
 }
 
-function chooseSeries() {
-  const { market, interval, symbols } = known.series[$("#choice").value];
+function chooseSeries(name) {
+  const found = known.series.find((it) => nameOf(it) === name);
+  if (!found) return say("series", `there is nothing of ${name} in the file; choose one of the list`, true);
+  const { market, interval, symbols: names } = found;
   chosen = { ...chosen, market, interval };
-  if (!symbols.includes(chosen.symbol)) chosen.symbol = symbols.includes("BTCUSDT") ? "BTCUSDT" : symbols[0];
-  $("#symbols").replaceChildren(...symbols.map((symbol) => new Option("", symbol)));
-  choose(chosen.start && chosen.end ? {} : lastDays(30));
+  choices.set(name);
+  if (!chosen.symbol) chosen.symbol = names.includes("BTCUSDT") ? "BTCUSDT" : names[0];
+  say("series", "");
+  choose(moment(chosen.start ?? "") && moment(chosen.end ?? "") ? {} : lastDays(30));
   freshness();
   coverage();
+  ledger();
+}
+
+/** Call with the pause that typing leaves. */
+function later(call) {
+  let timer;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(call, PAUSE_MS);
+  };
 }
 
 function listen() {
-  $("#choice").addEventListener("change", chooseSeries);
-  $("#filter").addEventListener("input", (event) => map.filter(event.target.value));
-  $("#symbol").addEventListener("change", (event) => choose({ symbol: event.target.value.trim().toUpperCase() }));
+  $("#filter").addEventListener("input", later(() => coverage.found && sums(coverage.found, map.filter($("#filter").value))));
+  $("#named").addEventListener("input", later(ledger));
+  for (const name of ["#reason", "#within"]) $(name).addEventListener("change", ledger);
   for (const name of ["start", "end"]) {
-    $(`#${name}`).addEventListener("change", (event) => event.target.value && choose({ [name]: event.target.value }));
+    $(`#${name}`).addEventListener("change", ({ target }) => {
+      const found = moment(target.value);
+      target.ariaInvalid = String(!found);
+      if (found) choose({ [name]: found });
+      else say("klines", `${target.value} is no time; write 2026-01-31 or 2026-01-31 12:00`, true);
+    });
   }
-  $("#klines .ranges").addEventListener("click", (event) => {
-    if (event.target.matches("button")) choose(lastDays(Number(event.target.value)));
+  $("#klines .ranges").addEventListener("click", ({ target }) => {
+    if (target.matches("button")) choose(lastDays(Number(target.value)));
   });
-  $("#coverage .ranges").addEventListener("click", (event) => {
-    if (!event.target.matches("button")) return;
+  $("#coverage .ranges").addEventListener("click", ({ target }) => {
+    if (!target.matches("button")) return;
     $("#coverage .chosen").classList.remove("chosen");
-    event.target.classList.add("chosen");
+    target.classList.add("chosen");
     coverage();
   });
-  setInterval(() => document.hidden || freshness(), REFRESH_MS);
+  addEventListener("popstate", () => {
+    chosen = { ...chosen, ...fromAddress() };
+    chooseSeries(nameOf(chosen));
+  });
+  setInterval(() => {
+    if (document.hidden) return;
+    freshness();
+    lately();
+  }, REFRESH_MS);
 }
 
-async function begin() {
-  known = await ask("series", {});
-  if (!known) return;
-  say("series", known.database);
-  if (!known.series.length) return say("series", `${known.database} has no klines yet: make run collects them.`);
-  for (const hidden of [$("main"), $("#choice")]) hidden.hidden = false;
-  $("#choice").replaceChildren(...known.series.map((it, i) => new Option(`${it.market} ${it.interval}`, i)));
-  $("#choice").value = Math.max(0, known.series.indexOf(series()));
-  listen();
-  chooseSeries();
+/** Ask for everything of a state of the database that is newer; a chart that went up to the end goes on doing so. */
+async function renew() {
+  const isFirst = !known, isAtEnd = series() && chosen.end === lastDays(0).end;
+  isAsking = true;
+  const found = await ask("series", {});
+  isAsking = false;
+  if (!found) return;
+  known = found;
+  $("main").hidden = $("#choosing").hidden = !known.series.length;
+  if (!known.series.length) return say("series", "There are no klines yet: make run collects them.");
+  if (isFirst) listen();
+  if (isAtEnd && series()) {
+    chosen.end = lastDays(0).end;
+    history.replaceState(null, "", address());
+  }
+  chooseSeries(nameOf(series() ?? known.series[0]));
+  lately();
+  newer(told_ms);
 }
 
-begin();
+/** The server has told of a state. */
+function newer(taken_ms) {
+  told_ms = taken_ms;
+  if (!isAsking && !(known?.taken_ms >= taken_ms)) renew();
+}
+
+follow($("#series"), newer);
+renew();
