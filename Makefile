@@ -59,6 +59,7 @@ EXTRAS_dev := collect,explore,lake,dev
 	PIP_RETRIES=2 $(PY) -m pip install -q --disable-pip-version-check -e '.[$(EXTRAS_$*)]' -c constraints.txt \
 	  > .venv/pip.log 2>&1 || { $(SAY) "pip could not install the packages: is there a network?" \
 	  "It said: $$(grep -o 'ERROR: .*' .venv/pip.log | tail -n 1) (all of it: .venv/pip.log)"; exit 1; }
+	$(PY) -m stack.template 2>> .venv/pip.log || true  # the first start of Prefect would take the time instead
 	touch .venv/run.stamp $@
 
 .venv/bin/pip:

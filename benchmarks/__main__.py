@@ -37,6 +37,7 @@ class Benchmark(NamedTuple):
 
 BENCHMARKS = {
     "ceiling": Benchmark("The stand-in's ceiling", [], ["--requests", "200"]),
+    "first": Benchmark("The first minute of a fresh install", [], []),
     "minute": Benchmark(
         "The minute, by the whole stack on its schedule",
         ["--symbols", "1500", "--usdm", "600", "--minutes", "20"],

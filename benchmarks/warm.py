@@ -149,7 +149,7 @@ def deploy(folder: Path) -> str:
     file.write_text(yaml.safe_dump(described | {"deployments": [section]}))
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
 
-    def run() -> None:
+    def run(_: object) -> None:
         subprocess.run(command, cwd=CHECKOUT, check=True)
 
     Deployer(file, worker="").deploy(run)

@@ -19,6 +19,7 @@ from klines.outcome import NEXT_RUN, Outcome, fail
 from klines.storage.access import settings_to_write
 from tasks.fetch import SINGLE, fetch_missing
 from tasks.health import health
+from tasks.ping import ping
 from tasks.report import report
 from tasks.review import review
 from tasks.upsert import upsert
@@ -66,6 +67,7 @@ def collect(
     except KlinesError as error:
         return report(fail(error, NEXT_RUN))
     outcome = _outcome(run)
+    ping(loaded.ping_url.get_secret_value(), outcome)
     review(run, outcome)
     return report(outcome)
 

@@ -20,6 +20,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainValidator,
+    SecretStr,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -151,6 +152,14 @@ def _source_address(value: str) -> str:
         raise ValueError(f"{value!r:.60} is no IP address; write one of this machine's, as in 203.0.113.7") from None
 
 
+def _ping_url(value: SecretStr) -> SecretStr:
+    """An address as it is, with its path and query; what is wrong with it is said without them."""
+    parts = urlsplit(value.get_secret_value().strip())
+    if value.get_secret_value() and not (parts.scheme in ("http", "https") and parts.hostname):
+        raise ValueError("it is no http:// or https:// address")
+    return SecretStr(value.get_secret_value().strip())
+
+
 Url = Annotated[str, AfterValidator(_url)]
 Entry = Annotated[str, AfterValidator(check_entry)]
 
@@ -171,6 +180,7 @@ class Settings(BaseSettings):
     coinm_url: Url = "https://dapi.binance.com"
     archive_url: Url = "https://data.binance.vision"
     egress: Annotated[str, AfterValidator(_source_address)] = ""
+    ping_url: Annotated[SecretStr, AfterValidator(_ping_url)] = SecretStr("")
 
     @model_validator(mode="after")
     def _with_data(self) -> Self:

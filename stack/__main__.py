@@ -14,7 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,11 @@ from klines.cli import environment
 from klines.errors import BadParameter
 from klines.storage.access import settings_to_write
 from klines.symbol import is_pattern
-from stack import CHECKOUT
-from stack.attend import attend, naming_prefects_settings, wait_for
+from stack import CHECKOUT, template
+from stack.attend import attend, naming_prefects_settings, start_worker, wait_for
 from stack.children import CannotRun, Children, command, ended_as_asked, held_home, say, writing
 from stack.deployments import Deployments
+from stack.early import FOR_DEPLOY, FOR_WORKER
 from stack.greeting import demo_shell, greeting
 from stack.home import close_env
 from stack.opening import HOST, binding, reached_at
@@ -91,19 +93,44 @@ def demo_settings(port: int) -> dict[str, str]:
 
 
 def bring_up(children: Children, port: int, deployments: Deployments) -> Server:
-    """Start the server and wait until it serves; deploy."""
+    """Start the server, and wait until it serves; at a first start the worker is there then, for the runs that are
+    asked for while its deployments are made."""
+    is_first = False
     if port:
         check_port(port)
-        say("starting Prefect (the first time takes up to a minute) …")
+        say("starting Prefect …")
+        is_first = template.begin(Path(os.environ["PREFECT_HOME"]))
         children.start("server", "stack.serve", "--host", binding(), "--port", str(port))
+        children.prepare("worker", *FOR_WORKER)
+        if is_first:
+            children.prepare("deploy", *FOR_DEPLOY)
     with naming_prefects_settings():
         from stack.server import Server
 
     server = Server(deployments.file, worker=f"{socket.gethostname()} {':'.join(CHECKOUT.parts[1:])}")
     wait_for(server, children, READY_S if port else 10)
-    deploy = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(deployments.file)]
-    server.deploy(lambda: children.run("deploy", *deploy))
+    if is_first:
+        start_worker(children, server, deployments.queues)
     return server
+
+
+def deploy(children: Children, server: Server, deployments: Deployments, told: str) -> None:
+    """Deploy, and say what there is to be told: once the first run is asked for, where that is before all is deployed;
+    then its line, too."""
+    command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(deployments.file)]
+    left = [told]
+
+    def meanwhile(begin: Callable[[], None]) -> None:
+        begin()
+        if server.asked and not deployments.said:  # which names queues that must be there
+            for line in [*left, *server.finished()]:
+                say(line)
+            left.clear()
+
+    server.deploy(lambda begin: children.run("deploy", *command, meanwhile=partial(meanwhile, begin)))
+    children.end("deploy")  # where it was prepared, and there was nothing to deploy
+    for line in left:
+        say(line)
 
 
 class Clock:
@@ -149,7 +176,8 @@ def run(is_demo: bool, prefect_file: Path, queues: Sequence[str]) -> None:
         until_the_end.enter_context(environment.noted(home, os.environ["PREFECT_API_URL"]))
         if is_demo:
             until_the_end.enter_context(demo_shell(DEMO / "env", demo_settings(port + 1)))
-        say(greeting(loaded, server.ui, children.logs, DEMO / "env" if is_demo else None, deployments.said))
+        told = greeting(loaded, server.ui, children.logs, DEMO / "env" if is_demo else None, deployments.said)
+        deploy(children, server, deployments, told)
         serve(children, server, deployments.queues)
 
 

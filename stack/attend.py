@@ -56,15 +56,21 @@ def attend(
     any machine whose worker is gone.
     """
     with runs.asked_once():
-        runs.crash_left_overs(kill_left_over)
-        options = ["--pool", runs.pool, "--type", "process", "--name", runs.worker]
-        options += [word for queue in queues for word in ("--work-queue", queue)]
-        children.start(name, "prefect", "worker", "start", *options)
+        if not children.has_started(name):
+            runs.crash_left_overs(kill_left_over)
+            start_worker(children, runs, queues, name)
         try:
             _look_after(children, runs, name, each_second)
         finally:
             children.end(name)
             runs.crash_left_overs(kill_left_over)
+
+
+def start_worker(children: Children, runs: Runs, queues: Sequence[str], name: str = "worker") -> None:
+    """A worker for the queues, of all where none is named. One before it must have left no runs."""
+    options = ["--pool", runs.pool, "--type", "process", "--name", runs.worker]
+    options += [word for queue in queues for word in ("--work-queue", queue)]
+    children.start(name, "prefect", "worker", "start", *options)
 
 
 def _look_after(children: Children, runs: Runs, name: str, each_second: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ Whoever is killed leaves his behind; the next one ends them by the note.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -58,16 +59,32 @@ class Children:
         self._pids = pids
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, tuple[float, Sequence[str]]] = {}
+        self._prepared: set[str] = set()
+
+    def prepare(self, name: str, *modules: str) -> None:
+        """Start a program before it is needed: it reads its code, and waits for `start`. See stack/early.py."""
+        self._prepared.add(name)
+        self._begin(name, "stack.early", *modules, stdin=subprocess.PIPE)
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start `python -m` with the arguments."""
+        """Start `python -m` with the arguments, or let the program that was prepared go on with them."""
         self._started[name] = time.monotonic(), arguments
+        if name not in self._prepared:
+            return self._begin(name, *arguments)
+        self._prepared.remove(name)
+        process = self._running[name]
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin as told:  # it has ended: `check` and `revive` see it
+            told.write(json.dumps(arguments).encode() + b"\n")
+        return process
+
+    def _begin(self, name: str, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         put_aside(path := self.logs / f"{name}.log")
         with open(path, "ab", opener=private) as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=CHECKOUT,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -75,14 +92,19 @@ class Children:
         print(self._running[name].pid, file=self._pids, flush=True)
         return self._running[name]
 
-    def run(self, name: str, *arguments: str) -> None:
-        """Start, and wait for success."""
+    def run(self, name: str, *arguments: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Start, and wait for success; raises CannotRun."""
         process = self.start(name, *arguments)
         while process.poll() is None:
-            pause(0.1)
+            meanwhile()
+            pause(0.5)
         del self._running[name]
         if process.returncode:
             raise CannotRun(f"{name} failed: see {self.logs / name}.log")
+
+    def has_started(self, name: str) -> bool:
+        """Whether it was started, and not ended by us."""
+        return name in self._running and name not in self._prepared
 
     def check(self) -> None:
         """Raises CannotRun if a child ended by itself."""
@@ -137,7 +159,8 @@ def command(pid: int) -> str:
 
 def is_ours(pid: int) -> bool:
     """Whether the process looks like one that a stack starts, and not like another that has its id by now."""
-    return any(word in command(pid) for word in ("-m prefect", "-m stack.serve", "-m tests.exchange"))
+    ours = ("-m prefect", "-m stack.serve", "-m stack.early", "-m tests.exchange")
+    return any(word in command(pid) for word in ours)
 
 
 def kill_left_over(pid: int) -> None:

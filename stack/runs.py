@@ -41,6 +41,8 @@ ENDING = timedelta(seconds=10)
 """So long a run's last state may be young when its process is gone, before that means anything."""
 STARTING = timedelta(seconds=120)
 """So long a run may wait for its process."""
+GIVING_WAY = timedelta(seconds=60)
+"""A run that is due so soon after one was asked for, and is refused as that is under way, is no news."""
 OVERLAP = timedelta(seconds=10)
 """So much older ends are asked for again: a run's end can become visible after that of a later one."""
 REMEMBERED = 1000
@@ -65,6 +67,7 @@ class Runs:
         self._since = datetime.now(UTC) + OVERLAP
         self.grace_s = BEATS * PREFECT_WORKER_HEARTBEAT_SECONDS.value()
         self._away_s = time.monotonic()
+        self.asked: datetime | None = None
 
     def close(self) -> None:
         """End its connections."""
@@ -128,7 +131,7 @@ class Runs:
             runs = self._runs(ENDED, FlowRunFilterEndTime(after_=cast(Any, since - OVERLAP)))
             self._told = [*told, *(run.id for run in runs if run.id not in told)][-REMEMBERED:]
             self._since = max([since, *(run.end_time for run in runs if run.end_time)])
-            return [text for run in runs if run.id not in told for text in line(run)]
+            return [text for run in runs if run.id not in told for text in line(run, self.asked)]
         return []
 
     def _ours(self) -> list[FlowRun]:
@@ -207,14 +210,15 @@ def process_of(run: FlowRun) -> int | None:
     return int(pid) if pid.isdecimal() else None
 
 
-def line(run: FlowRun) -> list[str]:
+def line(run: FlowRun, asked: datetime | None = None) -> list[str]:
     """`07:31 stored 10 klines of 10 symbols in 1.4 s`, by the scheduled time in UTC, and of a shard `07:31 3/10 …`;
-    empty if the run is no news."""
+    empty if the run is no news. `asked` is when a run was asked for that is none on schedule."""
     state = cast(State[Any], run.state)
     scheduled = cast(datetime, run.expected_start_time).astimezone(UTC)
     message = " ".join((state.message or "").split())
     if state.is_cancelled() and "concurrency" in message:
-        if state.timestamp - scheduled > CATCHING_UP:
+        gave_way = asked is not None and asked <= scheduled <= asked + GIVING_WAY
+        if gave_way or state.timestamp - scheduled > CATCHING_UP:
             return []
         message = "skipped: the run before it had not ended"
     elif not state.is_completed():

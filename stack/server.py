@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -43,20 +44,29 @@ class Server(Runs):
         """The address for a browser."""
         return str(PREFECT_API_URL.value()).removesuffix("/api")
 
-    def deploy(self, command: Callable[[], None]) -> None:
-        """Create the work pool; if a deployment is missing or changed, deploy by `command`.
+    def deploy(self, command: Callable[[Callable[[], None]], None]) -> None:
+        """Create the work pool; if a deployment is missing or changed, deploy by `command`, which calls meanwhile what
+        it is given. A run is asked for of each that collects and is new, so that nobody waits for its first minute.
 
         What was edited in the UI stays. A deployment's version tells whether it changed: see `version`.
         """
         self._create_pool()
         before = [self._deployment(section) for section in self._sections]
         versions = [version(section) for section in self._sections]
+        new = [section for section, was in zip(self._sections, before, strict=True) if not was and collects(section)]
+
+        def begin(some: int = 1) -> None:
+            """Ask for runs of the first of the new ones that are left, where they are there by now."""
+            with self._when_it_answers():
+                new[:some] = [section for section in new[:some] if not self._ask_for_run(section)]
+
         if [found and found.version for found in before] != versions:
-            command()
+            command(begin)
             for section, was, now in zip(self._sections, before, versions, strict=True):
                 self._restore(section, was, now)
         self._ids = [found.id for section in self._sections if (found := self._deployment(section))]
         self._forget()
+        begin(len(new))
 
     def _forget(self) -> None:
         """Delete the deployments that were made from here and that prefect.yaml names no more."""
@@ -97,11 +107,19 @@ class Server(Runs):
     def collect_now(self) -> None:
         """Ask for a run of each deployment of collect that has a schedule which is on."""
         with self._when_it_answers():
-            for section, deployment_id in zip(self._sections, self._ids, strict=True):
-                found = self._client.read_deployment(deployment_id)
-                is_on = not found.paused and any(schedule.active for schedule in found.schedules)
-                if is_on and full_name(section).startswith("collect/"):
-                    self._client.create_flow_run_from_deployment(deployment_id)
+            for section in filter(collects, self._sections):
+                self._ask_for_run(section)
+
+    def _ask_for_run(self, section: dict[str, Any]) -> bool:
+        """Ask for one, if its schedule is on; False where the deployment is not there, or has no schedule."""
+        found = self._deployment(section)
+        if found is None or not found.schedules:
+            return False
+        if not found.paused and any(schedule.active for schedule in found.schedules):
+            self._client.create_flow_run_from_deployment(found.id)
+            self.asked = datetime.now(UTC)
+            self._ids = list(dict.fromkeys([*self._ids, found.id]))
+        return True
 
     def _about(self) -> dict[str, Any]:
         return {"deployment_filter": DeploymentFilter(id=DeploymentFilterId(any_=self._ids))}
@@ -110,6 +128,11 @@ class Server(Runs):
 def full_name(section: dict[str, Any]) -> str:
     """`collect/every-minute`: a flow bears its function's name."""
     return f"{section['entrypoint'].rpartition(':')[2]}/{section['name']}"
+
+
+def collects(section: dict[str, Any]) -> bool:
+    """Whether it is a deployment of collect."""
+    return full_name(section).startswith("collect/")
 
 
 def version(section: dict[str, Any]) -> str:

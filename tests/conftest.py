@@ -19,6 +19,7 @@ import pytest
 from klines.settings import LakeAddress
 from klines.storage.access import forget_lakes
 from klines.storage.database import opened
+from stack import template
 from tests.drive import NOON
 from tests.exchange import StandIn
 from tests.lakes import Lakes, Postgres, skip_unless_there
@@ -205,16 +206,7 @@ def prefect_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open(home / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = home / "prefect.db"
-        if not made.exists():
-            making = home / "making.db"
-            environment = os.environ | {
-                "PREFECT_HOME": str(home),
-                "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{making}",
-            }
-            command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
-            subprocess.run(command, env=environment, capture_output=True, check=True)
-            making.chmod(0o600)
-            making.rename(made)
+        template.make(made)
     return made
 
 

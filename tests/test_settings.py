@@ -92,6 +92,7 @@ def test_a_symbol_may_be_of_any_script(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SYMBOLS", '["BTCUSDT", 1]', "valid string"),
         ("SYMBOLS", '["BTCUSDT"', ""),
         ("SYMBOLS", "BTCUSDT;ETHUSDT", "upper-case letters and digits"),
+        ("PING_URL", "hc-ping.com/uuid", "it is no http:// or https:// address"),
         ("SINCE", "yesterday", "date"),
         ("SINCE", "2024-02-30", "date"),
         ("SINCE", "2024-01-01T12:00", "date"),

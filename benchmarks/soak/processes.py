@@ -12,6 +12,7 @@ from benchmarks.measure import rss_mb
 ROLES = {
     "stack.serve": "server",
     "worker start": "worker",
+    "stack.early prefect.cli.worker": "worker",
     "-m stack ": "stack",
     "klines.cli explore": "explorer",
     "benchmarks.soak.readers": "reader",

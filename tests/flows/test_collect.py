@@ -20,6 +20,7 @@ from tasks.artifacts import last
 from tasks.fetch import batches_of
 from tests.drive import NOON, query
 from tests.exchange import StandIn
+from tests.listener import Listener
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("prefect_server", "in_settings")]
 
@@ -73,6 +74,19 @@ def test_one_failing_symbol_of_twenty(exchange: StandIn, database: Path) -> None
     assert (state.type.value, state.name) == ("COMPLETED", "Completed")
     assert str(state.message).startswith("stored 10 klines of 20 symbols in ")
     assert [(20, 200)] == query(database, "SELECT count(DISTINCT symbol), count(*) FROM klines")
+
+
+def test_a_sign_of_life(exchange: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run that Completed asks the address of KLINES_PING_URL once, and no other run does; that it is not taken
+    changes nothing of the run."""
+    with Listener() as listener:
+        monkeypatch.setenv("KLINES_PING_URL", listener.url)
+        assert "Completed" == run(symbols(1)).name
+        listener.status = 500
+        assert "Completed" == run(symbols(1)).name
+        exchange.maintenance = True
+        assert "ExchangeDown" == run(symbols(1)).name
+    assert [("GET", "/secret?key=secret", "")] * 2 == listener.asked
 
 
 def kept_events(prefix: str) -> list[str]:

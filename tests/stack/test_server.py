@@ -35,7 +35,7 @@ def test_what_a_stopped_worker_left_is_crashed(
         get_client(sync_client=True) as client,
     ):
 
-        def deploy() -> None:
+        def deploy(_: object) -> None:
             client.create_deployment(client.create_flow_from_name("collect"), "left-overs")
 
         server.deploy(deploy)

@@ -19,7 +19,7 @@ from urllib.error import HTTPError
 import pytest
 import yaml
 
-from stack.children import AGAIN_S
+from stack.children import AGAIN_S, command
 from stack.logs import LOG_BYTES
 from tests import CHECKOUT, stacks
 from tests.drive import query
@@ -63,11 +63,14 @@ def left_running(environment: dict[str, str]) -> list[str]:
 def test_scheduled_stored_stopped_and_started_again(
     environment: dict[str, str], prefect_file: Path, tmp_path: Path
 ) -> None:
-    """Runs get scheduled and really run, each prints a line by UTC; Ctrl-C leaves nothing running within 15 seconds.
+    """Runs get scheduled and really run, each prints a line by UTC; of a new deployment nobody waits for the first
+    minute on schedule, as a run is asked for. Ctrl-C leaves nothing running within 15 seconds.
     What Prefect wrote is its owner's alone, the database as the umask says.
     Started again: one schedule, the same history, what the UI edited holds, no zombie, and the next run completes."""
     with stack(environment, prefect_file) as process:
         lines = read_until(process, LINE.fullmatch)
+        first = ask(environment, "POST", "/flow_runs/filter", {"sort": "START_TIME_ASC", "limit": 1})
+        assert [False] == [run["auto_scheduled"] for run in first]
         assert f"Prefect's UI   http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}" in lines
         assert f"database       {tmp_path / 'klines.duckdb'}" in lines
         minutes = (datetime.now(UTC) - datetime.strptime(lines[-1][:5], "%H:%M").replace(tzinfo=UTC)).seconds // 60
@@ -134,7 +137,8 @@ def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(running: Ru
         assert 409 == answer.code
         assert "'symbol' was unexpected" in answer.read().decode()
     time.sleep(max(0, running.began_s + AGAIN_S - time.monotonic()))
-    worker = int((Path(running.environment["PREFECT_HOME"]) / "stack.pids").read_text().split()[-1])
+    pids = map(int, (Path(running.environment["PREFECT_HOME"]) / "stack.pids").read_text().split())
+    [worker] = [pid for pid in pids if "worker" in command(pid)]
     os.kill(worker, signal.SIGKILL)
     running.hear(lambda line: line.startswith("the worker ended (-9) and is started again"))
     running.run(LINE.fullmatch)
