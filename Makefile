@@ -17,6 +17,8 @@ SUPPORTED := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 NAMES := python3 python3.14 python3.13 python3.12 python3.11
 PYTHON ?= $(shell for name in $(NAMES); do $$name $(SUPPORTED) && echo $$name && break; done)
 PY := .venv/bin/python
+# images of Docker set it, and then each of some hundred processes of the tests compiles all anew
+COMPILED := PYTHONDONTWRITEBYTECODE=
 SAY := exec >&2; echo
 
 run: .venv/run.stamp
@@ -32,10 +34,10 @@ alarms: .venv/run.stamp
 	exec .venv/bin/klines alarms "$(URL)"
 
 test: .venv/dev.stamp
-	$(PY) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
+	$(COMPILED) $(PY) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 test-fast: .venv/dev.stamp
-	$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder -m "not (stack or prefect or exchange or slow)"
+	$(COMPILED) $(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder -m "not (stack or prefect or exchange or slow)"
 
 test-ui: .venv/dev.stamp
 	$(PY) -m pytest -rs tests/stack/test_ui.py
