@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -29,8 +30,8 @@ TESTS = Path(__file__).parent
 STACKS = ("stack/test_many_workers.py", "stack/", "docs/test_commands.py")
 """Tests that start whole stacks; those of each share one, and so a process."""
 
-FIRST = (*STACKS, "storage/test_lake")
-"""What waits more than it works, and so goes on beside the others from the beginning."""
+FIRST = (*STACKS, "prefect", "storage/test_lake")
+"""Groups that wait more than they work, and so go on beside the others from the beginning."""
 
 STACK_S = 900
 """How long one may take: most of it is waiting for runs, each of which takes a slow machine half a minute."""
@@ -40,6 +41,13 @@ OUTSIDE = {"exchange", "standin", "soaked", "lakes"}
 
 KEPT_OPEN = ("audit", "backfill", "collect")
 """Rooms whose subject is seldom the file: to make or open one costs more than most of what a run does with it."""
+
+MANY_ROWS = ("maintain", "reading", "storage")
+"""Rooms where DuckDB has as many threads as a user's. Elsewhere it has one: with a few rows each, a second one costs a
+quarter of what a run takes, and four processes of tests share the cores."""
+
+_prefect = contextlib.ExitStack()
+"""What runs while tests need the Prefect server."""
 
 if find_spec("pandas") is None:
     sys.modules["pandas"] = None  # type: ignore[assignment] # DuckDB would look for it at every value of every query
@@ -67,31 +75,49 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, where they share its fixtures; so do all that need the Prefect server, and
     those of the stack. `make test-fast` leaves out what is marked: `stack`; `prefect`, whatever uses the fixture
     prefect_server; `exchange`, whatever uses one of OUTSIDE; and `slow`."""
-    items.sort(key=lambda item: _turn(str(item.path.relative_to(TESTS))))
-    for item in items:
-        group = str(item.path.relative_to(TESTS))
-        if group.startswith(STACKS):
-            item.add_marker(pytest.mark.stack)
-            item.add_marker(pytest.mark.timeout(STACK_S))
-            group = next(stacks for stacks in STACKS if group.startswith(stacks))
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if fixtures & OUTSIDE:
-            item.add_marker(pytest.mark.exchange)
-        if "prefect_server" in fixtures:
-            item.add_marker(pytest.mark.prefect)
-            group = "prefect"
-        item.add_marker(pytest.mark.xdist_group(group))
+    turns = {item: _turn(_mark(item), item) for item in items}
+    items.sort(key=turns.__getitem__)
+
+
+def _mark(item: pytest.Item) -> str:
+    """Give a test its marks; the group that it is in."""
+    group = str(item.path.relative_to(TESTS))
+    fixtures = _fixtures(item)
+    if group.startswith(STACKS):
+        item.add_marker(pytest.mark.stack)
+        item.add_marker(pytest.mark.timeout(STACK_S))
+        group = next(stacks for stacks in STACKS if group.startswith(stacks))
+    if fixtures & OUTSIDE:
+        item.add_marker(pytest.mark.exchange)
+    if "prefect_server" in fixtures:
+        item.add_marker(pytest.mark.prefect)
+        group = "prefect"
+    item.add_marker(pytest.mark.xdist_group(group))
+    return group
+
+
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
+
+
+def _turn(group: str, item: pytest.Item) -> tuple[int, bool]:
+    """When a test begins: its group in the order of FIRST; those that share a stack, one after the other, at its end,
+    as a stack that nobody asks anything costs a twentieth of a core."""
+    turn = next((number for number, first in enumerate(FIRST) if group.startswith(first)), len(FIRST))
+    return turn, "shared" in _fixtures(item)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """The Prefect server ends with the last test that needs it: it, too, costs something when nobody asks it."""
+    if nextitem is not None and "prefect_server" not in _fixtures(nextitem):
+        _prefect.close()
 
 
 def pytest_collection_finish() -> None:
     """What was imported and collected stays, and is not looked through for garbage again and again."""
     gc.collect()
     gc.freeze()
-
-
-def _turn(path: str) -> int:
-    """When the tests of a file begin, in the order of FIRST."""
-    return next((number for number, first in enumerate(FIRST) if path.startswith(first)), len(FIRST))
 
 
 @pytest.fixture
@@ -150,6 +176,16 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return path
 
 
+@pytest.fixture(autouse=True, scope="module")
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One thread for DuckDB, in this process and those that it starts, but for the rooms of MANY_ROWS; it takes a
+    Slurm node's number of cores for its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if str(request.path.relative_to(TESTS)).partition("/")[0] not in MANY_ROWS:
+            patch.setenv("SLURM_CPUS_ON_NODE", "1")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def kept_open(request: pytest.FixtureRequest) -> Iterator[None]:
     """In the rooms of KEPT_OPEN the database is there, and open in this process, unless a test is marked `file`."""
@@ -190,10 +226,9 @@ def prefect_server() -> Iterator[None]:
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with (
-        prefect_test_harness(server_startup_timeout=180),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
+    with _prefect:
+        _prefect.enter_context(prefect_test_harness(server_startup_timeout=180))
+        _prefect.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
         yield
 
 

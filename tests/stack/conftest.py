@@ -14,9 +14,10 @@ from tests.stacks import LINE, Running, stack
 SYMBOLS = [f"{base}USDT" for base in ("BTC", "ETH", "BNB", "SOL", "XRP", "DOGE", "ADA", "TRX", "LINK", "AVAX")]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared(prefect_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack with all deployments, after its first run on schedule; the others are asked for."""
+    """A stack with all deployments, after its first run on schedule; the others are asked for. It ends
+    with the last test of this room."""
     folder = tmp_path_factory.mktemp("stack")
     with StandIn(any_symbol=True) as exchange:
         environment = stacks.environment(folder, exchange.url, SYMBOLS)
