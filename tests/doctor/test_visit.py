@@ -32,8 +32,8 @@ def exchange() -> Iterator[StandIn]:
         yield exchange
 
 
-def examined(exchange: StandIn, *, ahead_ms: int = 0, whole_s: float = ALL_S) -> Examination:
-    """An examination by a machine whose clock is ahead of the exchange's."""
+def examined(exchange: StandIn, *, ahead_ms: int = 0, whole_s: float = 10 * ALL_S) -> Examination:
+    """An examination by a machine whose clock is ahead of the exchange's; it has the time of a slow machine."""
     clock, time = (lambda: exchange.now_ms() + ahead_ms), Clockwork(whole_s)
     examination = Examination(clock=clock, open_pause_s=0.01, time=time)
     examination.run()
