@@ -241,10 +241,11 @@ def _stored(symbol: str, interval: str = "1m") -> str:
 
 def published(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """The exchange's rows in the shape of `stored`: amounts to the last digit, prices as the nearest doubles."""
-    return [tuple(_AS_STORED.get(i, Decimal)(value) for i, value in enumerate(row[:11])) for row in rows]
+    columns = zip(*rows, strict=True)  # by columns: one by one the values cost three times as much
+    return list(zip(*(map(kind, column) for kind, column in zip(_AS_STORED, columns, strict=False)), strict=True))
 
 
-_AS_STORED: dict[int, type[int | float]] = dict.fromkeys((0, 6, 8), int) | dict.fromkeys((1, 2, 3, 4), float)
+_AS_STORED = (int, *[float] * 4, Decimal, int, Decimal, int, Decimal, Decimal)
 
 
 def ledger(database: Address, symbol: str) -> list[tuple[int, int, str]]:

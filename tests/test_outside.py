@@ -6,6 +6,7 @@ have tests of their own: tests/binance, tests/storage/test_places.py, tests/coll
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial
@@ -35,10 +36,18 @@ def exchange() -> Iterator[StandIn]:
         yield exchange
 
 
+@pytest.fixture(scope="module")
+def collected(exchange: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with half an hour of a symbol, and what lies beside it."""
+    folder = tmp_path_factory.mktemp("collected")
+    collect_once(exchange, folder / "klines.duckdb", ["BTCUSDT"])
+    return folder
+
+
 @pytest.fixture
-def stored(exchange: StandIn, database: Path) -> Path:
-    """A database with half an hour of a symbol."""
-    collect_once(exchange, database, ["BTCUSDT"])
+def stored(collected: Path, database: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(collected, database.parent, dirs_exist_ok=True)
     return database
 
 

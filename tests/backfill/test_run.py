@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from klines.settings import Settings
 from tests.drive import NOON, backfill_once, collect_once, ms, published, query, stored
 from tests.exchange import StandIn
 from tests.exchange.archives import KINDS
-from tests.exchange.market import Rows
+from tests.exchange.market import Row, Rows
 
 DAY = "2025-12-30"
 
@@ -100,27 +101,39 @@ def test_days_on_which_the_monthly_file_is_wrong_come_from_the_daily_one(exchang
     assert {"monthly": 28 * 1440, "daily": 2 * 1440} == sources(database)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_file_that_is_not_as_it_should_be(exchange: StandIn, database: Path, kind: str) -> None:
+def spoiled_days(exchange: StandIn, times: int = -1) -> dict[str, str]:
+    """A kind of bad file for each of eight days from 2025-12-02 on, by the file's name."""
+    names = {f"BTCUSDT-1m-2025-12-{day:02}": kind for day, kind in enumerate(KINDS, 2)}
+    for name, kind in names.items():
+        exchange.spoil(name, kind, times)
+    return names
+
+
+EIGHT = ("2025-12-01", "2025-12-11")
+"""Those days, and a good one on each side."""
+
+
+def test_a_file_that_is_not_as_it_should_be(exchange: StandIn, database: Path) -> None:
     """Of every kind of bad file not one row is read: it is asked for twice more, then that day comes by REST, and the
     message says which file and why; the other days come from their files."""
-    exchange.spoil(f"BTCUSDT-1m-{DAY}", kind)
-    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
+    names = spoiled_days(exchange)
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], *EIGHT)
     assert "Completed" == outcome.state
-    assert f"1 file that could not be used: BTCUSDT-1m-{DAY}.zip (daily): it" in outcome.message
-    assert 3 == files(exchange).count(f"BTCUSDT-1m-{DAY}")
-    assert {"daily": 2880, "rest": 1440} == sources(database)
-    assert is_complete(exchange, database, "2025-12-29", "2026-01-01")
+    assert "; 8 files that could not be used: " in outcome.message
+    for name, kind in names.items():
+        assert (kind, 1) == (kind, outcome.message.count(f"{name}.zip (daily): it"))
+        assert (kind, 3) == (kind, files(exchange).count(name))
+    assert {"daily": 2880, "rest": 8 * 1440} == sources(database)
+    assert is_complete(exchange, database, *EIGHT)
     assert 2 == len(query(database, "FROM archive_files"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_file_that_is_right_the_third_time(exchange: StandIn, database: Path, kind: str) -> None:
+def test_a_file_that_is_right_the_third_time(exchange: StandIn, database: Path) -> None:
     """A fault that passes is no trouble: the third download is as good as a first."""
-    exchange.spoil(f"BTCUSDT-1m-{DAY}", kind, times=2)
-    outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-12-29", "2026-01-01")
+    spoiled_days(exchange, times=2)
+    outcome = backfill_once(exchange, database, ["BTCUSDT"], *EIGHT)
     assert ("Completed", False) == (outcome.state, "could not be used" in outcome.message)
-    assert {"daily": 4320} == sources(database)
+    assert {"daily": 10 * 1440} == sources(database)
 
 
 @pytest.mark.parametrize(
@@ -147,29 +160,37 @@ def test_files_that_are_not_published_yet(exchange: StandIn, database: Path) -> 
 
 def spoil_day(day: str, column: int, value: str) -> Any:
     """An edit of a file: one field of the noon kline of a day."""
+    return spoil_days({day: (column, value)})
+
+
+def spoil_days(wrong: Mapping[str, tuple[int, str]]) -> Any:
+    """An edit of a file: of each of these days one field of the noon kline."""
+    at_noon = {ms(f"{day}T12:00"): field for day, field in wrong.items()}
 
     def edit(rows: Rows) -> Rows:
-        noon = ms(f"{day}T12:00")
-        return [[*row[:column], value, *row[column + 1 :]] if row[0] == noon else row for row in rows]
+        return [_with(row, *at_noon[row[0]]) if row[0] in at_noon else row for row in rows]
 
     return edit
 
 
-@pytest.mark.parametrize(("column", "value"), [(2, "999999.0"), (3, "0.1"), (5, "77.5"), (8, "99999")])
-def test_a_day_that_differs_from_the_1d_kline_comes_from_elsewhere(
-    exchange: StandIn, database: Path, column: int, value: str
-) -> None:
+def _with(row: Row, column: int, value: str) -> Row:
+    return [*row[:column], value, *row[column + 1 :]]
+
+
+def test_days_that_differ_from_the_1d_kline_come_from_elsewhere(exchange: StandIn, database: Path) -> None:
     """A wrong high, low, volume or number of trades in a monthly file is noticed by the exchange's own 1d kline: that
     day alone comes from the daily file, and the month is not verified."""
-    exchange.misprint("BTCUSDT-1m-2025-11", spoil_day("2025-11-15", column, value))
+    days = ("2025-11-05", "2025-11-10", "2025-11-15", "2025-11-20")
+    fields = ((2, "999999.0"), (3, "0.1"), (5, "77.5"), (8, "99999"))
+    exchange.misprint("BTCUSDT-1m-2025-11", spoil_days(dict(zip(days, fields, strict=True))))
     outcome = backfill_once(exchange, database, ["BTCUSDT"], "2025-11-01", "2025-12-01")
     assert ("Completed", False) == (outcome.state, "differ" in outcome.message)
-    assert "1 file used in part: BTCUSDT-1m-2025-11.zip (monthly): not 2025-11-15" in outcome.message
-    assert ["BTCUSDT-1m-2025-11", "BTCUSDT-1m-2025-11-15"] == files(exchange)
-    assert {"monthly": 29 * 1440, "daily": 1440} == sources(database)
+    assert f"1 file used in part: BTCUSDT-1m-2025-11.zip (monthly): not {', '.join(days[:3])} …, " in outcome.message
+    assert ["BTCUSDT-1m-2025-11", *(f"BTCUSDT-1m-{day}" for day in days)] == files(exchange)
+    assert {"monthly": 26 * 1440, "daily": 4 * 1440} == sources(database)
     assert is_complete(exchange, database, "2025-11-01", "2025-12-01")
     verified = query(database, "SELECT path LIKE '%daily%', verified_at IS NOT NULL FROM archive_files ORDER BY 1")
-    assert [(False, False), (True, True)] == verified
+    assert [(False, False), *[(True, True)] * 4] == verified
 
 
 def test_a_day_wrong_in_both_files_comes_by_rest(exchange: StandIn, database: Path) -> None:

@@ -71,11 +71,8 @@ def _agree(want: str, have: Decimal | float) -> bool:
     return Decimal(want) == have if isinstance(have, Decimal) else math.isclose(float(want), have, rel_tol=1e-12)
 
 
-@pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
 @pytest.mark.parametrize("interval", LONGER)
-def test_every_interval_is_the_exchanges_own(
-    exchange_with_history: StandIn, minutes: Path, interval: str, symbol: str
-) -> None:
+def test_every_interval_is_the_exchanges_own(exchange_with_history: StandIn, minutes: Path, interval: str) -> None:
     """Over a listing and an outage all klines of all intervals that lie whole in what is stored are the exchange's, on
     its boundaries; none is missing, none too many, and the one that still forms is not there."""
     start_ms = INTERVALS[interval].ceil(ms(SINCE))
@@ -85,10 +82,11 @@ def test_every_interval_is_the_exchanges_own(
             f"""SELECT min(epoch_ms(open_time)) - (min(epoch_ms(open_time)) - {ms(SINCE)}) // 259200000 * 259200000
                 FROM klines WHERE interval = '3d'""",
         )
-    expected = exchange_with_history.klines(symbol, start_ms, ms(NOW), interval)
-    actual = klines.read(symbol, interval=interval, exact=True, database=minutes)
-    assert [] == differences(expected, actual)
-    assert {"1m"} == set(actual["source"])
+    found = klines.read(["BTCUSDT", "ETHUSDT"], interval=interval, exact=True, database=minutes)
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        expected = exchange_with_history.klines(symbol, start_ms, ms(NOW), interval)
+        assert [] == differences(expected, found.filter(symbol=symbol))
+    assert {"1m"} == set(found["source"])
 
 
 @pytest.mark.parametrize("interval", ["10m", "45m", "36h", "2d", "2w"])
