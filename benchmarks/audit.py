@@ -67,7 +67,7 @@ for first_ms in range(start_ms, end_ms, 30 * {DAY}):
         connection.execute(f'''
             INSERT INTO klines
             SELECT 'spot', 'S' || lpad(n::VARCHAR, 4, '0'), '1m', epoch_ms(t), 1, 2, 0.5, 1.5, t % 1000,
-                   epoch_ms(t + 59999), t % 977, 5, 1, 1, 'monthly', epoch_ms(t)
+                   epoch_ms(t + 59999), t % 977, 5, 1, 1, 'monthly', epoch_ms(t), 'klines'
             FROM range({{symbols}}) symbols(n), range({{first_ms}}::BIGINT, {{until_ms}}::BIGINT, {MINUTE}) times(t)
             WHERE NOT {HOLE}
         ''')

@@ -296,7 +296,8 @@ def fill(database: Path, rows: int, start: datetime) -> None:
                 f"""
                 INSERT INTO klines
                 SELECT 'spot', 'S{n:04}USDT', '1m', epoch_ms(t), 1 + random(), 3, 0.5, 1 + random(), random() * 100,
-                       epoch_ms(t + {MINUTE - 1}), random() * 1000, 5, random(), random(), 'monthly', epoch_ms(t)
+                       epoch_ms(t + {MINUTE - 1}), random() * 1000, 5, random(), random(), 'monthly', epoch_ms(t),
+                       'klines'
                 FROM range({ms(start)}::BIGINT, {ms(start) + here * MINUTE}::BIGINT, {MINUTE}) times(t)
                 """
             )

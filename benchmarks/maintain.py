@@ -58,7 +58,7 @@ ROWS = """
     SELECT 'spot', symbol, '1m', epoch_ms(t), o, round(greatest(o, c) + p * random() * 2e-4, places),
            round(least(o, c) - p * random() * 2e-4, places), c, volume, epoch_ms(t + 59999),
            round(volume * c, places + lots), (v * 3)::BIGINT, taker, round(taker * c, places + lots), 'rest',
-           epoch_ms(t + 65000)
+           epoch_ms(t + 65000), 'klines'
     FROM rounded ORDER BY t, n
 """
 QUERY = """

@@ -150,7 +150,7 @@ def fill(database: Path, parts: Sequence[Part], rows: int, end_ms: int) -> None:
                 f"""
                 INSERT INTO klines
                 SELECT market, symbol, '1m', epoch_ms(t), 1 + random(), 3, 0.5, 1 + random(), random() * 100,
-                       epoch_ms(t + 59999), random() * 1000, 5, random(), random(), 'rest', epoch_ms(t)
+                       epoch_ms(t + 59999), random() * 1000, 5, random(), random(), 'rest', epoch_ms(t), 'klines'
                 FROM range({start_ms}::BIGINT, {until_ms}::BIGINT, {MINUTE}) times(t), series ORDER BY t, n
                 """
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-KEY = ("market", "symbol", "interval", "open_time")
+KEY = ("market", "kind", "symbol", "interval", "open_time")
+"""Of a kline; without the last one, of a series."""
 PRICES = ("open", "high", "low", "close")
 SUMS = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
 AMOUNTS = tuple(name for name in SUMS if name != "trades")
@@ -14,19 +15,19 @@ HELD_BY_DOUBLES = 2**26
 """Below, each decimal of eight places has a double of its own, so that the shortest decimal of that is it again."""
 VALUES = (*PRICES, "volume", "close_time", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
 """What Binance publishes of a slot, in the order of the table klines."""
-COLUMNS = (*KEY, *VALUES, "source", "fetched_at")
-"""Those of the table klines, in its order."""
+BESIDE_KEY = (*VALUES, "source", "fetched_at")
+"""Those beside the key, in the order of the table klines."""
+COLUMNS = ("market", "symbol", "interval", "open_time", *BESIDE_KEY, "kind")
+"""Those of the table klines, in its order; what a kind does not publish is NULL."""
 TYPES = {
     **dict.fromkeys(PRICES, "DOUBLE"),
     **dict.fromkeys(AMOUNTS, DECIMAL),
     "trades": "BIGINT",
     **dict.fromkeys(("open_time", "close_time", "fetched_at"), "TIMESTAMP"),
-    **dict.fromkeys(("market", "symbol", "interval", "source"), "VARCHAR"),
+    **dict.fromkeys(("market", "kind", "symbol", "interval", "source"), "VARCHAR"),
 }
 """As the table klines has them."""
-OF_TEXTS = ", ".join(
-    f"kline[{number}]::{TYPES[name]} AS {name}" for number, name in enumerate(COLUMNS[len(KEY) :], start=1)
-)
+OF_TEXTS = ", ".join(f"kline[{number}]::{TYPES[name]} AS {name}" for number, name in enumerate(BESIDE_KEY, start=1))
 """The columns beside the key, in SQL, of the texts that the table ends has of them."""
 OF_PARTS = {
     "open": "arg_min(open, open_time)",

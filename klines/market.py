@@ -1,4 +1,5 @@
-"""Binance's markets, one frozen row each: what a page costs and how long it may be.
+"""Binance's markets and the kinds of klines that they have, one frozen row each: what a page costs and how long it may
+be. A series is of a market, a kind, a symbol and an interval.
 
 Sources: Binance REST docs (spot `GET /api/v3/klines`: weight 2, at most 1,000 rows; USDS-M and COIN-M klines: weight by
 `limit`, at most 1,500 rows; COIN-M: the last `limit` rows of at most 200 days). USDS-M and COIN-M share one pool of
@@ -8,7 +9,7 @@ Sources: Binance REST docs (spot `GET /api/v3/klines`: weight 2, at most 1,000 r
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from klines.errors import BadParameter
@@ -21,10 +22,22 @@ _BY_LIMIT = ((0, 1), (100, 2), (500, 5), (1001, 10))
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind; `name` is what the column `kind` holds."""
+
+    name: str
+
+
+KLINES = Kind("klines")
+"""Those of trades."""
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (KLINES,)}
+
+
+@dataclass(frozen=True, slots=True)
 class Market:
     """A market; `weights` are the (from this limit on, weight) steps, `info_weight` is what exchangeInfo costs,
     `info_by_name` whether it can be asked for some symbols, `widest_ms` the longest window of a request, `gives_newest`
-    whether of more klines than `limit` the last ones are answered."""
+    whether of more klines than `limit` the last ones are answered; all of it of one `kind` of klines."""
 
     name: str
     pool: str
@@ -35,6 +48,12 @@ class Market:
     info_by_name: bool = False
     widest_ms: int | None = None
     gives_newest: bool = False
+    kind: Kind = KLINES
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Market and kind, as the tables name them: the beginning of the key of a series."""
+        return self.name, self.kind.name
 
     def weight(self, limit: int) -> int:
         """What one klines request with this `limit` costs of the pool's minute."""
@@ -45,6 +64,20 @@ class Market:
         if self.widest_ms is None:
             return self.most_rows
         return min(self.most_rows, self.widest_ms // (interval.length_ms or 31 * DAY))
+
+
+def series_name(market: str, kind: str, interval: str) -> str:
+    """What messages call the series of a market: `spot 1m`, or `usdm mark 1m`."""
+    return " ".join(name for name in (market, kind, interval) if name != KLINES.name)
+
+
+def market_of(name: str, kind: str = KLINES.name) -> Market:
+    """The market of that name, for one kind of klines; raises BadParameter where there is none."""
+    if name not in tuple(MARKETS):
+        raise BadParameter(f"market: {name!r:.100} is none of {', '.join(MARKETS)}")
+    if kind not in tuple(KINDS):
+        raise BadParameter(f"kind: {kind!r:.100} is none of {', '.join(KINDS)}")
+    return replace(MARKETS[name], kind=KINDS[kind])
 
 
 def check_interval(market: str, interval: str) -> None:

@@ -45,7 +45,7 @@ MORE = 3
 """So many of its own symbols have a say about the clock, where those that usually have are not known."""
 
 
-BANS = Scope("bans", "", notes=True)
+BANS = Scope("bans", "", "", notes=True)
 """What whoever enters or ends a ban changes."""
 
 
@@ -152,7 +152,7 @@ class Session:
         return self.place.write(time.monotonic() + AFTERWARDS_S, scope, do)
 
     def _scope(self, symbols: Sequence[str] = (), *, notes: bool = False) -> Scope:
-        return Scope(self.market.name, self.interval.name, symbols, notes)
+        return Scope(*self.market.key, self.interval.name, symbols, notes)
 
     def _deadline_s(self) -> float:
         return min(time.monotonic() + self._wait_s, self._until_s)

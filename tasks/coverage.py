@@ -32,7 +32,7 @@ def write_coverage(series: Sequence[Coverage]) -> None:
 
 def _row(series_coverage: Coverage) -> list[str]:
     return [
-        f"{series_coverage.market} {series_coverage.interval}",
+        series_coverage.name,
         series_coverage.symbol,
         bar([_COLOURS[day] for day in series_coverage.days], _in_words(series_coverage.days)),
         f"{series_coverage.percent_complete:.2f}",

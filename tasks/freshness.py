@@ -11,6 +11,7 @@ from klines.clock import clock
 from klines.collect.freshness import FRESH, LATE, SILENT, STALE, UNKNOWN, Freshness, Standing
 from klines.collect.run import Collect
 from klines.collect.timeliness import Timeliness
+from klines.market import series_name
 from klines.shard import Shard
 from tasks.artifacts import AMBER, GREEN, GREY, RED, bar, last, table
 
@@ -25,7 +26,7 @@ _COLOURS = {STALE: RED, LATE: AMBER, UNKNOWN: GREY, SILENT: GREY, FRESH: GREEN}
 def key(freshness: Freshness) -> str:
     """`freshness` for 1m of spot, `freshness-usdm-1h` for others, `freshness-spot-1m-3-of-10` for a shard: each has a
     history of its own."""
-    series = f"{freshness.market}-{freshness.interval.replace('1M', '1mo')}"
+    series = series_name(freshness.market, freshness.kind, freshness.interval.replace("1M", "1mo")).replace(" ", "-")
     if freshness.shard:
         return f"freshness-{series}-{Shard.parse(freshness.shard).slug}"
     return "freshness" if series == "spot-1m" else f"freshness-{series}"

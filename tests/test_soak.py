@@ -42,7 +42,7 @@ def found(soaked: Soaked, database: Path, *statements: str) -> dict[str, int]:
 def gap(reason: str) -> str:
     """A row of the ledger for the minute at AT."""
     minute = f"{AT}, {AT} + INTERVAL 1 MINUTE"
-    return f"INSERT INTO gaps VALUES ('spot', 'BTCUSDT', '1m', {minute}, '{reason}', {AT}, NULL, 0, NULL)"
+    return f"INSERT INTO gaps VALUES ('spot', 'BTCUSDT', '1m', {minute}, '{reason}', {AT}, NULL, 0, NULL, 'klines')"
 
 
 @pytest.mark.parametrize(

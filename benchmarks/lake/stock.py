@@ -22,7 +22,7 @@ _OTHERS = """
            1.5::DOUBLE AS low, 1.5::DOUBLE AS close, 2::{amount} AS volume,
            open_time + INTERVAL 59999 MILLISECOND AS close_time, 3::{amount} AS quote_volume, 3::BIGINT AS trades,
            1::{amount} AS taker_buy_volume, 1.5::{amount} AS taker_buy_quote_volume, 'rest' AS source,
-           open_time + INTERVAL 65 SECOND AS fetched_at
+           open_time + INTERVAL 65 SECOND AS fetched_at, 'klines' AS kind
     FROM (SELECT 'S' || lpad(n::VARCHAR, 4, '0') || 'USDT' AS symbol,
                  unnest(range(epoch_ms({start}::BIGINT), epoch_ms({end}::BIGINT), INTERVAL 1 MINUTE)) AS open_time
           FROM range({symbols}) numbers(n))

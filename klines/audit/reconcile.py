@@ -83,11 +83,11 @@ def _live_days(
         days = connection.execute(
             f"""
             SELECT symbol, epoch_ms(open_time) // {DAY} * {DAY} AS day, count(*) FILTER (source = 'rest') AS live
-            FROM klines WHERE market = ? AND interval = ? AND is_among(symbol, ?)
+            FROM klines WHERE market = ? AND kind = ? AND interval = ? AND is_among(symbol, ?)
               AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT)
             GROUP BY ALL ORDER BY ALL
             """,
-            [exchange.market.name, interval.name, " ".join(symbols), today_ms - DAYS * DAY, today_ms],
+            [*exchange.market.key, interval.name, " ".join(symbols), today_ms - DAYS * DAY, today_ms],
         ).fetchall()
         noted = dict(
             connection.execute("SELECT path, sha256 FROM archive_files WHERE path LIKE '%/daily/%'").fetchall()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import product
 from typing import Any, Self
 
 import duckdb
@@ -29,7 +30,7 @@ from klines.clock import epoch_ms
 from klines.errors import NotStored
 from klines.interval import DAY, FRESH_MS, INTERVALS
 from klines.ledger import DELISTED, DUE, HOLE, OUTAGE, UNRESOLVED, Gap, due, explain
-from klines.market import MARKETS
+from klines.market import KINDS, MARKETS, series_name
 from klines.outcome import names
 from klines.reading.coverage import Coverage, last_days
 from klines.settings import Settings
@@ -48,16 +49,17 @@ EMPTY = (UNRESOLVED, OUTAGE, HOLE)
 
 @dataclass(frozen=True, slots=True)
 class SeriesGroup:
-    """What is stored, or noted in the ledger, of one market and interval."""
+    """What is stored, or noted in the ledger, of one market, kind and interval."""
 
     market: str
+    kind: str
     interval: str
     symbols: Sequence[str]
 
     @property
     def name(self) -> str:
         """`spot 1m`."""
-        return f"{self.market} {self.interval}"
+        return series_name(self.market, self.kind, self.interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +94,24 @@ class AuditJob:
         return cls(settings, symbols, start_ms, end_ms, market, interval, repair, force)
 
     def series(self) -> list[SeriesGroup]:
-        """Every market and interval of which anything is stored or noted, with its symbols.
+        """Every market, kind and interval of which anything is stored or noted, with its symbols.
 
         Raises NotStored where there is nothing of what was named, or of one of the symbols.
         """
         with self._opened() as connection:
             rows = connection.execute(
                 """
-                SELECT market, interval, list(symbol ORDER BY symbol) FROM (
-                    SELECT DISTINCT market, interval, symbol FROM klines
-                    UNION SELECT market, interval, symbol FROM gaps)
+                SELECT market, kind, interval, list(symbol ORDER BY symbol) FROM (
+                    SELECT DISTINCT market, kind, interval, symbol FROM klines
+                    UNION SELECT market, kind, interval, symbol FROM gaps)
                 WHERE market = coalesce(?, market) AND interval = coalesce(?, interval)
                   AND (?::VARCHAR IS NULL OR is_among(symbol, ?))
                 GROUP BY ALL ORDER BY ALL
                 """,
                 [self.market, self.interval, *[None if self.symbols is None else " ".join(self.symbols)] * 2],
             ).fetchall()
-            if any(market not in MARKETS or interval not in INTERVALS for market, interval, _ in rows):
+            known = set(product(MARKETS, KINDS, INTERVALS))
+            if any(row[:-1] not in known for row in rows):
                 check_rows(connection, self.settings.database, MANY)
         self._check_stored([symbol for *_, symbols in rows for symbol in symbols])
         return [SeriesGroup(*row) for row in rows]
@@ -197,8 +200,12 @@ class Audit(Backfill):
         """How many klines of each symbol are neither stored nor explained; those that closed just now may be late."""
         with self._opened() as connection:
             rows = certificate(connection, with_hash=False)
-        series = (self.market.name, self.interval.name)
-        its = [row for row in rows if (row["market"], row["interval"]) == series and row["symbol"] in self.begins]
+        series = (*self.market.key, self.interval.name)
+        its = [
+            row
+            for row in rows
+            if (row["market"], row["kind"], row["interval"]) == series and row["symbol"] in self.begins
+        ]
         counts = {row["symbol"]: row["unexplained"] - self._late(row) for row in its}
         return {symbol: count for symbol, count in counts.items() if count > 0}
 
@@ -312,11 +319,11 @@ class Audit(Backfill):
     ) -> None:
         with transaction(connection):
             for symbol, since_ms in audited.items():
-                series = [self.market.name, symbol, self.interval.name]
-                connection.execute("DELETE FROM audits WHERE (market, symbol, interval) = (?, ?, ?)", series)
+                series = [*self.market.key, symbol, self.interval.name]
+                connection.execute("DELETE FROM audits WHERE (market, kind, symbol, interval) = (?, ?, ?, ?)", series)
                 connection.execute(
-                    """INSERT INTO audits VALUES (?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT),
-                                                  epoch_ms(?::BIGINT))""",
+                    """INSERT INTO audits (market, kind, symbol, interval, since, until, audited_at)
+                       VALUES (?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), epoch_ms(?::BIGINT))""",
                     [*series, since_ms, until_ms, now_ms],
                 )
 

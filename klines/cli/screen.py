@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from klines.market import series_name
 from klines.outcome import counted
 from klines.reading.status import NAMED, Behind, Status
 from klines.storage.schema.exact import HOW
@@ -48,11 +49,13 @@ def draw(found: Status, runs: Runs) -> None:
 
 
 def _series(found: Status) -> Table:
-    table = _table("market", "interval", "fresh", "late", "stale", "newest kline")
+    table = _table("market", "kind", "interval", "fresh", "late", "stale", "newest kline")
     for one in found.series:
         late = f"[yellow]{one.late}[/]" if one.late else "0"
         stale = f"[red]{one.stale}[/]" if one.stale else "0"
-        table.add_row(one.market, one.interval, f"{one.fresh} of {one.symbols}", late, stale, _time(one.newest))
+        table.add_row(
+            one.market, one.kind, one.interval, f"{one.fresh} of {one.symbols}", late, stale, _time(one.newest)
+        )
     return table
 
 
@@ -64,7 +67,7 @@ def _draw_behind(console: Console, found: Status) -> None:
     console.print(f"[b]behind[/b]      {counted(number, 'symbol')}{f', the first {NAMED}' if number > NAMED else ''}:")
     table = _table("symbol", "state", "lacking", "last kline", "why")
     for one in found.behind:
-        name = f"{one.market} {one.interval} {escape(one.symbol)}"
+        name = f"{series_name(one.market, one.kind, one.interval)} {escape(one.symbol)}"
         table.add_row(name, one.state, f"{one.lacking:,}", _time(one.last), _why(one))
     console.print(table)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from klines.interval import FRESH_MS, Interval
+from klines.market import series_name
 from klines.outcome import counted, names
 
 FRESH, LATE, STALE, SILENT, UNKNOWN = "fresh", "late", "stale", "not trading", "unknown"
@@ -28,6 +29,7 @@ class Freshness:
     """All symbols of a run, worst first; of a shard it says which, as in `3/10`."""
 
     market: str
+    kind: str
     interval: str
     standings: Sequence[Standing]
     shard: str = ""
@@ -46,7 +48,7 @@ class Freshness:
         """`spot 1m: 597 of 600 symbols are fresh; 2 late: …; 1 stale: …`; of a shard `spot 1m 3/10: …`."""
         whole = len(self.standings) - len(self.of(SILENT, UNKNOWN))
         are = "is" if whole == 1 else "are"
-        about = " ".join(filter(None, (self.market, self.interval, self.shard)))
+        about = " ".join(filter(None, (series_name(self.market, self.kind, self.interval), self.shard)))
         parts = [f"{about}: {len(self.of(FRESH))} of {counted(whole, 'symbol')} {are} fresh"]
         for state in (STALE, LATE, UNKNOWN, SILENT):
             listed = [standing.symbol for standing in self.of(state)]
@@ -62,13 +64,13 @@ class Freshness:
 _WORST_FIRST = (STALE, LATE, UNKNOWN, SILENT, FRESH)
 
 
-def freshness(market: str, interval: Interval, standings: Sequence[Standing], shard: str = "") -> Freshness:
+def freshness(market: str, kind: str, interval: Interval, standings: Sequence[Standing], shard: str = "") -> Freshness:
     """The standings, worst first; those of a state by how far they are behind."""
     ordered = sorted(
         standings,
         key=lambda standing: (_WORST_FIRST.index(standing.state), standing.lacks_from_ms or 0, standing.symbol),
     )
-    return Freshness(market, interval.name, ordered, shard)
+    return Freshness(market, kind, interval.name, ordered, shard)
 
 
 def state(lacks_from_ms: int | None, interval: Interval, *, due_ms: int, now_ms: int, is_trading: bool) -> str:

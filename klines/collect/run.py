@@ -290,7 +290,7 @@ class Collect(Session):
         if not self.is_done or self._due_ms < 0 or self.exchange.budget.stopped:
             return None
         standings = [self._standing(symbol) for symbol in self.job.symbols]
-        return freshness(self.job.market.name, self.interval, standings, str(self.job.shard or ""))
+        return freshness(*self.job.market.key, self.interval, standings, str(self.job.shard or ""))
 
     def _standing(self, symbol: str) -> Standing:
         want, last_ms = self.wants.get(symbol), self._last_ms.get(symbol)

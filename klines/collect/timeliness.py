@@ -38,12 +38,12 @@ def timeliness(
 ) -> Timeliness:
     """The last hour up to `now_ms`, of the exchange's clock, of one market's interval: of all symbols, or these."""
     names = None if symbols is None else " ".join(symbols)
-    series = {"market": market.name, "interval": interval.name, "now": now_ms, "live": LIVE_MS, "names": names}
+    series = {"market": market.name, "kind": market.kind.name, "interval": interval.name}
     [row] = connection.execute(
         """
         WITH waits AS (
             SELECT epoch_ms(fetched_at) - epoch_ms(close_time) AS ms FROM klines
-            WHERE market = $market AND interval = $interval AND source = 'rest'
+            WHERE market = $market AND kind = $kind AND interval = $interval AND source = 'rest'
               AND ($names IS NULL OR is_among(symbol, $names))
               AND close_time >= epoch_ms($now::BIGINT) - INTERVAL 1 HOUR
               AND open_time >= epoch_ms($now::BIGINT) - INTERVAL 1 HOUR - to_milliseconds(
@@ -51,14 +51,14 @@ def timeliness(
         SELECT count(*) FILTER (ms <= $live), count(*) FILTER (ms > $live),
                quantile_cont(ms, 0.5) FILTER (ms <= $live) / 1000, quantile_cont(ms, 0.95) FILTER (ms <= $live) / 1000,
                max(ms) FILTER (ms <= $live) / 1000,
-               (SELECT count(*) FROM restatements WHERE market = $market AND interval = $interval
+               (SELECT count(*) FROM restatements WHERE market = $market AND kind = $kind AND interval = $interval
                   AND ($names IS NULL OR is_among(symbol, $names))
                   AND seen_at >= epoch_ms($now::BIGINT) - INTERVAL 1 HOUR),
-               (SELECT count(*) FROM rejects WHERE market = $market AND interval = $interval
+               (SELECT count(*) FROM rejects WHERE market = $market AND kind = $kind AND interval = $interval
                   AND ($names IS NULL OR is_among(symbol, $names))
                   AND last_seen >= epoch_ms($now::BIGINT) - INTERVAL 1 HOUR)
         FROM waits
         """,
-        series,
+        series | {"now": now_ms, "live": LIVE_MS, "names": names},
     ).fetchall()
     return Timeliness(*row)

@@ -21,7 +21,7 @@ from klines.explorer.queue import Question, Queue, Queued
 from klines.explorer.source import Snapshot, Source
 from klines.explorer.stream import Stream
 from klines.interval import DAY
-from klines.market import MARKETS
+from klines.market import KLINES, market_of, series_name
 from klines.window import Window, window
 
 
@@ -50,7 +50,7 @@ def renew(request: Request) -> JSONResponse:
 
 
 def answer_series(request: Request, question: Question) -> JSONResponse:
-    """What there is: the symbols of each market and interval."""
+    """What there is: the symbols of each market, kind and interval."""
     source: Source = request.app.state.source
     snapshot = source.snapshot(question)
     about = {"taken_ms": snapshot.taken_ms, "until_ms": snapshot.until_ms}
@@ -58,7 +58,7 @@ def answer_series(request: Request, question: Question) -> JSONResponse:
 
 
 def answer_freshness(request: Request, question: Question) -> JSONResponse:
-    """`market`, `interval`: whose newest kline is in the file itself, just now."""
+    """`market`, `kind`, `interval`: whose newest kline is in the file itself, just now."""
     source: Source = request.app.state.source
     some = _series(request, source.snapshot(question))
     with question.reading(source.live()) as connection:
@@ -67,18 +67,19 @@ def answer_freshness(request: Request, question: Question) -> JSONResponse:
 
 
 def answer_coverage(request: Request, question: Question) -> JSONResponse:
-    """`market`, `interval`, `start`, `end`: the counts of each day of all symbols, of whole days but for the last."""
+    """`market`, `kind`, `interval`, `start`, `end`: the counts of each day of all symbols, the last one as far as it
+    has gone."""
     source: Source = request.app.state.source
     snapshot = source.snapshot(question)
     first = _series(request, snapshot)[0]
     asked = _window(request, 0, snapshot.until_ms)
     wanted = Window(asked.start_ms // DAY * DAY, asked.end_ms)
     with question.reading(snapshot.connection.cursor()) as connection:
-        return JSONResponse(covered(connection, MARKETS[first.market], first.interval, wanted))
+        return JSONResponse(covered(connection, market_of(first.market, first.kind), first.interval, wanted))
 
 
 def answer_klines(request: Request, question: Question) -> JSONResponse:
-    """`market`, `interval`, `symbol`, `start`, `end`: what there is of a symbol."""
+    """`market`, `kind`, `interval`, `symbol`, `start`, `end`: what there is of a symbol."""
     source: Source = request.app.state.source
     snapshot = source.snapshot(question)
     symbol = request.query_params.get("symbol")
@@ -91,14 +92,15 @@ def answer_klines(request: Request, question: Question) -> JSONResponse:
 
 
 def answer_ledger(request: Request, question: Question) -> JSONResponse:
-    """`market`, `interval`, `symbol` (part of it), `reason`, `start`, `end`, all but the first two may be left out."""
+    """`market`, `kind`, `interval`, `symbol` (part of it), `reason`, `start`, `end`, all but the first three may be left
+    out."""
     source: Source = request.app.state.source
     snapshot = source.snapshot(question)
     first = _series(request, snapshot)[0]
     symbol, reason = (request.query_params.get(name, "") for name in ("symbol", "reason"))
     asked = _window(request, 0, snapshot.until_ms)
     with question.reading(snapshot.connection.cursor()) as connection:
-        return JSONResponse(ledger_rows(connection, MARKETS[first.market], first.interval, asked, symbol, reason))
+        return JSONResponse(ledger_rows(connection, market_of(first.market, first.kind), first.interval, asked, symbol, reason))
 
 
 def answer_lately(request: Request, question: Question) -> JSONResponse:
@@ -121,11 +123,12 @@ ANSWERS = {
 
 
 def _series(request: Request, snapshot: Snapshot) -> list[Series]:
-    """Those of the market and interval asked for; at least one."""
-    market, interval = (request.query_params.get(name) for name in ("market", "interval"))
-    found = [some for some in snapshot.series if (some.market, some.interval.name) == (market, interval)]
+    """Those of the market, kind and interval asked for; at least one."""
+    asked = request.query_params
+    whose = asked.get("market", ""), asked.get("kind", KLINES.name), asked.get("interval", "")
+    found = [some for some in snapshot.series if (some.market, some.kind, some.interval.name) == whose]
     if not found:
-        raise BadParameter(f"there is nothing of {market} {interval} in the file")
+        raise BadParameter(f"there is nothing of {series_name(*whose)} in the file")
     return found
 
 

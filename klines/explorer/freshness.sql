@@ -1,10 +1,10 @@
 -- The newest kline of each symbol within the last two days, and whether the ledger says that it trades.
 SELECT symbol, epoch_ms(newest) AS newest_ms, ended IS NULL AS is_trading
 FROM (SELECT symbol, max(open_time) AS newest FROM klines
-      WHERE market = $market AND interval = $interval AND open_time >= epoch_ms($now::BIGINT) - INTERVAL 2 DAY
+      WHERE market = $market AND kind = $kind AND interval = $interval AND open_time >= epoch_ms($now::BIGINT) - INTERVAL 2 DAY
       GROUP BY symbol)
 FULL JOIN (SELECT symbol, min(start_time) AS ended FROM gaps
-           WHERE market = $market AND interval = $interval AND reason = 'delisted'
+           WHERE market = $market AND kind = $kind AND interval = $interval AND reason = 'delisted'
              AND start_time <= epoch_ms($now::BIGINT) AND end_time > epoch_ms($now::BIGINT)
            GROUP BY symbol) USING (symbol)
 ORDER BY symbol

@@ -2,7 +2,7 @@
 WITH asked AS (
     SELECT epoch_ms($start::BIGINT) AS begin, epoch_ms($end::BIGINT) AS finish
 ), steps AS (
-    SELECT $market AS market, $symbol AS symbol, $interval AS interval, time, greatest(time, begin) AS since,
+    SELECT $market AS market, $kind AS kind, $symbol AS symbol, $interval AS interval, time, greatest(time, begin) AS since,
            least(time + $width::INTERVAL, finish) AS until, slots_between($interval, since, until) AS expected
     FROM asked, range(epoch_ms($first::BIGINT), epoch_ms($end::BIGINT), $width::INTERVAL) AS steps(time)
 ), stored AS (
@@ -10,7 +10,7 @@ WITH asked AS (
            arg_min(open, open_time) AS open, max(high) AS high, min(low) AS low, arg_max(close, open_time) AS close,
            sum(volume)::DOUBLE AS volume
     FROM klines
-    WHERE market = $market AND symbol = $symbol AND interval = $interval
+    WHERE market = $market AND kind = $kind AND symbol = $symbol AND interval = $interval
       AND open_time >= epoch_ms($start::BIGINT) AND open_time < epoch_ms($end::BIGINT)
     GROUP BY ALL
 ), named AS (
@@ -24,7 +24,7 @@ WITH asked AS (
            arg_max(old, seen_at)::VARCHAR AS old, arg_max(new, seen_at)::VARCHAR AS new,
            arg_max(source, seen_at) || ', seen ' || strftime(max(seen_at), '%Y-%m-%d %H:%M') AS changed_by
     FROM restatements
-    WHERE market = $market AND symbol = $symbol AND interval = $interval
+    WHERE market = $market AND kind = $kind AND symbol = $symbol AND interval = $interval
       AND open_time >= epoch_ms($start::BIGINT) AND open_time < epoch_ms($end::BIGINT)
     GROUP BY ALL
 )

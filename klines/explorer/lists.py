@@ -30,6 +30,7 @@ def ledger_rows(
     one is named; `sums` are of each reason."""
     asked: dict[str, str | int] = {
         "market": market.name,
+        "kind": market.kind.name,
         "interval": interval.name,
         "symbol": symbol.upper(),
         "reason": reason,

@@ -35,6 +35,7 @@ class Series:
     """A series of klines or of the ledger: `since_ms` is when it should begin, `last_ms` opens its newest kline."""
 
     market: str
+    kind: str
     interval: Interval
     symbol: str
     since_ms: int
@@ -42,26 +43,32 @@ class Series:
 
 
 def all_series(connection: duckdb.DuckDBPyConnection) -> list[Series]:
-    """Every series of the file, by market, interval and symbol."""
+    """Every series of the file, by market, kind, interval and symbol."""
     return [
-        Series(market, _interval(name, since_ms if last_ms is None else last_ms), symbol, since_ms, last_ms)
-        for market, name, symbol, since_ms, last_ms in Query(HERE / "series.sql", {}).rows(connection).iter_rows()
+        Series(market, kind, _interval(name, since_ms if last_ms is None else last_ms), symbol, since_ms, last_ms)
+        for market, kind, name, symbol, since_ms, last_ms in Query(HERE / "series.sql", {}).rows(connection).iter_rows()
     ]
 
 
 def listed(series: Sequence[Series]) -> list[dict[str, Any]]:
-    """The symbols of each market and interval, with when each should begin, and what comes after its newest kline."""
+    """The symbols of each market, kind and interval, with when each should begin, and what comes after its newest
+    kline."""
     return [
         {
             "market": market,
+            "kind": kind,
             "interval": interval,
             "symbols": [one.symbol for one in some],
             "since_ms": [one.since_ms for one in some],
             "end_ms": [None if one.last_ms is None else one.interval.step(one.last_ms, 1) for one in some],
         }
-        for (market, interval), found in groupby(series, key=lambda one: (one.market, one.interval.name))
+        for (market, kind, interval), found in groupby(series, key=_whose)
         for some in [list(found)]
     ]
+
+
+def _whose(series: Series) -> tuple[str, str, str]:
+    return series.market, series.kind, series.interval.name
 
 
 def _interval(name: str, open_ms: int) -> Interval:
@@ -71,11 +78,11 @@ def _interval(name: str, open_ms: int) -> Interval:
 
 
 def fresh_now(connection: duckdb.DuckDBPyConnection, series: Sequence[Series], now_ms: int) -> dict[str, Any]:
-    """Whether the newest closed kline is stored at `now_ms`, of each of the series of one market and interval, worst
-    first. Their `last_ms` counts for those that have been silent for days, and are in no recent row.
+    """Whether the newest closed kline is stored at `now_ms`, of each of the series of one market, kind and interval,
+    worst first. Their `last_ms` counts for those that have been silent for days, and are in no recent row.
     """
-    market, interval = series[0].market, series[0].interval
-    query = Query(HERE / "freshness.sql", {"market": market, "interval": interval.name, "now": now_ms})
+    market, kind, interval = series[0].market, series[0].kind, series[0].interval
+    query = Query(HERE / "freshness.sql", {"market": market, "kind": kind, "interval": interval.name, "now": now_ms})
     recent = {row["symbol"]: row for row in query.rows(connection).iter_rows(named=True)}
     due_ms = interval.step(now_ms - SETTLE_MS, -1)
     standings = []
@@ -84,7 +91,7 @@ def fresh_now(connection: duckdb.DuckDBPyConnection, series: Sequence[Series], n
         lacks_ms = None if newest_ms is None else interval.step(newest_ms, 1)
         how = state(lacks_ms, interval, due_ms=due_ms, now_ms=now_ms, is_trading=is_trading)
         standings.append(Standing(one.symbol, how, lacks_ms))
-    found = freshness(market, interval, standings)
+    found = freshness(market, kind, interval, standings)
     return {
         "symbols": [standing.symbol for standing in found.standings],
         "states": [standing.state for standing in found.standings],
@@ -110,7 +117,8 @@ def covered(
     if not 0 < interval.length_ms <= DAY:
         raise BadParameter(f"days are counted in klines of up to 1d, not of {interval.name}")
     times = {"start": window.start_ms, "end": window.end_ms}
-    query = Query(COVERAGE, {"market": market.name, "interval": interval.name, "symbols": "", **times})
+    whose = {"market": market.name, "kind": market.kind.name, "interval": interval.name, "symbols": ""}
+    query = Query(COVERAGE, {**whose, **times})
     found = query.rows(connection)
     counts = ("expected", "stored", "explained", "unexplained")
     by_symbol = (
@@ -132,6 +140,7 @@ def charted(connection: duckdb.DuckDBPyConnection, series: Series, window: Windo
         HERE / "klines.sql",
         {
             "market": series.market,
+            "kind": series.kind,
             "symbol": series.symbol,
             "interval": series.interval.name,
             "width": _width(step),

@@ -1,5 +1,5 @@
 -- Every series: from when on it should be there, and its newest kline.
-SELECT market, interval, symbol, epoch_ms(min(first)) AS since_ms, epoch_ms(max(last)) AS last_ms
-FROM (SELECT market, interval, symbol, min(open_time) AS first, max(open_time) AS last FROM klines GROUP BY ALL
-      UNION ALL SELECT market, interval, symbol, start_time, NULL FROM gaps)
+SELECT market, kind, interval, symbol, epoch_ms(min(first)) AS since_ms, epoch_ms(max(last)) AS last_ms
+FROM (SELECT market, kind, interval, symbol, min(open_time) AS first, max(open_time) AS last FROM klines GROUP BY ALL
+      UNION ALL SELECT market, kind, interval, symbol, start_time, NULL FROM gaps)
 GROUP BY ALL ORDER BY ALL

@@ -17,6 +17,7 @@ from klines.maintain.survey import PART_ROWS, Month, RowRange, ranges
 from klines.storage.beside import Beside
 
 _KEY = in_sql(KEY)
+_SAME = " AND ".join(f"k.{name} = f.{name}" for name in KEY)
 _GROWING = [("main", "klines"), ("main", "restatements"), ("main", "clustered")]
 UNTOUCHED = "the database is as it was; run maintain again"
 
@@ -34,7 +35,7 @@ class Copy:
         self.rows.live.in_turns(parts, self._append_notes)
 
     def month(self, month: Month) -> None:
-        """Copy a month, by market, interval, symbol and open time."""
+        """Copy a month, by market, kind, interval, symbol and open time."""
         [(first,)] = self._execute("SELECT coalesce(max(rowid) + 1, 0) FROM beside.klines")
         with self.beside.staging():
             read = self.rows.stage(month)
@@ -65,8 +66,7 @@ class Copy:
         )
         [(changed,)] = self._execute(
             f"""UPDATE beside.klines k SET {columns} FROM fresh f
-                WHERE k.market = f.market AND k.symbol = f.symbol AND k.interval = f.interval
-                  AND k.open_time = f.open_time"""
+                WHERE {_SAME}"""
         )
         if [(changed,)] != self._execute("SELECT count(*) FROM fresh"):
             raise BadDatabase(f"klines that were restated meanwhile were not found in the copy; {UNTOUCHED}")

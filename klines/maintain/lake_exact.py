@@ -14,6 +14,7 @@ import duckdb
 from klines.columns import KEY, in_sql
 from klines.errors import BadDatabase
 from klines.maintain.survey import MONTH, Month, within
+from klines.market import series_name
 from klines.storage.lake.lake import COMMITTED_AFTER_MS, LAYOUT, Lake
 from klines.storage.schema.exact import BROUGHT_OVER, MADE, doubtful_in, exchange_tables, make_table
 from klines.tables.transaction import transaction
@@ -63,7 +64,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, month: Month, now_ms: int) -> N
         return
     with transaction(connection):
         connection.execute(f"INSERT INTO {MADE} SELECT * REPLACE ({BROUGHT_OVER}) FROM klines WHERE {its}")
-        connection.execute(f"INSERT INTO doubtful {doubtful_in('klines', its)}")
+        connection.execute(f"INSERT INTO doubtful BY NAME {doubtful_in('klines', its)}")
         connection.execute(f"INSERT INTO {MONTHS} VALUES ({start}, epoch_ms({now_ms - COMMITTED_AFTER_MS}::BIGINT))")
 
 
@@ -94,16 +95,16 @@ def _renew(connection: duckdb.DuckDBPyConnection, month: Window) -> None:
     same = " AND ".join(f"k.{name} = f.{name}" for name in KEY)
     connection.execute(f"DELETE FROM {MADE} k USING fresh f WHERE {same} AND {within(month, 'k.open_time')}")
     connection.execute(f"INSERT INTO {MADE} SELECT * REPLACE ({BROUGHT_OVER}) FROM fresh")
-    connection.execute(f"INSERT INTO doubtful FROM ({doubtful_in('fresh')}) ANTI JOIN doubtful USING ({_KEY})")
+    connection.execute(f"INSERT INTO doubtful BY NAME FROM ({doubtful_in('fresh')}) ANTI JOIN doubtful USING ({_KEY})")
 
 
 def _check_whole(connection: duckdb.DuckDBPyConnection) -> None:
     """Raises BadDatabase unless the new table has as many klines of each series."""
-    sums = "SELECT market, interval, symbol, count(*), sum(epoch_ms(open_time)) FROM {} GROUP BY ALL"
+    sums = "SELECT market, kind, symbol, interval, count(*), sum(epoch_ms(open_time)) FROM {} GROUP BY ALL"
     odd = connection.execute(f"({sums.format('klines')}) EXCEPT ({sums.format(MADE)}) LIMIT 1").fetchall()
     if odd:
-        market, interval, symbol, *_ = odd[0]
+        market, kind, symbol, interval, *_ = odd[0]
         raise BadDatabase(
-            f"klines of {market} {symbol} {interval} were moved or deleted while they were brought over; the lake is "
-            f"as it was: DROP TABLE {MADE}; DROP TABLE {MONTHS}; then run maintain again"
+            f"klines of {series_name(market, kind, interval)} {symbol} were moved or deleted while they were brought "
+            f"over; the lake is as it was: DROP TABLE {MADE}; DROP TABLE {MONTHS}; then run maintain again"
         )

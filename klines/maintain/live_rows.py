@@ -53,7 +53,9 @@ class LiveRows:
         """Note which of the klines may have an amount that is not Binance's, each once."""
         if self.brings_over:
             doubtful = f"SELECT {_KEY} {part.sql} AND ({IS_DOUBTFUL})"
-            self._execute(f"INSERT INTO beside.doubtful FROM ({doubtful}) ANTI JOIN beside.doubtful USING ({_KEY})")
+            self._execute(
+                f"INSERT INTO beside.doubtful BY NAME FROM ({doubtful}) ANTI JOIN beside.doubtful USING ({_KEY})"
+            )
 
     def survey(self) -> list[Month]:
         """Where the klines of each month are."""

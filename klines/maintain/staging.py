@@ -11,23 +11,23 @@ SORTED_AT_ONCE = 2_000_000
 
 
 def sort_staged(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Append what is in staging.klines to the table, by market, interval, symbol and open time."""
-    for market, interval, first, last in _slices(connection):
+    """Append what is in staging.klines to the table, by market, kind, interval, symbol and open time."""
+    for market, kind, interval, first, last in _slices(connection):
         connection.execute(
             f"""INSERT INTO {table} FROM staging.klines
-                WHERE market = ? AND interval = ? AND symbol BETWEEN ? AND ? ORDER BY symbol, open_time""",
-            [market, interval, first, last],
+                WHERE market = ? AND kind = ? AND interval = ? AND symbol BETWEEN ? AND ? ORDER BY symbol, open_time""",
+            [market, kind, interval, first, last],
         )
 
 
-def _slices(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str, str, str]]:
-    """Market, interval, first and last symbol of what can be sorted at once; in order."""
+def _slices(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str, str, str, str]]:
+    """Market, kind, interval, first and last symbol of what can be sorted at once; in order."""
     series = connection.execute(
-        "SELECT market, interval, symbol, count(*) FROM staging.klines GROUP BY ALL ORDER BY ALL"
+        "SELECT market, kind, interval, symbol, count(*) FROM staging.klines GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     while series:
-        market, interval, first, rows = series.pop(0)
+        market, kind, interval, first, rows = series.pop(0)
         last = first
-        while series and series[0][:2] == (market, interval) and rows + series[0][3] <= SORTED_AT_ONCE:
-            last, rows = series[0][2], rows + series.pop(0)[3]
-        yield market, interval, first, last
+        while series and series[0][:3] == (market, kind, interval) and rows + series[0][4] <= SORTED_AT_ONCE:
+            last, rows = series[0][3], rows + series.pop(0)[4]
+        yield market, kind, interval, first, last

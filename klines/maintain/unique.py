@@ -52,14 +52,14 @@ def _look(
     rows = connection.execute(
         f"""
         WITH doubles AS (
-            SELECT market, symbol, min(open_time) AS open_time, count(*) AS klines
+            SELECT market, kind, symbol, min(open_time) AS open_time, count(*) AS klines
             FROM {table}
             WHERE interval = '{interval.name}' AND open_time >= epoch_ms({window.start_ms}::BIGINT)
               AND open_time < epoch_ms({window.end_ms}::BIGINT)
-            GROUP BY market, symbol, {known.sql_index("open_time")} HAVING klines > 1)
+            GROUP BY market, kind, symbol, {known.sql_index("open_time")} HAVING klines > 1)
         SELECT count(*) OVER (), sum(klines - 1) OVER (),
                format('{{}} {{}} {interval.name} {{}}', market, symbol, strftime(open_time, '%Y-%m-%d %H:%M'))
-        FROM doubles ORDER BY open_time, market, symbol LIMIT {SHOWN}
+        FROM doubles ORDER BY open_time, market, kind, symbol LIMIT {SHOWN}
         """
     ).fetchall()
     if rows:

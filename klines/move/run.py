@@ -105,7 +105,8 @@ class Move:
         self._beside = stack.enter_context(Beside(file))
         self._beside.connection.execute(
             """CREATE TEMP TABLE digests (
-                   month INTEGER, market VARCHAR, interval VARCHAR, symbol VARCHAR, klines BIGINT, hash UHUGEINT)"""
+                   month INTEGER, market VARCHAR, kind VARCHAR, interval VARCHAR, symbol VARCHAR, klines BIGINT,
+                   hash UHUGEINT)"""
         )
         return self._beside.connection
 
@@ -229,7 +230,7 @@ class Move:
         """What was done, in one line."""
         if self.is_over:
             return f"{self.source} had moved to {self.target} already"
-        [(series,)] = self._execute("SELECT count(DISTINCT (market, interval, symbol)) FROM digests")
+        [(series,)] = self._execute("SELECT count(DISTINCT (market, kind, interval, symbol)) FROM digests")
         klines = sum(month.rows for month in self._months.values())
         anew = f", after what differed was copied anew: {names(self._anew)}" if self._anew else ""
         return (
@@ -242,7 +243,7 @@ class Move:
         return self._beside.connection.execute(sql).fetchall()
 
 
-_DIGEST = f"market, interval, symbol, count(*) AS klines, {HASH} AS hash"
+_DIGEST = f"market, kind, interval, symbol, count(*) AS klines, {HASH} AS hash"
 _OF_ONE_KIND = "a move is from a file to a lake or back. A file is moved by copying it, as docs/operating.md says"
 
 

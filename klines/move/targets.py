@@ -102,14 +102,16 @@ class LakeTarget:
         return self._lake.named()
 
     def take(self, month: Month) -> None:
-        """A Parquet file for each market and interval."""
-        parts = self._connection.execute("SELECT DISTINCT market, interval FROM staging.klines ORDER BY ALL").fetchall()
+        """A Parquet file for each market, kind and interval."""
+        parts = self._connection.execute(
+            "SELECT DISTINCT market, kind, interval FROM staging.klines ORDER BY ALL"
+        ).fetchall()
         years, months = divmod(month.index, 12)
-        for market, interval in parts:
-            folder = f"market={market}/interval={interval}/year={1970 + years}/month={months + 1}"
+        for market, kind, interval in parts:
+            folder = f"market={market}/kind={kind}/interval={interval}/year={1970 + years}/month={months + 1}"
             path = literal(self._new_file(folder))
             self._connection.execute(
-                f"""COPY (FROM staging.klines WHERE market = '{market}' AND interval = '{interval}'
+                f"""COPY (FROM staging.klines WHERE market = '{market}' AND kind = '{kind}' AND interval = '{interval}'
                           ORDER BY symbol, open_time)
                     TO {path} (FORMAT parquet, COMPRESSION zstd)"""
             )

@@ -14,6 +14,7 @@ import polars as pl
 from klines.clock import Time
 from klines.errors import BadParameter
 from klines.interval import DAY, FRESH_MS
+from klines.market import series_name
 from klines.reading.inventory import answer, asked_window, check_known
 from klines.reading.parameters import interval_named, market_named, symbols_named
 from klines.storage.access import Database, reading
@@ -26,9 +27,10 @@ NOTHING, COMPLETE, EXPLAINED, MISSING = "nothing", "complete", "explained", "mis
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """One series, with the kinds of its last 30 days, oldest first; counts are slots of these days."""
+    """One series, with what its last 30 days are, oldest first; counts are slots of these days."""
 
     market: str
+    kind: str
     interval: str
     symbol: str
     days: Sequence[str]
@@ -36,6 +38,11 @@ class Coverage:
     stored: int
     explained: int
     next_check: datetime | None
+
+    @property
+    def name(self) -> str:
+        """`spot 1m`, without the symbol."""
+        return series_name(self.market, self.kind, self.interval)
 
     @property
     def unexplained(self) -> int:
@@ -54,19 +61,24 @@ def last_days(connection: duckdb.DuckDBPyConnection, now_ms: int) -> list[Covera
     bounds = {"start": until_ms // DAY * DAY - (DAYS - 1) * DAY, "end": until_ms}
     rows = connection.execute(_LAST_DAYS, bounds).fetchall()
     found = [_coverage(*row) for row in rows]
-    return sorted(found, key=lambda one: (-one.unexplained, -one.explained, one.market, one.interval, one.symbol))
+    return sorted(found, key=lambda one: (-one.unexplained, -one.explained, one.name, one.symbol))
 
 
 def _coverage(
-    market: str, interval: str, symbol: str, next_check: datetime | None, days: Sequence[Mapping[str, int]]
+    market: str,
+    kind: str,
+    interval: str,
+    symbol: str,
+    next_check: datetime | None,
+    days: Sequence[Mapping[str, int]],
 ) -> Coverage:
     sums = {name: sum(int(day[name]) for day in days) for name in ("expected", "stored", "explained")}
-    kinds = [_kind(day) for day in days]
-    before = [NOTHING] * (DAYS - len(kinds))
-    return Coverage(market, interval, symbol, before + kinds, **sums, next_check=next_check)
+    said_of = [_state_of(day) for day in days]
+    before = [NOTHING] * (DAYS - len(said_of))
+    return Coverage(market, kind, interval, symbol, before + said_of, **sums, next_check=next_check)
 
 
-def _kind(day: Mapping[str, int]) -> str:
+def _state_of(day: Mapping[str, int]) -> str:
     if day["expected"] <= day["not_trading"]:
         return NOTHING
     if day["stored"] + day["explained"] < day["expected"]:

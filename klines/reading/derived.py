@@ -25,7 +25,7 @@ _SLOT = {"open_time": "BEGIN", "close_time": "FINISH - INTERVAL 1 MILLISECOND", 
 """What a derived kline has of its slot."""
 _STORED = """
     FROM klines
-    WHERE market = $market AND interval = $part AND AMONG
+    WHERE market = $market AND kind = $kind AND interval = $part AND AMONG
       AND open_time >= epoch_ms($start::BIGINT) AND open_time < epoch_ms($end::BIGINT)
 """
 # Off-grid klines of 2017 and 2018 belong to the slot in which they open.
@@ -33,7 +33,8 @@ _DERIVED = f"""
     WITH slot AS (
         SELECT symbol, SLOT AS slot, count(*) AS parts, MADE {_STORED} GROUP BY ALL
     ), short AS (
-        SELECT $market AS market, symbol, $part AS interval, slot, BEGIN AS since, FINISH AS until FROM slot
+        SELECT $market AS market, $kind AS kind, symbol, $part AS interval, slot, BEGIN AS since, FINISH AS until
+        FROM slot
         WHERE parts < (epoch_ms(FINISH) - epoch_ms(BEGIN)) // LENGTH
     ), never AS (
         FROM never_there([$part])
@@ -48,14 +49,19 @@ _DERIVED = f"""
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whose klines, those that open in `window`, and which columns of the table, without market and interval; prices
-    and amounts as decimals where it `is_exact`, else as doubles."""
+    """Whose klines, those that open in `window`, and which columns of the table, without market, kind and interval;
+    prices and amounts as decimals where it `is_exact`, else as doubles."""
 
     market: Market
     symbols: Sequence[str]
     window: Window
     columns: Sequence[str]
     is_exact: bool = False
+
+    @property
+    def series(self) -> dict[str, str | int]:
+        """Market and kind, as parameters."""
+        return {"market": self.market.name, "kind": self.market.kind.name}
 
     def shown(self, name: str) -> str:
         """A column as it is to be had, in SQL."""
@@ -66,7 +72,7 @@ def stored(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interv
     """The stored klines, in no order."""
     bounds = {"start": asked.window.start_ms, "end": asked.window.end_ms}
     sql = f"SELECT {', '.join(map(asked.shown, asked.columns))} {_STORED}".replace("AMONG", _in(asked.symbols))
-    return fetch_frame(connection, sql, {"market": asked.market.name, "part": interval.name, **bounds})
+    return fetch_frame(connection, sql, asked.series | {"part": interval.name, **bounds})
 
 
 def derived(
@@ -84,7 +90,7 @@ def derived(
     sql = sql.replace("BEGIN", interval.sql_start("slot")).replace("FINISH", interval.sql_start("slot + 1"))
     start_ms, end_ms = interval.ceil(asked.window.start_ms), interval.ceil(asked.window.end_ms)
     bounds = {"start": start_ms, "end": end_ms, "now": now_ms}
-    found = fetch_frame(connection, sql, {"market": asked.market.name, "part": part.name, **bounds})
+    found = fetch_frame(connection, sql, asked.series | {"part": part.name, **bounds})
     return found.filter(pl.col("symbol").is_in(asked.symbols))
 
 
@@ -95,8 +101,8 @@ def _among(connection: duckdb.DuckDBPyConnection, asked: Asked) -> str:
     span = f"symbol BETWEEN '{min(asked.symbols)}' AND '{max(asked.symbols)}'"
     if len(asked.symbols) < _MANY:
         return _in(asked.symbols)
-    sql = f"SELECT count(DISTINCT symbol) FROM symbols WHERE market = ? AND {span}"
-    [(known,)] = connection.execute(sql, [asked.market.name]).fetchall()
+    sql = f"SELECT count(DISTINCT symbol) FROM symbols WHERE market = ? AND kind = ? AND {span}"
+    [(known,)] = connection.execute(sql, asked.market.key).fetchall()
     return span if known < 2 * len(asked.symbols) else _in(asked.symbols)
 
 

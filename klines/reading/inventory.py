@@ -21,7 +21,7 @@ from klines.window import Window
 
 _GAPS = """
     SELECT * FROM gaps
-    WHERE market = $market AND interval = $interval
+    WHERE market = $market AND kind = $kind AND interval = $interval
       AND ($symbols = '' OR is_among(symbol, $symbols))
       AND start_time < epoch_ms($end::BIGINT) AND end_time > epoch_ms($start::BIGINT)
     ORDER BY ALL
@@ -41,9 +41,9 @@ def asked_window(start: Time | None, end: Time | None, now_ms: int) -> Window:
 
 def check_known(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Sequence[str]) -> None:
     """Raises NotStored, with the names most like it, for a symbol that has neither klines nor gaps."""
-    rows = connection.execute(
-        "SELECT symbol FROM klines WHERE market = $1 UNION SELECT symbol FROM gaps WHERE market = $1", [market.name]
-    ).fetchall()
+    its = "WHERE market = $1 AND kind = $2"
+    sql = f"SELECT symbol FROM klines {its} UNION SELECT symbol FROM gaps {its}"
+    rows = connection.execute(sql, market.key).fetchall()
     known = [symbol for (symbol,) in rows]
     unknown = [symbol for symbol in symbols if symbol not in known]
     if unknown:
@@ -53,7 +53,8 @@ def check_known(connection: duckdb.DuckDBPyConnection, market: Market, symbols: 
 
 
 def symbols(*, market: str | None = None, database: Database = None) -> pl.DataFrame:
-    """What is stored, a row per series: market, symbol, interval, open times of the `first` and `last` kline, `klines`.
+    """What is stored, a row per series: market, kind, symbol, interval, open times of the `first` and `last` kline,
+    and how many `klines`.
 
     Raises NotStored where there is no database; DatabaseBusy, BadDatabase, BadParameter.
     """
@@ -66,7 +67,7 @@ def series(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     """What `symbols` gives, of all markets."""
     return fetch_frame(
         connection,
-        """SELECT market, symbol, interval, min(open_time) AS first, max(open_time) AS last, count(*) AS klines
+        """SELECT market, kind, symbol, interval, min(open_time) AS first, max(open_time) AS last, count(*) AS klines
            FROM klines GROUP BY ALL ORDER BY ALL""",
         {},
     )
@@ -108,6 +109,7 @@ def answer(
     """The answer of a query about the series of some symbols, or of all."""
     parameters: dict[str, str | int] = {
         "market": market.name,
+        "kind": market.kind.name,
         "interval": interval.name,
         "start": start_ms,
         "end": end_ms,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from klines.columns import COLUMNS
 from klines.errors import BadParameter
 from klines.interval import DAY, HOUR, INTERVALS, MINUTE, MONDAY, SECOND, Interval
-from klines.market import MARKETS, Market
+from klines.market import Market, market_of
 from klines.symbol import check_entries, check_symbols
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
@@ -16,9 +16,7 @@ _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 def market_named(name: str) -> Market:
     """The market of that name; raises BadParameter."""
-    if not isinstance(name, str) or name not in MARKETS:
-        raise BadParameter(f"market: {name!r:.100} is none of {', '.join(MARKETS)}")
-    return MARKETS[name]
+    return market_of(name)
 
 
 def symbols_named(symbols: str | Sequence[str]) -> list[str]:

@@ -80,13 +80,14 @@ def read(
         end_ms = wanted.start(last + 1) if end is None else min(asked.window.end_ms, wanted.floor(now_ms))
         klines = filled(klines, names, wanted, window(start_ms, end_ms), fill)
     flag = [] if fill is None else ["filled"]
-    return klines.with_columns(market=pl.lit(market), interval=pl.lit(interval)).select(*columns, *flag)
+    constant = {"market": market, "kind": where.kind.name, "interval": interval}
+    return klines.with_columns(pl.lit(value).alias(name) for name, value in constant.items()).select(*columns, *flag)
 
 
 def _needed(columns: Sequence[str], fill: str | None) -> list[str]:
     """What is to be read for these columns."""
     needed = ["symbol", "open_time", *columns, *(["close"] if fill == PREVIOUS else [])]
-    return [name for name in dict.fromkeys(needed) if name not in ("market", "interval")]
+    return [name for name in dict.fromkeys(needed) if name not in ("market", "kind", "interval")]
 
 
 def _with_phase(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval) -> Interval:
@@ -158,7 +159,7 @@ def _check_found(
     if absent:
         check_known(connection, market, absent)
     if klines.is_empty():
-        stored = series(connection).filter(market=market.name, symbol=absent[0])
+        stored = series(connection).filter(market=market.name, kind=market.kind.name, symbol=absent[0])
         listed = ", ".join(
             f"{name} from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
             for name, first, last in stored.select("interval", "first", "last").iter_rows()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
+from klines.columns import KEY
 from klines.market import MARKETS
 from klines.storage.access import Database, reading_at, stored_at
 from klines.storage.schema.exact import is_exact
@@ -20,18 +21,18 @@ NAMED = 20
 """How many series that are behind are named."""
 _FRESH = "CREATE TEMP TABLE now AS FROM freshness"
 _SERIES = """
-    SELECT market, interval, count(*), count(*) FILTER (state = 'fresh'), count(*) FILTER (state = 'late'),
+    SELECT market, kind, interval, count(*), count(*) FILTER (state = 'fresh'), count(*) FILTER (state = 'late'),
            count(*) FILTER (state = 'stale'), max(last)
-    FROM now WHERE state != 'not trading' GROUP BY ALL ORDER BY market, any_value(slot_length(interval))
+    FROM now WHERE state != 'not trading' GROUP BY ALL ORDER BY market, kind, any_value(slot_length(interval))
 """
+_SAME = " AND ".join(f"gaps.{name} = now.{name}" for name in KEY[:-1])
 _BEHIND = f"""
-    SELECT now.market, now.interval, now.symbol, state, lacking, last, reason, next_check
-    FROM now LEFT JOIN gaps ON gaps.market = now.market AND gaps.interval = now.interval AND gaps.symbol = now.symbol
-                           AND start_time <= lacks_from AND end_time > lacks_from
-    WHERE state IN ('late', 'stale') ORDER BY lacking DESC, now.market, now.interval, now.symbol LIMIT {NAMED}
+    SELECT now.market, now.kind, now.interval, now.symbol, state, lacking, last, reason, next_check
+    FROM now LEFT JOIN gaps ON {_SAME} AND start_time <= lacks_from AND end_time > lacks_from
+    WHERE state IN ('late', 'stale') ORDER BY lacking DESC, now.market, now.kind, now.interval, now.symbol LIMIT {NAMED}
 """
 _LEDGER = """
-    SELECT reason, count(*), count(DISTINCT (market, interval, symbol)),
+    SELECT reason, count(*), count(DISTINCT (market, kind, interval, symbol)),
            coalesce(sum(slots_between(interval, start_time, least(end_time, utc_now()))), 0)::BIGINT
     FROM gaps WHERE start_time < utc_now() GROUP BY reason ORDER BY reason
 """
@@ -39,9 +40,11 @@ _LEDGER = """
 
 @dataclass(frozen=True, slots=True)
 class SeriesNow:
-    """The symbols of a market and interval that trade, by how far they are; `newest` is the newest open time (UTC)."""
+    """The symbols of a market, kind and interval that trade, by how far they are; `newest` is the newest open time
+    (UTC)."""
 
     market: str
+    kind: str
     interval: str
     symbols: int
     fresh: int
@@ -55,6 +58,7 @@ class Behind:
     """A symbol that lacks klines after its last one, and what the ledger says of that: nothing, or a reason."""
 
     market: str
+    kind: str
     interval: str
     symbol: str
     state: str

@@ -19,10 +19,11 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What somebody changes: some symbols' klines and ledger of a market's interval; with `notes` also what is known of
-    the market itself, such as its listings and incidents."""
+    """What somebody changes: some symbols' klines and ledger, of one kind and interval of a market; with `notes` also
+    what is known of the market itself, such as its listings and incidents."""
 
     market: str
+    kind: str
     interval: str
     symbols: Sequence[str] = ()
     notes: bool = False

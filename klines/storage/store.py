@@ -59,7 +59,7 @@ def scope_of(market: Market, interval: Interval, wants: Sequence[Want], files: S
     """What `store` changes."""
     of_files = [symbol for ready in files for symbol in ready.windows]
     symbols = dict.fromkeys([*(want.symbol for want in wants), *of_files])
-    return Scope(market.name, interval.name, list(symbols), notes=any(map(_tells_of_symbol, wants)))
+    return Scope(*market.key, interval.name, list(symbols), notes=any(map(_tells_of_symbol, wants)))
 
 
 def store(

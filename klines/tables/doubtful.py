@@ -18,6 +18,7 @@ class Doubt:
     """How many klines of a series are doubtful; the open times (UTC) of the first and the last."""
 
     market: str
+    kind: str
     symbol: str
     interval: str
     klines: int
@@ -43,7 +44,7 @@ def settle(connection: duckdb.DuckDBPyConnection, written: str) -> None:
 def doubts(connection: duckdb.DuckDBPyConnection, most: int) -> tuple[int, Sequence[Doubt]]:
     """How many klines are doubtful, and so many series that have the most of them; a database of before the table has
     none."""
-    series = in_sql(KEY[:3])
+    series = in_sql(KEY[:-1])
     try:
         rows = connection.execute(
             f"""SELECT {series}, count(*) AS klines, min(open_time), max(open_time), sum(count(*)) OVER ()::BIGINT

@@ -5,13 +5,13 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from klines.columns import COLUMNS, KEY, in_sql
+from klines.columns import BESIDE_KEY, KEY, in_sql
 from klines.tables.transaction import transaction
 
-_KLINE = ", ".join(f"{name}::VARCHAR" for name in COLUMNS[len(KEY) :])
+_KLINE = ", ".join(f"{name}::VARCHAR" for name in BESIDE_KEY)
 _LOOK = f"SELECT {in_sql(KEY)}, [{_KLINE}] AS kline FROM "
 _WHOLE = f"""
-    {_LOOK} klines JOIN (SELECT market, symbol, interval, max(open_time) AS open_time FROM klines GROUP BY ALL)
+    {_LOOK} klines JOIN (SELECT {in_sql(KEY[:-1])}, max(open_time) AS open_time FROM klines GROUP BY ALL)
                    USING ({in_sql(KEY)})
 """
 
@@ -34,5 +34,5 @@ def note_ends(connection: duckdb.DuckDBPyConnection, found: pa.Table, now_ms: in
         at = f"least(epoch_ms({now_ms}::BIGINT), max(kline[-1]::TIMESTAMP) OVER ())"
         with transaction(connection):
             connection.execute("DELETE FROM ends")
-            connection.execute(f"INSERT INTO ends SELECT *, {at} FROM found_ends")
+            connection.execute(f"INSERT INTO ends BY NAME SELECT *, {at} AS noted_at FROM found_ends")
     connection.unregister("found_ends")

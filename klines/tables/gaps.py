@@ -24,10 +24,10 @@ def read_gaps(
         """
         SELECT symbol, epoch_ms(start_time), epoch_ms(end_time), reason, epoch_ms(first_seen), epoch_ms(last_checked),
                attempts, epoch_ms(next_check)
-        FROM gaps WHERE market = ? AND interval = ? AND is_among(symbol, ?)
+        FROM gaps WHERE market = ? AND kind = ? AND interval = ? AND is_among(symbol, ?)
         ORDER BY symbol, start_time
         """,
-        [market.name, interval.name, " ".join(symbols)],
+        [*market.key, interval.name, " ".join(symbols)],
     ).fetchall()
     ledger: dict[str, list[Gap]] = defaultdict(list)
     for symbol, start_ms, end_ms, *rest in rows:
@@ -42,8 +42,8 @@ def write_gaps(
     if not ledger:
         return
     connection.execute(
-        "DELETE FROM gaps WHERE market = ? AND interval = ? AND is_among(symbol, ?)",
-        [market.name, interval.name, " ".join(ledger)],
+        "DELETE FROM gaps WHERE market = ? AND kind = ? AND interval = ? AND is_among(symbol, ?)",
+        [*market.key, interval.name, " ".join(ledger)],
     )
     staged = _frame(market, interval, ledger)
     if staged.is_empty():
@@ -64,5 +64,7 @@ def _frame(market: Market, interval: Interval, ledger: Mapping[str, Sequence[Gap
          gap.attempts, gap.next_check_ms)
         for symbol, gaps in ledger.items() for gap in gaps
     ]  # fmt: skip
-    series = {"market": pl.lit(market.name), "interval": pl.lit(interval.name)}
-    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(**series)
+    series = {"market": market.name, "kind": market.kind.name, "interval": interval.name}
+    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(
+        pl.lit(value).alias(name) for name, value in series.items()
+    )

@@ -29,7 +29,7 @@ def stored_windows(
 ) -> StoredWindows:
     """What is stored of [from_ms, to_ms). Counting tells for most symbols that there is no hole (4 ms for 600 × 1,440
     rows), and for most days of the others; only days that are short are looked at slot by slot."""
-    parameters = [market.name, interval.name, " ".join(symbols), from_ms, to_ms]
+    parameters = [*market.key, interval.name, " ".join(symbols), from_ms, to_ms]
     counts = connection.execute(
         f"SELECT symbol, epoch_ms(min(open_time)), epoch_ms(max(open_time)), count(*) {_FROM} GROUP BY symbol",
         parameters,
@@ -56,7 +56,7 @@ def _by_day(
     found: dict[str, list[Window]] = defaultdict(list)
     if not symbols:
         return found
-    parameters = [market.name, interval.name, " ".join(symbols), from_ms, to_ms]
+    parameters = [*market.key, interval.name, " ".join(symbols), from_ms, to_ms]
     whole = DAY // interval.length_ms if 0 < interval.length_ms < DAY else NO_END_MS
     days = connection.execute(
         f"SELECT symbol, epoch_ms(open_time) // {DAY} AS day, count(*) {_FROM} GROUP BY ALL ORDER BY ALL", parameters
@@ -85,7 +85,7 @@ def _by_day(
 
 _FROM = """
     FROM klines
-    WHERE market = ? AND interval = ? AND is_among(symbol, ?)
+    WHERE market = ? AND kind = ? AND interval = ? AND is_among(symbol, ?)
       AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT)
 """
 
@@ -104,7 +104,7 @@ def last_stored(
     if others:
         rows = connection.execute(
             f"SELECT symbol, epoch_ms(max(open_time)) {_FROM} GROUP BY symbol",
-            [market.name, interval.name, " ".join(others), 0, NO_END_MS],
+            [*market.key, interval.name, " ".join(others), 0, NO_END_MS],
         ).fetchall()
         last_ms |= dict(rows)
     return last_ms
@@ -113,7 +113,8 @@ def last_stored(
 def a_stored_time(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval) -> int | None:
     """The open time, in ms, of any stored kline of the interval."""
     rows: list[tuple[int]] = connection.execute(
-        "SELECT epoch_ms(open_time) FROM klines WHERE market = ? AND interval = ? LIMIT 1", [market.name, interval.name]
+        "SELECT epoch_ms(open_time) FROM klines WHERE market = ? AND kind = ? AND interval = ? LIMIT 1",
+        [*market.key, interval.name],
     ).fetchall()
     return rows[0][0] if rows else None
 
@@ -126,7 +127,7 @@ def daily_totals(
         f"""
         SELECT epoch_ms(open_time) // {DAY} * {DAY}, sum(trades), sum(volume), max(high), min(low) {_FROM} GROUP BY ALL
         """,
-        [market.name, interval.name, symbol, from_ms // DAY * DAY, -(-to_ms // DAY) * DAY],
+        [*market.key, interval.name, symbol, from_ms // DAY * DAY, -(-to_ms // DAY) * DAY],
     ).fetchall()
     return {day: Totals(*totals) for day, *totals in rows}
 
@@ -137,7 +138,7 @@ def first_stored(
     """The open time, in ms, of the first stored kline of each symbol that has any."""
     rows = connection.execute(
         f"SELECT symbol, epoch_ms(min(open_time)) {_FROM} GROUP BY symbol",
-        [market.name, interval.name, " ".join(symbols), 0, NO_END_MS],
+        [*market.key, interval.name, " ".join(symbols), 0, NO_END_MS],
     ).fetchall()
     return dict(rows)
 
@@ -146,10 +147,10 @@ def largest(connection: duckdb.DuckDBPyConnection, market: Market, interval: Int
     """The stored symbols with the largest quote volume in the last stored week, largest first."""
     rows = connection.execute(
         """
-        SELECT symbol FROM klines WHERE market = ? AND interval = ? AND open_time >= (
-            SELECT max(open_time) - INTERVAL 7 DAY FROM klines WHERE market = ? AND interval = ?)
+        SELECT symbol FROM klines WHERE market = ? AND kind = ? AND interval = ? AND open_time >= (
+            SELECT max(open_time) - INTERVAL 7 DAY FROM klines WHERE market = ? AND kind = ? AND interval = ?)
         GROUP BY symbol ORDER BY sum(quote_volume) DESC, symbol LIMIT ?
         """,
-        [market.name, interval.name] * 2 + [count],
+        [*market.key, interval.name] * 2 + [count],
     ).fetchall()
     return [symbol for (symbol,) in rows]

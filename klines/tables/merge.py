@@ -114,9 +114,9 @@ def merge_rows(
 def _is_stored(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, run: Stretch) -> bool:
     """Whether any kline is stored in the slots from the first to the last."""
     found = connection.execute(
-        """SELECT 1 FROM klines WHERE market = ? AND symbol = ? AND interval = ?
+        """SELECT 1 FROM klines WHERE market = ? AND kind = ? AND symbol = ? AND interval = ?
            AND open_time >= epoch_ms(?::BIGINT) AND open_time < epoch_ms(?::BIGINT) LIMIT 1""",
-        [market.name, run.symbol, interval.name, run.first_ms, run.last_ms + interval.length_ms],
+        [*market.key, run.symbol, interval.name, run.first_ms, run.last_ms + interval.length_ms],
     )
     return bool(found.fetchall())
 
@@ -137,8 +137,8 @@ def _insert(
         f"""
         INSERT INTO klines BY NAME
         SELECT * REPLACE (epoch_ms(open_time) AS open_time, epoch_ms(close_time) AS close_time),
-               '{market.name}' AS market, '{interval.name}' AS interval, '{source}' AS source,
-               epoch_ms({now_ms}::BIGINT) AS fetched_at
+               '{market.name}' AS market, '{market.kind.name}' AS kind, '{interval.name}' AS interval,
+               '{source}' AS source, epoch_ms({now_ms}::BIGINT) AS fetched_at
         FROM staged_rows
         """
     )
@@ -161,7 +161,10 @@ def _merge(
         return 0, 0
     rows = pl.concat(frames)
     staged = _one_a_slot(rows, interval).with_columns(
-        market=pl.lit(market.name), interval=pl.lit(interval.name), source=pl.lit(source)
+        market=pl.lit(market.name),
+        kind=pl.lit(market.kind.name),
+        interval=pl.lit(interval.name),
+        source=pl.lit(source),
     )
     times = ", ".join(f"epoch_ms({name}) AS {name}" for name in ("open_time", "close_time"))
     connection.register("staged_rows", staged)
@@ -174,8 +177,9 @@ def _merge(
     differs = f"({in_sql(VALUES, 'k')}) IS DISTINCT FROM ({in_sql(VALUES, 's')})"
     [(restated,)] = connection.execute(
         f"""
-        INSERT INTO restatements
-        SELECT {in_sql(KEY, "k")}, to_json({_struct("k")}), to_json({_struct("s")}), s.source, epoch_ms(?::BIGINT)
+        INSERT INTO restatements BY NAME
+        SELECT {in_sql(KEY, "k")}, to_json({_struct("k")}) AS old, to_json({_struct("s")}) AS new, s.source,
+               epoch_ms(?::BIGINT) AS seen_at
         FROM klines k JOIN staged s ON {same_key} WHERE {differs}
         """,
         [now_ms],
@@ -217,7 +221,7 @@ def _settle_slots(connection: duckdb.DuckDBPyConnection, interval: Interval, sta
     if not interval.length_ms or not staged.select(pl.any_horizontal(eras).any()).item():
         return
     slot = interval.sql_index
-    equal = [f"k.{name} = s.{name}" for name in KEY[:3]]
+    equal = [f"k.{name} = s.{name}" for name in KEY[:-1]]
     same_slot = " AND ".join([*equal, f"{slot('k.open_time')} = {slot('s.open_time')}", "k.open_time <> s.open_time"])
     is_on_grid = f"epoch_ms(k.open_time) % {interval.length_ms} = {interval.phase_ms}"
     connection.execute(f"DELETE FROM staged s USING klines k WHERE {same_slot} AND {is_on_grid}")

@@ -42,12 +42,14 @@ def note_rejects(
         f"""
         MERGE INTO rejects r
         USING (SELECT symbol, epoch_ms("time") AS open_time, reason, "row" FROM refused_rows) s
-        ON r.market = '{market.name}' AND r.symbol = s.symbol AND r.interval = '{interval.name}'
-           AND r.source = '{source}' AND r.open_time IS NOT DISTINCT FROM s.open_time AND r."row" = s."row"
+        ON r.market = '{market.name}' AND r.kind = '{market.kind.name}' AND r.symbol = s.symbol
+           AND r.interval = '{interval.name}' AND r.source = '{source}' AND r.open_time IS NOT DISTINCT FROM s.open_time
+           AND r."row" = s."row"
         WHEN MATCHED THEN UPDATE SET last_seen = epoch_ms({now_ms}::BIGINT), seen = r.seen + 1
-        WHEN NOT MATCHED THEN INSERT VALUES (
-            '{market.name}', s.symbol, '{interval.name}', s.open_time, '{source}', s.reason, s."row",
-            epoch_ms({now_ms}::BIGINT), epoch_ms({now_ms}::BIGINT), 1)
+        WHEN NOT MATCHED THEN INSERT
+            (market, kind, symbol, interval, open_time, source, reason, "row", first_seen, last_seen, seen)
+        VALUES ('{market.name}', '{market.kind.name}', s.symbol, '{interval.name}', s.open_time, '{source}', s.reason,
+                s."row", epoch_ms({now_ms}::BIGINT), epoch_ms({now_ms}::BIGINT), 1)
         """
     )
     connection.unregister("refused_rows")

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 import duckdb
 
-from klines.columns import COLUMNS, KEY, TYPES
+from klines.columns import BESIDE_KEY, TYPES
 from klines.errors import BadDatabase
 from klines.interval import INTERVALS
 from klines.ledger import DELISTED, DUE, HOLE, NOT_LISTED, OUTAGE, REJECTED, UNRESOLVED
-from klines.market import MARKETS
+from klines.market import KINDS, MARKETS
 from klines.outcome import plain
 from klines.symbol import LONGEST_SYMBOL, SYMBOL_PATTERN
 
@@ -31,15 +31,16 @@ def _times_if_any(*columns: str) -> str:
 
 
 _MARKET = f"market IN {tuple(MARKETS)}"
+_OF_KIND = f"{_MARKET} AND list_contains({list(KINDS)}, kind)"
 _SERIES = (
-    f"{_MARKET} AND interval IN {tuple(INTERVALS)} "
+    f"{_OF_KIND} AND interval IN {tuple(INTERVALS)} "
     f"AND length(symbol) <= {LONGEST_SYMBOL} AND regexp_matches(symbol, '{SYMBOL_PATTERN}')"
 )
 _REASONS = (DUE, UNRESOLVED, REJECTED, NOT_LISTED, OUTAGE, HOLE, DELISTED)
 FEW = {
     "gaps": f"{_SERIES} AND reason IN {_REASONS} AND start_time < end_time AND attempts >= 0 AND "
     + f"{_times('start_time', 'end_time', 'first_seen')} AND {_times_if_any('last_checked', 'next_check')}",
-    "symbols": f"{_MARKET} AND "
+    "symbols": f"{_OF_KIND} AND "
     + _times_if_any("listed_at", "quarantined_until", "first_seen", "unseen_at", "delisted_at", "last_checked")
     + f" AND {_times_if_any('ended_at', 'relisted_at')}",
     "bans": f"egress IS NOT NULL AND {_times('until', 'since')}",
@@ -49,17 +50,16 @@ FEW = {
     "clustered": _times("month", "clustered_at"),
     "ends": f"{_SERIES} AND {_times('open_time', 'noted_at')} AND "
     + " AND ".join(
-        f"try_cast(kline[{number}] AS {TYPES[name]}) IS NOT NULL"
-        for number, name in enumerate(COLUMNS[len(KEY) :], start=1)
+        f"try_cast(kline[{number}] AS {TYPES[name]}) IS NOT NULL" for number, name in enumerate(BESIDE_KEY, start=1)
     ),
 }
 """Of each table that runs go by, what is true of every row."""
 MANY = {
     "klines": f"{_SERIES} AND isfinite(open + high + low + close) AND "
     + _times("open_time", "close_time", "fetched_at"),
-    "rejects": f"{_MARKET} AND {_times('first_seen', 'last_seen')} AND {_times_if_any('open_time')}",
+    "rejects": f"{_OF_KIND} AND {_times('first_seen', 'last_seen')} AND {_times_if_any('open_time')}",
     "rules": f"{_MARKET} AND {_times('first_seen')} AND {_times_if_any('unseen_at', 'onboard_at', 'delivery_at')}",
-    "restatements": f"{_MARKET} AND {_times('open_time', 'seen_at')}",
+    "restatements": f"{_OF_KIND} AND {_times('open_time', 'seen_at')}",
     "doubtful": f"{_SERIES} AND {_times('open_time')}",
     "archive_files": f"{_times('loaded_at')} AND {_times_if_any('verified_at')}",
 }

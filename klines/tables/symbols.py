@@ -35,9 +35,9 @@ def known(connection: duckdb.DuckDBPyConnection, market: Market, now_ms: int) ->
         f"""
         SELECT symbol, status IN {ALIVE} OR (delisted_at > first_seen AND epoch_ms(delisted_at) > ?),
                epoch_ms(last_checked)
-        FROM symbols WHERE market = ? AND status IS NOT NULL ORDER BY symbol
+        FROM symbols WHERE market = ? AND kind = ? AND status IS NOT NULL ORDER BY symbol
         """,
-        [now_ms - EVERY_MS, market.name],
+        [now_ms - EVERY_MS, *market.key],
     ).fetchall()
     checked_ms = max((checked for *_, checked in rows), default=0)
     return Known([symbol for symbol, is_taken, _ in rows if is_taken], checked_ms)
@@ -55,22 +55,23 @@ def note_listing(
         connection.execute(
             f"""
             MERGE INTO symbols USING (
-                SELECT ? AS market, * REPLACE (coalesce(l.status, '{GONE}') AS status), epoch_ms(?::BIGINT) AS now,
-                       epoch_ms(?::BIGINT) AS before
+                SELECT ? AS market, ? AS kind, * REPLACE (coalesce(l.status, '{GONE}') AS status),
+                       epoch_ms(?::BIGINT) AS now, epoch_ms(?::BIGINT) AS before
                 FROM (SELECT symbol, status, base, quote, contract_type FROM listed) l
-                FULL JOIN (SELECT symbol FROM symbols WHERE market = ? AND status IS NOT NULL) USING (symbol)
-            ) s USING (market, symbol)
+                FULL JOIN (SELECT symbol FROM symbols WHERE market = ? AND kind = ? AND status IS NOT NULL)
+                     USING (symbol)
+            ) s USING (market, kind, symbol)
             WHEN MATCHED THEN UPDATE SET
                 status = s.status, base = coalesce(s.base, symbols.base), quote = coalesce(s.quote, symbols.quote),
                 contract_type = coalesce(s.contract_type, symbols.contract_type),
                 first_seen = coalesce(symbols.first_seen, s.now), last_checked = s.now,
                 delisted_at = CASE WHEN s.status NOT IN {ALIVE} THEN coalesce(symbols.delisted_at, s.now) END
-            WHEN NOT MATCHED THEN INSERT (market, symbol, status, base, quote, contract_type, first_seen, last_checked,
-                                          unseen_at, delisted_at)
-                VALUES (s.market, s.symbol, s.status, s.base, s.quote, s.contract_type, s.now, s.now, s.before,
+            WHEN NOT MATCHED THEN INSERT (market, kind, symbol, status, base, quote, contract_type, first_seen,
+                                          last_checked, unseen_at, delisted_at)
+                VALUES (s.market, s.kind, s.symbol, s.status, s.base, s.quote, s.contract_type, s.now, s.now, s.before,
                         CASE WHEN s.status NOT IN {ALIVE} THEN s.now END)
             """,
-            [market.name, now_ms, before_ms, market.name],
+            [*market.key, now_ms, before_ms, *market.key],
         )
     connection.unregister("listed")
 
@@ -79,8 +80,8 @@ def joined(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Seque
     """Of symbols that exchangeInfo did not list at first: the time, in ms, when it last did not."""
     rows = connection.execute(
         """SELECT symbol, epoch_ms(unseen_at) FROM symbols
-           WHERE market = ? AND unseen_at IS NOT NULL AND is_among(symbol, ?)""",
-        [market.name, " ".join(symbols)],
+           WHERE market = ? AND kind = ? AND unseen_at IS NOT NULL AND is_among(symbol, ?)""",
+        [*market.key, " ".join(symbols)],
     ).fetchall()
     return dict(rows)
 
@@ -95,14 +96,14 @@ def note_symbol(
     """What was learnt of a symbol: the open time of its first kline, and how long it is not asked for."""
     connection.execute(
         """
-        MERGE INTO symbols USING (SELECT ? AS market, ? AS symbol, epoch_ms(?::BIGINT) AS listed_at,
+        MERGE INTO symbols USING (SELECT ? AS market, ? AS kind, ? AS symbol, epoch_ms(?::BIGINT) AS listed_at,
                                          epoch_ms(?::BIGINT) AS quarantined_until) s
-        USING (market, symbol)
+        USING (market, kind, symbol)
         WHEN MATCHED THEN UPDATE SET listed_at = coalesce(s.listed_at, symbols.listed_at),
                                      quarantined_until = s.quarantined_until
         WHEN NOT MATCHED THEN INSERT BY NAME
         """,
-        [market.name, symbol, listed_ms, quarantined_until_ms],
+        [*market.key, symbol, listed_ms, quarantined_until_ms],
     )
 
 
@@ -110,8 +111,8 @@ def note_lives(connection: duckdb.DuckDBPyConnection, market: Market, symbol: st
     """A name that is used again: it was not traded `between` the last two of its lives. The symbol has a row."""
     connection.execute(
         """UPDATE symbols SET ended_at = epoch_ms(?::BIGINT), relisted_at = epoch_ms(?::BIGINT)
-           WHERE market = ? AND symbol = ?""",
-        [between.start_ms, between.end_ms, market.name, symbol],
+           WHERE market = ? AND kind = ? AND symbol = ?""",
+        [between.start_ms, between.end_ms, *market.key, symbol],
     )
 
 
@@ -121,9 +122,9 @@ def quarantined(
     """Those of `symbols` that the exchange did not know within the last hour."""
     rows = connection.execute(
         """SELECT symbol FROM symbols
-           WHERE market = ? AND is_among(symbol, ?)
+           WHERE market = ? AND kind = ? AND is_among(symbol, ?)
              AND quarantined_until > epoch_ms(?::BIGINT)""",
-        [market.name, " ".join(symbols), now_ms],
+        [*market.key, " ".join(symbols), now_ms],
     ).fetchall()
     return sorted(symbol for (symbol,) in rows)
 
@@ -133,8 +134,8 @@ def listings(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Seq
     rows = connection.execute(
         """
         SELECT symbol, epoch_ms(listed_at) FROM symbols
-        WHERE market = ? AND listed_at IS NOT NULL AND is_among(symbol, ?)
+        WHERE market = ? AND kind = ? AND listed_at IS NOT NULL AND is_among(symbol, ?)
         """,
-        [market.name, " ".join(symbols)],
+        [*market.key, " ".join(symbols)],
     ).fetchall()
     return dict(rows)

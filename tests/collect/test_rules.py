@@ -36,7 +36,7 @@ def ticks(size: str) -> dict[str, Any]:
 def noted(database: Address, minute: int, said: Listing, market: str = "spot") -> None:
     """Enter an answer of that minute, as a run does."""
     do = partial(note_listing, market=MARKETS[market], entries=said, now_ms=at(minute))
-    place_of(database).write(time.monotonic() + 60, Scope(market, "1m", notes=True), do)
+    place_of(database).write(time.monotonic() + 60, Scope(market, "klines", "1m", notes=True), do)
 
 
 def rows(database: Address, symbol: str = "AQ") -> list[tuple[Any, ...]]:

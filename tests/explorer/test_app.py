@@ -143,7 +143,7 @@ def browser() -> Iterator[Any]:
 def choice(symbol: str, start_ms: int, end_ms: int) -> dict[str, str]:
     """A symbol's minutes of a time, as they are asked for."""
     start, end = (datetime.fromtimestamp(ms / 1000, UTC).isoformat()[:16] for ms in (start_ms, end_ms))
-    return {"market": "spot", "interval": "1m", "symbol": symbol, "start": start, "end": end}
+    return {"market": "spot", "kind": "klines", "interval": "1m", "symbol": symbol, "start": start, "end": end}
 
 
 @chromium.needed
@@ -304,7 +304,7 @@ def test_three_years_of_600_symbols(browser: Any, tmp_path: Path) -> None:
         connection.execute(
             """INSERT INTO klines
                SELECT 'spot', if(n = 0, $1, 'S' || lpad(n::VARCHAR, 4, '0')), '1d', day, 2, 3, 1, 2, 9,
-                      day + INTERVAL 1 DAY - INTERVAL 1 MILLISECOND, 18, 5, 4, 8, 'monthly', day
+                      day + INTERVAL 1 DAY - INTERVAL 1 MILLISECOND, 18, 5, 4, 8, 'monthly', day, 'klines'
                FROM range(600) symbols(n), range(today() - INTERVAL 1095 DAY, today(), INTERVAL 1 DAY) days(day)
                WHERE n > 0 OR day < today() - INTERVAL 9 DAY""",
             [HOSTILE],
@@ -366,11 +366,11 @@ def test_a_name_is_a_name(tmp_path: Path) -> None:
         for name in names:
             connection.execute(
                 """INSERT INTO klines
-                   SELECT 'spot', $1, '1m', m, 2, 3, 1, 2, 9, m, 18, 5, 4, 8, 'rest', m
+                   SELECT 'spot', $1, '1m', m, 2, 3, 1, 2, 9, m, 18, 5, 4, 8, 'rest', m, 'klines'
                    FROM range(today() - INTERVAL 2 HOUR, today() - INTERVAL 1 HOUR, INTERVAL 1 MINUTE) minutes(m)""",
                 [name],
             )
-    asked = {"market": "spot", "interval": "1m", "start": "2020-01-01", "end": "2100-01-01"}
+    asked = {"market": "spot", "kind": "klines", "interval": "1m", "start": "2020-01-01", "end": "2100-01-01"}
     with exploring(path) as explorer:
         assert sorted(names) == explorer.ask("coverage", **asked)["symbol"] == sorted(names)
         for name in names:

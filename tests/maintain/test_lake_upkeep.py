@@ -101,7 +101,7 @@ def test_what_is_old_goes(filled: LakeAddress, lakes: Lakes) -> None:
     """Rejects of over 90 days ago, versions of over a week ago, and files that nobody has needed for a day."""
     for age_ms in (91 * DAY, 89 * DAY):
         row = f"'spot', 'BTCUSDT', '1m', NULL, 'rest', 'why', '[]', epoch_ms(0), epoch_ms({NOON - age_ms}::BIGINT), 1"
-        query(filled, f"INSERT INTO rejects VALUES ({row})")
+        query(filled, f"INSERT INTO rejects VALUES ({row}, 'klines')")
     assert "1 reject pruned" in maintain_once(filled).message
     scheduled = lakes.postgres.ask(filled.name, "SELECT path FROM ducklake_files_scheduled_for_deletion")
     old = [Path(lakes.data, path) for (path,) in scheduled]

@@ -42,17 +42,17 @@ SYMBOLS = 2
 FILLING = """
     INSERT INTO klines
     SELECT market, 'S' || n || 'USDT', interval, epoch_ms(t), 1 + random(), 3, 0.5, 1 + random(), random() * 100,
-           epoch_ms(t + length - 1), random() * 1000, 5, random(), random(), 'rest', epoch_ms(t + length)
+           epoch_ms(t + length - 1), random() * 1000, 5, random(), random(), 'rest', epoch_ms(t + length), 'klines'
     FROM (VALUES ('spot', '1m', 60000), ('usdm', '1h', 3600000), ('spot', '3d', 259200000), ('spot', '1w', 604800000))
          series(market, interval, length), range({symbols}) symbols(n),
          range({start}::BIGINT, {end}::BIGINT, length::BIGINT) times(t)
     ORDER BY t, n, market, interval;
     INSERT INTO gaps SELECT 'spot', 'S' || n || 'USDT', '1m', epoch_ms(0), epoch_ms(60000), 'not_listed', epoch_ms(0),
-                            NULL, 1, NULL FROM range(5) symbols(n);
+                            NULL, 1, NULL, 'klines' FROM range(5) symbols(n);
     INSERT INTO audits SELECT 'spot', 'S' || n || 'USDT', '1m', epoch_ms({start}::BIGINT), epoch_ms({end}::BIGINT),
-                              epoch_ms({end}::BIGINT) FROM range(3) symbols(n);
+                              epoch_ms({end}::BIGINT), 'klines' FROM range(3) symbols(n);
     INSERT INTO restatements SELECT 'spot', 'S1USDT', '1m', epoch_ms({start}::BIGINT + n * 60000), 'old', 'new', 'rest',
-                                    epoch_ms(n) FROM range(7) notes(n);
+                                    epoch_ms(n), 'klines' FROM range(7) notes(n);
     INSERT INTO archive_files SELECT 'data/' || n, 'sum', n, epoch_ms(n), NULL FROM range(9) files(n);
     INSERT INTO symbols (market, symbol) SELECT 'spot', 'S' || n || 'USDT' FROM range(4) symbols(n);
     CREATE TABLE theirs AS SELECT 42 AS answer; -- whatever else a user keeps in the file
@@ -183,7 +183,7 @@ def test_only_old_rejects_go(filled: Path) -> None:
     """A reject that was not seen for over 90 days is forgotten; a younger one is kept."""
     for days in (91, 89):
         seen = f"epoch_ms({NOON - days * DAY}::BIGINT)"
-        row = f"'spot', 'S1USDT', '1m', NULL, 'rest', 'why', '{days}', epoch_ms(0), {seen}, 2"
+        row = f"'spot', 'S1USDT', '1m', NULL, 'rest', 'why', '{days}', epoch_ms(0), {seen}, 2, 'klines'"
         query(filled, f"INSERT INTO rejects VALUES ({row})")
     assert "1 reject pruned" in maintain_once(filled).message
     assert [("89",)] == query(filled, "SELECT row FROM rejects")

@@ -49,7 +49,7 @@ def test_what_is_stored_is_read(exchange: StandIn, minutes: Path) -> None:
         for row in published(exchange.klines(symbol, ms("2026-01-02T11:45"), ms("2026-01-02T11:50")))
     ]
     times = {name: pl.col(name).dt.epoch("ms") for name in ("open_time", "close_time")}
-    values = found.with_columns(**times).drop("market", "symbol", "interval", "source", "fetched_at")
+    values = found.with_columns(**times).drop("market", "kind", "symbol", "interval", "source", "fetched_at")
     assert [tuple(map(float, row)) for row in expected] == values.rows()
     assert ["BTCUSDT"] * 5 + ["ETHUSDT"] * 5 == found["symbol"].to_list()
     assert pl.Datetime("us") == found.schema["open_time"]

@@ -47,7 +47,7 @@ def behind(database: Path) -> Path:
         connection.execute("DELETE FROM gaps WHERE symbol = 'SOLUSDT'")
         connection.execute(
             """INSERT INTO gaps VALUES ('spot', 'SOLUSDT', '1m', epoch_ms($1::BIGINT), epoch_ms($2::BIGINT),
-                                        'unresolved', now(), now(), 1, TIMESTAMP '2100-01-01')""",
+                                        'unresolved', now(), now(), 1, TIMESTAMP '2100-01-01', 'klines')""",
             [hole_ms, hole_ms + 5 * MINUTE],
         )
         connection.execute(

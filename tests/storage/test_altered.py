@@ -28,22 +28,23 @@ TIMES = (
 NAMES = ("''", "'x y'", "'a' || chr(10) || 'b'", "'<img>'", "repeat('x', 5000)")
 FILLING = (
     """
-    INSERT INTO gaps VALUES ('spot', 'BTCUSDT', '1m', t, epoch_ms(1767358800000), 'due', t, t, 0, t);
+    INSERT INTO gaps VALUES ('spot', 'BTCUSDT', '1m', t, epoch_ms(1767358800000), 'due', t, t, 0, t, 'klines');
     INSERT INTO symbols (market, symbol, listed_at, quarantined_until, first_seen, unseen_at, delisted_at, last_checked,
                          ended_at, relisted_at) VALUES ('spot', 'BTCUSDT', t, t, t, t, t, t, t, t);
     INSERT INTO rules (market, symbol, unseen_at, first_seen, status, onboard_at, delivery_at)
     VALUES ('spot', 'BTCUSDT', t, t, 'TRADING', t, t);
     INSERT INTO bans VALUES ('spot', t, 'm', 'RateLimited', t, '');
     INSERT INTO incidents VALUES ('spot', 'Degraded', ['1m'], ['BTCUSDT'], t, t, 3, true, 'm');
-    INSERT INTO audits VALUES ('spot', 'BTCUSDT', '1m', t, t, t);
+    INSERT INTO audits VALUES ('spot', 'BTCUSDT', '1m', t, t, t, 'klines');
     INSERT INTO clustered VALUES (t, 3, t);
-    INSERT INTO doubtful VALUES ('spot', 'BTCUSDT', '1m', t);
+    INSERT INTO doubtful VALUES ('spot', 'BTCUSDT', '1m', t, 'klines');
     INSERT INTO archive_files VALUES ('data/x.zip', 'ab', 1, t, t);
-    INSERT INTO rejects VALUES ('spot', 'BTCUSDT', '1m', t, 'rest', 'r', '[]', t, t, 1);
-    INSERT INTO restatements VALUES ('spot', 'BTCUSDT', '1m', t, '{}', '{}', 'rest', t);
-    INSERT INTO klines VALUES ('spot', 'BTCUSDT', '1m', t, 1, 1, 1, 1, 1, t, 1, 1, 1, 1, 'rest', t);
+    INSERT INTO rejects VALUES ('spot', 'BTCUSDT', '1m', t, 'rest', 'r', '[]', t, t, 1, 'klines');
+    INSERT INTO restatements VALUES ('spot', 'BTCUSDT', '1m', t, '{}', '{}', 'rest', t, 'klines');
+    INSERT INTO klines VALUES ('spot', 'BTCUSDT', '1m', t, 1, 1, 1, 1, 1, t, 1, 1, 1, 1, 'rest', t, 'klines');
     INSERT INTO ends VALUES ('spot', 'BTCUSDT', '1m', t,
-                             ['1', '1', '1', '1', '1', '2026-01-01', '1', '1', '1', '1', 'rest', '2026-01-01'], t);
+                             ['1', '1', '1', '1', '1', '2026-01-01', '1', '1', '1', '1', 'rest', '2026-01-01'], t,
+                             'klines');
 """.replace(" t,", f" epoch_ms({NOON}),")
     .replace(" t)", f" epoch_ms({NOON}))")
     .replace("(t,", f"(epoch_ms({NOON}),")
@@ -73,7 +74,7 @@ def test_no_value_of_any_column_is_taken_on_trust(filled: Path, database: Path) 
             ).fetchall()
             for table, column, kind in columns:
                 for value in {"TIMESTAMP": TIMES, "VARCHAR[]": ["[NULL]"], "VARCHAR": NAMES}.get(kind, ()):
-                    is_read = kind != "VARCHAR" or column in ("market", "interval", "reason", "symbol")
+                    is_read = kind != "VARCHAR" or column in ("market", "kind", "interval", "reason", "symbol")
                     if not is_read or (table, column) in FREE:
                         continue
                     connection.begin()
@@ -86,8 +87,9 @@ def test_no_value_of_any_column_is_taken_on_trust(filled: Path, database: Path) 
             check_rows(connection, database)
 
 
-FREE = {("symbols", "symbol"), ("rules", "symbol"), ("rejects", "symbol"), ("rejects", "interval"),
-        ("rejects", "reason"), ("restatements", "symbol"), ("restatements", "interval")}  # fmt: skip
+FREE = {("incidents", "kind"), ("symbols", "symbol"), ("rules", "symbol"), ("rejects", "symbol"),
+        ("rejects", "interval"), ("rejects", "reason"), ("restatements", "symbol"),
+        ("restatements", "interval")}  # fmt: skip
 """Columns that nothing goes by but as text."""
 
 
@@ -131,7 +133,7 @@ def test_every_run_says_so_in_one_line_and_leaves_all_as_it_was(
 
     with duckdb.connect(str(database)) as connection:
         connection.execute("DELETE FROM gaps; DELETE FROM bans; DELETE FROM incidents")
-        connection.executemany("INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", gaps)
+        connection.executemany("INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", gaps)
     assert "Completed" == collect_once(exchange, database, ["BTCUSDT"]).state
 
 

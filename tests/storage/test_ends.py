@@ -97,7 +97,7 @@ def large(place: Address) -> Address:
     """A month of ten symbols and two hours of the next, maintained, and an hour that was fetched a week later."""
     many = """
         INSERT INTO klines SELECT 'spot', 'S' || n || 'USDT', '1m', epoch_ms(t), 1, 2, 0.5, 1.5, 3, epoch_ms(t + 59999),
-                                  4, 5, 1, 2, 'rest', epoch_ms(t + 65000)
+                                  4, 5, 1, 2, 'rest', epoch_ms(t + 65000), 'klines'
         FROM range({}::BIGINT, {}::BIGINT, 60000) times(t), range(10) numbers(n) ORDER BY n, t
     """
     began = NOON - 33 * DAY  # in November: the month is closed

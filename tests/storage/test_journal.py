@@ -22,7 +22,8 @@ from tests.drive import query
 IS_FRAGILE = duckdb.__version__.startswith("1.")
 REJECTS = """
     INSERT INTO rejects
-    SELECT 'spot', 'BTCUSDT', '1m', NULL, 'rest', 'ohlc', uuid(), TIMESTAMP '2024-01-01', TIMESTAMP '2024-01-01', 1
+    SELECT 'spot', 'BTCUSDT', '1m', NULL, 'rest', 'ohlc', uuid(), TIMESTAMP '2024-01-01', TIMESTAMP '2024-01-01', 1,
+           'klines'
     FROM range(100_000)
 """
 

@@ -117,10 +117,12 @@ def test_what_is_no_lake(database: str, data: str | None, said: str, monkeypatch
 
 def test_locks_are_of_lanes() -> None:
     """A symbol is in the same lane everywhere; symbols of a market's other interval are locked apart."""
-    assert 3 == len(keys_of(Scope("spot", "1m", ["BTCUSDT", "ETHUSDT", "BNBUSDT", "BTCUSDT"])))
+    assert 3 == len(keys_of(Scope("spot", "klines", "1m", ["BTCUSDT", "ETHUSDT", "BNBUSDT", "BTCUSDT"])))
     assert 195 == lane("BTCUSDT")
-    assert set() == {*keys_of(Scope("spot", "1m", ["BTCUSDT"]))} & {*keys_of(Scope("spot", "1h", ["BTCUSDT"]))}
-    assert ["spot"] == keys_of(Scope("spot", "1m", notes=True))
+    assert set() == {*keys_of(Scope("spot", "klines", "1m", ["BTCUSDT"]))} & {
+        *keys_of(Scope("spot", "klines", "1h", ["BTCUSDT"]))
+    }
+    assert ["spot"] == keys_of(Scope("spot", "klines", "1m", notes=True))
 
 
 def test_a_lake_from_nothing(exchange: StandIn, in_bucket: LakeAddress) -> None:
@@ -200,7 +202,7 @@ def test_a_minute_is_in_the_catalog_alone(lake: LakeAddress, lakes: Lakes) -> No
 def test_two_scopes_that_meet_wait(lake: LakeAddress) -> None:
     """Who wants a symbol that another run writes waits to its deadline, and is told who has it; others go on."""
     place = place_of(lake)
-    with place.turns.taken(keys_of(Scope("spot", "1m", ["BTCUSDT"])), time.monotonic() + 10):  # type: ignore[attr-defined]
+    with place.turns.taken(keys_of(Scope("spot", "klines", "1m", ["BTCUSDT"])), time.monotonic() + 10):  # type: ignore[attr-defined]
         put(lake, [minutes("ETHUSDT", 0, 1)])
         with pytest.raises(DatabaseBusy, match=r"a run on \S+, pid \d+, writes what this one would"):
             put(lake, [minutes("BTCUSDT", 0, 1)], wait_s=0.5)

@@ -132,7 +132,7 @@ def test_nothing_is_committed_without_locks(lake: LakeAddress, lakes: Lakes) -> 
                 cut_off(lakes, lake)
         return tries[-1]
 
-    assert 2 == place_of(lake).write(time.monotonic() + 60, Scope("spot", "1m", ["BTCUSDT"]), do)
+    assert 2 == place_of(lake).write(time.monotonic() + 60, Scope("spot", "klines", "1m", ["BTCUSDT"]), do)
     assert [(1,)] == query(lake, "SELECT count(*) FROM bans")
 
 

@@ -55,7 +55,7 @@ def storing(pipe: Connection, lake: LakeAddress, symbols: list[str], count: int)
 
 def _store(lake: LakeAddress, symbols: list[str], minute: int) -> None:
     wants = [minutes(symbol, max(0, minute - 3), min(minute, 3) + 1) for symbol in symbols]
-    scope = Scope("spot", "1m", symbols)
+    scope = Scope("spot", "klines", "1m", symbols)
     put: Callable[[duckdb.DuckDBPyConnection], object] = lambda to: store(  # noqa: E731
         to, MARKETS["spot"], INTERVALS["1m"], wants, now_ms=at(minute + 1)
     )
@@ -139,7 +139,7 @@ def stopped_before_its_commit(pipe: Connection, lake: LakeAddress) -> None:
         to: Any = _Sleepy(connection, pipe) if tries == 1 else connection
         store(to, MARKETS["spot"], INTERVALS["1m"], [minutes("BTCUSDT", 0, 1)], now_ms=at(1))
 
-    place_of(lake).write(time.monotonic() + 120, Scope("spot", "1m", ["BTCUSDT"]), put)
+    place_of(lake).write(time.monotonic() + 120, Scope("spot", "klines", "1m", ["BTCUSDT"]), put)
     pipe.send(tries)
 
 
@@ -170,7 +170,7 @@ def test_a_machine_that_stands_still_and_comes_back(lake: LakeAddress) -> None:
         began_s = time.monotonic()
         place_of(lake).write(
             began_s + 2 * SILENT_S,
-            Scope("spot", "1m", ["BTCUSDT"]),
+            Scope("spot", "klines", "1m", ["BTCUSDT"]),
             lambda to: store(to, MARKETS["spot"], INTERVALS["1m"], [minutes("BTCUSDT", 0, 2)], now_ms=at(2)),
         )
         os.kill(first.pid, signal.SIGCONT)

@@ -30,6 +30,7 @@ FROZEN = (
     "c4171a0be05e",
     "8e12fca6a92f",
     "caf1cddc9324",
+    "1c8dae360712",
 )
 """The first digits of each step's SHA-256: a step that files have taken is never edited; what changes is a new step."""
 A_KLINE = """INSERT INTO klines
@@ -63,6 +64,7 @@ def test_a_file_of_any_version_is_brought_up(database: Path, steps: int) -> None
     assert [(len(STEPS), VIEWS_SHA256, True)] == query(database, "FROM schema_version")
     assert [("BTCUSDT", 60_000)] == query(database, "SELECT symbol, slot_length(interval) FROM latest")
     assert [(0,)] == query(database, "SELECT count(*) FROM certificate")
+    assert [("klines", 3.0)] == query(database, "SELECT kind, volume FROM klines")
 
 
 def test_a_ban_of_before_is_of_no_address(database: Path) -> None:
@@ -98,8 +100,10 @@ def test_who_only_reads_has_the_views_of_today(database: Path) -> None:
 
 
 def test_who_only_reads_an_older_file_has_the_tables_of_today(database: Path) -> None:
-    """Tables that a file has not yet are without rows for him: what he asks for was not kept, and the file stays."""
+    """Tables that a file has not yet are without rows for him, and columns have what they have by default: what he asks
+    for was not kept, and the file stays."""
     make(database, READABLE)
+    assert ["klines"] == klines.read("BTCUSDT", database=database)["kind"].to_list()
     with pytest.raises(NotStored, match="nothing was kept of what exchangeInfo says of spot"):
         klines.symbols_at(database=database)
     assert [(0,)] == query(database, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'rules'")

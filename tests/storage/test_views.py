@@ -85,7 +85,7 @@ def test_a_delisted_symbol_is_not_stale(exchange: StandIn, database: Path) -> No
     query(
         database,
         """INSERT INTO gaps SELECT market, symbol, interval, max(open_time) + INTERVAL 1 MINUTE, '9999-12-31',
-                  'delisted', now()::TIMESTAMP, NULL, 1, NULL FROM klines GROUP BY ALL""",
+                  'delisted', now()::TIMESTAMP, NULL, 1, NULL, kind FROM klines GROUP BY ALL""",
     )
     assert [("not trading",)] == asked(database, "UTC", "SELECT state FROM freshness")
 

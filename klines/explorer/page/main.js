@@ -33,9 +33,9 @@ const choices = combobox($("#choice"), $("#choices"), () => known.series.map(nam
 let known, told_ms = 0, isAsking = false;
 let chosen = fromAddress();
 
-const nameOf = ({ market, interval }) => `${market} ${interval}`;
+const nameOf = ({ market, kind, interval }) => [market, kind === "klines" ? "" : kind, interval].filter(Boolean).join(" ");
 const series = () => known?.series.find((it) => nameOf(it) === nameOf(chosen));
-const asked = () => ({ market: chosen.market, interval: chosen.interval });
+const asked = () => ({ market: chosen.market, kind: chosen.kind, interval: chosen.interval });
 const iso = (ms) => new Date(ms).toISOString().slice(0, 16);
 const address = () => `#${new URLSearchParams(chosen)}`;
 function fromAddress() {
@@ -123,8 +123,8 @@ function lastDays(days) {
 function chooseSeries(name) {
   const found = known.series.find((it) => nameOf(it) === name);
   if (!found) return say("series", `there is nothing of ${name} in the file; choose one of the list`, true);
-  const { market, interval, symbols: names } = found;
-  chosen = { ...chosen, market, interval };
+  const { market, kind, interval, symbols: names } = found;
+  chosen = { ...chosen, market, kind, interval };
   choices.set(name);
   if (!chosen.symbol) chosen.symbol = names.includes("BTCUSDT") ? "BTCUSDT" : names[0];
   say("series", "");

@@ -31,16 +31,18 @@ from klines.storage.lake.turns import MAKING, Turns, keys_of
 from klines.storage.literal import literal
 from klines.storage.moved import NOTE, check_not_moved
 from klines.storage.place import Done, Scope
-from klines.storage.schema.migrations import is_current, lend_views, migrate
+from klines.storage.schema.migrations import is_current, lend_views, migrate, schema_state
 from klines.tables.sound import check_rows
 from klines.tables.transaction import checked
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _READS, _MOVES = "klines reads", "klines moves"
 LAYOUT = """
-    ALTER TABLE {table} SET PARTITIONED BY (market, interval, year(open_time), month(open_time));
+    ALTER TABLE {table} SET PARTITIONED BY (market, kind, interval, year(open_time), month(open_time));
     ALTER TABLE {table} SET SORTED BY (symbol ASC, open_time ASC);
 """
+KINDS_FROM = 12
+"""The step of the schema from which on klines lie by kind."""
 COMMITTED_AFTER_MS = HOUR
 """A kline may be committed so long after the time, by the exchange's clock, at which it was fetched. Where one was
 later still, who copies a lake finds other counts at the end."""
@@ -317,7 +319,10 @@ class Lake:
         """Make or bring up the tables, which one process does at a time, and nobody writes meanwhile."""
         with self.turns.taken([MAKING], time.monotonic() + 30, alone=True) as turn, checked(connection, turn.check):
             connection.execute("CALL lake.set_option('parquet_compression', 'zstd')")  # snappy takes twice the room
+            steps, *_ = schema_state(connection, self)
             migrate(connection, self, LAYOUT)
+            if 0 < steps < KINDS_FROM:
+                connection.execute(LAYOUT.format(table="klines"))  # what lies in files stays there as it is
             for table in _SMALL:  # a step may have made one
                 connection.execute(
                     f"CALL lake.set_option('data_inlining_row_limit', {_SMALL_ROWS}, table_name => '{table}')"

@@ -40,9 +40,10 @@ _APPLICATION = "klines"
 
 
 def keys_of(scope: Scope) -> list[str]:
-    """The names of the locks for a scope: one for each lane of its market's interval, which shards have whole."""
+    """The names of the locks for a scope: one for each lane of its market, kind and interval, which shards
+    have whole."""
     lanes = sorted({lane(symbol) for symbol in scope.symbols})
-    keys = [f"{scope.market} {scope.interval} {number}" for number in lanes]
+    keys = [f"{scope.market} {scope.kind} {scope.interval} {number}" for number in lanes]
     return [*keys, scope.market] if scope.notes else keys
 
 

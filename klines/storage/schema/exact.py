@@ -59,13 +59,14 @@ def make_exact(connection: duckdb.DuckDBPyConnection, database: str) -> None:
 def make_table(connection: duckdb.DuckDBPyConnection, database: str, name: str, layout: str = "") -> None:
     """An empty table as klines, but with decimals; `layout` is what a lake is told of the table `{table}`."""
     columns = connection.execute(
-        """SELECT column_name, data_type, is_nullable FROM duckdb_columns()
+        """SELECT column_name, data_type, is_nullable, column_default FROM duckdb_columns()
            WHERE database_name = $1 AND schema_name = 'main' AND table_name = 'klines' ORDER BY column_index""",
         [database],
     ).fetchall()
     listed = ", ".join(
-        f'"{column}" {DECIMAL if column in AMOUNTS else kind}{"" if is_nullable else " NOT NULL"}'
-        for column, kind, is_nullable in columns
+        f'"{column}" {DECIMAL if column in AMOUNTS else type_name}{"" if is_nullable else " NOT NULL"}'
+        + (f" DEFAULT {default}" if default else "")
+        for column, type_name, is_nullable, default in columns
     )
     table = f'"{database}".main.{name}'
     connection.execute(f"CREATE TABLE {table} ({listed})")
@@ -83,6 +84,6 @@ def bring_over(connection: duckdb.DuckDBPyConnection, layout: str = "") -> None:
     """All klines at once, as part of the caller's transaction."""
     [(database,)] = connection.execute("SELECT current_database()").fetchall()
     make_table(connection, database, MADE, layout)
-    connection.execute(f"INSERT INTO doubtful {doubtful_in('klines')}")
+    connection.execute(f"INSERT INTO doubtful BY NAME {doubtful_in('klines')}")
     connection.execute(f"INSERT INTO {MADE} SELECT * REPLACE ({BROUGHT_OVER}) FROM klines")
     exchange_tables(connection)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ STEPS = tuple(
     if path.name[:4].isdigit()
 )
 """The steps that lead to the schema of today."""
-_TABLE = re.compile(r"^CREATE TABLE .*?^\);$", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(r"^CREATE TABLE (\w+) (\(.*?^\));$", re.MULTILINE | re.DOTALL)
+_COLUMN = re.compile(r"^ALTER TABLE (\w+) ADD COLUMN (\w+) (\w+)(?: DEFAULT (\S+))?;", re.MULTILINE)
 READABLE = 6
 """With so many steps a file can be read as it is."""
 
@@ -82,8 +84,8 @@ def is_current(connection: duckdb.DuckDBPyConnection, path: object) -> bool:
 
 
 def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
-    """Give a connection that only reads the views of this version, where the file has others, and the tables that it
-    has not yet, without rows; they end with it.
+    """Give a connection that only reads the views of this version, where the file has others, and the tables and
+    columns that it has not yet; they end with it.
 
     Raises BadDatabase for a file that this version can't read.
     """
@@ -96,9 +98,25 @@ def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
             "a collect, brings it up"
         )
     if views != VIEWS_SHA256:
-        for table in _TABLE.findall("".join(STEPS[steps:])):
-            connection.execute(table.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+        _lend_tables(connection, "".join(STEPS[steps:]))
         connection.execute(VIEWS.replace("CREATE OR REPLACE", "CREATE OR REPLACE TEMP"))
+
+
+def _lend_tables(connection: duckdb.DuckDBPyConnection, steps: str) -> None:
+    """Tables that the text of some steps makes, empty; and those that it adds columns to, with what these have by
+    default. They hide those of the file."""
+    [(database,)] = connection.execute("SELECT current_database()").fetchall()
+    made = dict(_TABLE.findall(steps))
+    for name, columns in made.items():
+        connection.execute(f"CREATE TEMP TABLE {name} {columns}")
+    added: dict[str, list[str]] = defaultdict(list)
+    for table, column, type_name, default in _COLUMN.findall(steps):
+        if table in made:
+            connection.execute(f"ALTER TABLE temp.{table} ADD COLUMN {column} {type_name} DEFAULT {default or 'NULL'}")
+        else:
+            added[table].append(f"{default or 'NULL'}::{type_name} AS {column}")
+    for table, columns in added.items():
+        connection.execute(f'CREATE TEMP VIEW {table} AS SELECT *, {", ".join(columns)} FROM "{database}".main.{table}')
 
 
 def schema_state(connection: duckdb.DuckDBPyConnection, path: object) -> State:

@@ -31,67 +31,67 @@ CREATE OR REPLACE MACRO is_explained(reason) AS reason NOT IN ('due', 'unresolve
 -- until) of its series. Both are names of tables; the columns of both are in the answer.
 CREATE OR REPLACE MACRO slots_within(spans, parts) AS TABLE
 SELECT *, slots_between(interval, greatest(start_time, since), least(end_time, until)) AS slots
-FROM query_table(spans) JOIN query_table(parts) USING (market, symbol, interval)
+FROM query_table(spans) JOIN query_table(parts) USING (market, kind, symbol, interval)
 WHERE start_time < until AND end_time > since;
 
 -- Of each series of an interval up to 1d, for each day from from_time to to_time: how many slots should be there, are
 -- stored, are explained by the ledger, and (part of these) could not be there, as the symbol was not listed. NULL
--- stands for all markets, intervals, symbols; these are names with blanks between. A series begins with its first
+-- stands for all markets, kinds, intervals, symbols; these are names with blanks between. A series begins with its first
 -- kline, its first gap, or where an audit looked.
-CREATE OR REPLACE MACRO daily_coverage(of_market, of_interval, of_symbols, from_time, to_time) AS TABLE
+CREATE OR REPLACE MACRO daily_coverage(of_market, of_kind, of_interval, of_symbols, from_time, to_time) AS TABLE
 WITH kline AS NOT MATERIALIZED (
-    SELECT market, symbol, interval, open_time FROM klines
-    WHERE (of_market IS NULL OR market = of_market) AND (of_interval IS NULL OR interval = of_interval)
+    SELECT market, kind, symbol, interval, open_time FROM klines
+    WHERE (of_market IS NULL OR market = of_market) AND (of_kind IS NULL OR kind = of_kind) AND (of_interval IS NULL OR interval = of_interval)
       AND (of_symbols IS NULL OR is_among(symbol, of_symbols))
 ), begun AS (
-    SELECT market, symbol, interval, min(first) AS first FROM (
-        SELECT market, symbol, interval, min(open_time) AS first FROM kline GROUP BY ALL
-        UNION ALL SELECT market, symbol, interval, start_time FROM gaps
-        UNION ALL SELECT market, symbol, interval, since FROM audits)
-    WHERE (of_market IS NULL OR market = of_market) AND (of_interval IS NULL OR interval = of_interval)
+    SELECT market, kind, symbol, interval, min(first) AS first FROM (
+        SELECT market, kind, symbol, interval, min(open_time) AS first FROM kline GROUP BY ALL
+        UNION ALL SELECT market, kind, symbol, interval, start_time FROM gaps
+        UNION ALL SELECT market, kind, symbol, interval, since FROM audits)
+    WHERE (of_market IS NULL OR market = of_market) AND (of_kind IS NULL OR kind = of_kind) AND (of_interval IS NULL OR interval = of_interval)
       AND (of_symbols IS NULL OR is_among(symbol, of_symbols)) AND slot_length(interval) <= 86400000
     GROUP BY ALL
 ), series AS (
     SELECT *, epoch_ms(epoch_ms(to_time) // slot_length(interval) * slot_length(interval)) AS finish FROM begun
 ), days AS (
-    SELECT market, symbol, interval, midnight, midnight::DATE AS day, greatest(first, midnight, from_time) AS since,
+    SELECT market, kind, symbol, interval, midnight, midnight::DATE AS day, greatest(first, midnight, from_time) AS since,
            least(midnight + INTERVAL 1 DAY, finish) AS until
     FROM (SELECT *, unnest(range(date_trunc('day', greatest(first, from_time)), finish, INTERVAL 1 DAY)) AS midnight
           FROM series)
 ), stored AS (
-    SELECT market, symbol, interval, open_time::DATE AS day, count(*) AS stored -- half the time of date_trunc
+    SELECT market, kind, symbol, interval, open_time::DATE AS day, count(*) AS stored -- half the time of date_trunc
     FROM kline WHERE open_time >= from_time AND open_time < to_time GROUP BY ALL
 ), gap AS (
     SELECT * FROM gaps WHERE is_explained(reason) AND start_time < to_time AND end_time > from_time
 ), explained AS (
-    SELECT market, symbol, interval, day, sum(slots) AS explained,
+    SELECT market, kind, symbol, interval, day, sum(slots) AS explained,
            sum(slots) FILTER (reason IN ('not_listed', 'delisted')) AS not_trading
     FROM slots_within('days', 'gap') GROUP BY ALL
 )
-SELECT market, symbol, interval, day,
+SELECT market, kind, symbol, interval, day,
        greatest(0, slots_between(interval, midnight, until) - slots_between(interval, midnight, since))::BIGINT AS expected,
        coalesce(stored, 0) AS stored, coalesce(explained, 0)::BIGINT AS explained,
        coalesce(not_trading, 0)::BIGINT AS not_trading,
        greatest(0, expected - coalesce(stored, 0) - coalesce(explained, 0))::BIGINT AS unexplained
-FROM days LEFT JOIN stored USING (market, symbol, interval, day)
-          LEFT JOIN explained USING (market, symbol, interval, day);
+FROM days LEFT JOIN stored USING (market, kind, symbol, interval, day)
+          LEFT JOIN explained USING (market, kind, symbol, interval, day);
 
 -- What every audited series should have, has, and lacks, and why.
 CREATE OR REPLACE VIEW certificate AS
 WITH stored AS (
-    SELECT market, symbol, interval, min(open_time) AS first, max(open_time) AS last, count(*) AS stored,
+    SELECT market, kind, symbol, interval, min(open_time) AS first, max(open_time) AS last, count(*) AS stored,
            @hash@ AS hash
-    FROM klines JOIN audits USING (market, symbol, interval)
+    FROM klines JOIN audits USING (market, kind, symbol, interval)
     WHERE open_time >= since AND open_time < until
     GROUP BY ALL
 ), explained AS (
-    SELECT market, symbol, interval, sum(slots) FILTER (reason = 'exchange_outage') AS exchange_outage,
+    SELECT market, kind, symbol, interval, sum(slots) FILTER (reason = 'exchange_outage') AS exchange_outage,
            sum(slots) FILTER (reason = 'exchange_hole') AS exchange_hole,
            sum(slots) FILTER (reason = 'not_listed') AS not_listed, sum(slots) FILTER (reason = 'delisted') AS delisted,
            sum(slots) FILTER (reason = 'rejected') AS rejected, sum(slots) FILTER (is_explained(reason)) AS explained
     FROM slots_within('audits', 'gaps') GROUP BY ALL
 )
-SELECT market, symbol, interval, since, until, first, last,
+SELECT market, kind, symbol, interval, since, until, first, last,
        slots_between(interval, since, until) AS expected,
        coalesce(stored, 0) AS stored,
        coalesce(exchange_outage, 0)::BIGINT AS exchange_outage,
@@ -103,7 +103,7 @@ SELECT market, symbol, interval, since, until, first, last,
        round(100 * (expected - unexplained) / greatest(expected, 1), 6) AS percent_complete,
        audited_at,
        lpad(format('{:x}', hash), 32, '0') AS hash
-FROM audits LEFT JOIN stored USING (market, symbol, interval) LEFT JOIN explained USING (market, symbol, interval);
+FROM audits LEFT JOIN stored USING (market, kind, symbol, interval) LEFT JOIN explained USING (market, kind, symbol, interval);
 
 -- What exchangeInfo said of each symbol at a time: the last that was said until then. Where that is after last_seen it
 -- may have changed already. The answers that tell when it was last said are those of the rows before and after.
@@ -122,39 +122,39 @@ WHERE first_seen <= at_time AND (next_seen IS NULL OR next_seen > at_time);
 -- Slots that the exchange never had, per series of these intervals: in an outage, in a hole, before the listing, after
 -- the delisting.
 CREATE OR REPLACE MACRO never_there(intervals) AS TABLE
-SELECT market, symbol, interval, start_time, end_time FROM gaps
+SELECT market, kind, symbol, interval, start_time, end_time FROM gaps
 WHERE list_contains(intervals, interval) AND reason IN ('exchange_outage', 'exchange_hole', 'delisted')
 UNION ALL
-SELECT market, symbol, interval, TIMESTAMP '1970-01-01', max(listed_at) FROM (
-    SELECT market, symbol, interval, end_time AS listed_at FROM gaps
+SELECT market, kind, symbol, interval, TIMESTAMP '1970-01-01', max(listed_at) FROM (
+    SELECT market, kind, symbol, interval, end_time AS listed_at FROM gaps
     WHERE list_contains(intervals, interval) AND reason = 'not_listed'
-    UNION ALL SELECT market, symbol, unnest(intervals), listed_at FROM symbols WHERE listed_at IS NOT NULL)
+    UNION ALL SELECT market, kind, symbol, unnest(intervals), listed_at FROM symbols WHERE listed_at IS NOT NULL)
 GROUP BY ALL;
 
 -- The klines of an interval up to 1d: those that are stored, and, where none is, those derived from the longest of the
 -- `shorter` intervals that is whole. See klines/reading/derived.py, which has the same rule for any interval.
 CREATE OR REPLACE MACRO klines_in(own, length, shorter) AS TABLE
 WITH slot AS (
-    SELECT market, symbol, interval, epoch_ms(open_time) // length * length AS start_ms, count(*) AS parts,
+    SELECT market, kind, symbol, interval, epoch_ms(open_time) // length * length AS start_ms, count(*) AS parts,
            min(open_time) AS opened, max(close_time) AS closed, @of_parts@, any_value(source) AS source
     FROM klines WHERE interval = own OR list_contains(shorter, interval)
     GROUP BY ALL
 ), short AS (
-    SELECT market, symbol, interval, start_ms, epoch_ms(start_ms) AS since, epoch_ms(start_ms + length) AS until
+    SELECT market, kind, symbol, interval, start_ms, epoch_ms(start_ms) AS since, epoch_ms(start_ms + length) AS until
     FROM slot WHERE interval != own AND parts < length // slot_length(interval)
 ), never AS (
     FROM never_there(shorter)
 ), explained AS (
-    SELECT market, symbol, interval, start_ms, sum(slots) AS explained FROM slots_within('short', 'never') GROUP BY ALL
+    SELECT market, kind, symbol, interval, start_ms, sum(slots) AS explained FROM slots_within('short', 'never') GROUP BY ALL
 )
 SELECT * REPLACE (own AS interval) FROM (SELECT @columns@ FROM (
     SELECT * EXCLUDE (source), if(interval = own, opened, epoch_ms(start_ms)) AS open_time,
            if(interval = own, closed, epoch_ms(start_ms + length - 1)) AS close_time,
            if(interval = own, source, interval) AS source
-    FROM slot LEFT JOIN explained USING (market, symbol, interval, start_ms)
+    FROM slot LEFT JOIN explained USING (market, kind, symbol, interval, start_ms)
     WHERE interval = own
        OR parts + coalesce(explained, 0) = length // slot_length(interval) AND start_ms + length <= epoch_ms(now())
-    QUALIFY row_number() OVER (PARTITION BY market, symbol, start_ms ORDER BY slot_length(slot.interval) DESC) = 1));
+    QUALIFY row_number() OVER (PARTITION BY market, kind, symbol, start_ms ORDER BY slot_length(slot.interval) DESC) = 1));
 
 CREATE OR REPLACE VIEW klines_1h AS
 FROM klines_in('1h', 3600000, ['1s', '1m', '3m', '5m', '15m', '30m']);
@@ -169,44 +169,44 @@ CREATE OR REPLACE MACRO ends_in_doubt() AS
 
 -- The open time of the newest kline of every series.
 CREATE OR REPLACE MACRO newest() AS TABLE
-SELECT market, symbol, interval, max(open_time) AS open_time FROM (
-    SELECT market, symbol, interval, open_time FROM ends
-    UNION ALL SELECT market, symbol, interval, max(open_time) FROM klines WHERE fetched_at >= ends_in_doubt() GROUP BY ALL)
+SELECT market, kind, symbol, interval, max(open_time) AS open_time FROM (
+    SELECT market, kind, symbol, interval, open_time FROM ends
+    UNION ALL SELECT market, kind, symbol, interval, max(open_time) FROM klines WHERE fetched_at >= ends_in_doubt() GROUP BY ALL)
 GROUP BY ALL;
 
 -- The newest kline of every series: fetched since ends were noted; or noted, and restated since; or as it was noted.
 CREATE OR REPLACE VIEW latest AS
 WITH newest AS (FROM newest()), restated AS (
-    SELECT DISTINCT market, symbol, interval, open_time
-    FROM restatements JOIN ends USING (market, symbol, interval, open_time) WHERE seen_at >= ends_in_doubt()
+    SELECT DISTINCT market, kind, symbol, interval, open_time
+    FROM restatements JOIN ends USING (market, kind, symbol, interval, open_time) WHERE seen_at >= ends_in_doubt()
 )
-SELECT klines.* FROM klines JOIN newest USING (market, symbol, interval, open_time)
+SELECT klines.* FROM klines JOIN newest USING (market, kind, symbol, interval, open_time)
 WHERE fetched_at >= ends_in_doubt()
 UNION ALL
-SELECT klines.* FROM klines JOIN (FROM restated SEMI JOIN newest USING (market, symbol, interval, open_time))
-                            USING (market, symbol, interval, open_time)
+SELECT klines.* FROM klines JOIN (FROM restated SEMI JOIN newest USING (market, kind, symbol, interval, open_time))
+                            USING (market, kind, symbol, interval, open_time)
 WHERE fetched_at < ends_in_doubt()
   AND open_time >= (SELECT coalesce(min(open_time), TIMESTAMP 'infinity') FROM restated) -- so that little is read
-UNION ALL
-SELECT * FROM (SELECT market, symbol, interval, open_time, @of_texts@
-               FROM ends SEMI JOIN newest USING (market, symbol, interval, open_time)
-                         ANTI JOIN restated USING (market, symbol, interval, open_time))
+UNION ALL BY NAME
+SELECT * FROM (SELECT market, kind, symbol, interval, open_time, @of_texts@
+               FROM ends SEMI JOIN newest USING (market, kind, symbol, interval, open_time)
+                         ANTI JOIN restated USING (market, kind, symbol, interval, open_time))
 WHERE fetched_at < ends_in_doubt();
 
 -- How far every series is: the first slot after its newest kline, how many klines have closed since, and whether that is
 -- fresh (none), late (under 5 minutes), stale, or as it should be, as the symbol is not trading any more.
 CREATE OR REPLACE VIEW freshness AS
 WITH reached AS (
-    SELECT market, symbol, interval, open_time AS last, slot_after(interval, slot_start(interval, last)) AS lacks_from
+    SELECT market, kind, symbol, interval, open_time AS last, slot_after(interval, slot_start(interval, last)) AS lacks_from
     FROM newest()
 ), delisted AS (
-    SELECT market, symbol, interval, min(start_time) AS delisted_at FROM gaps
+    SELECT market, kind, symbol, interval, min(start_time) AS delisted_at FROM gaps
     WHERE reason = 'delisted' AND end_time > utc_now() GROUP BY ALL -- others are between two lives of a name
 )
-SELECT market, symbol, interval, last, lacks_from,
+SELECT market, kind, symbol, interval, last, lacks_from,
        greatest(0, slots_between(interval, lacks_from, utc_now()))::BIGINT AS lacking,
        CASE WHEN delisted_at <= lacks_from THEN 'not trading'
             WHEN slot_after(interval, lacks_from) > utc_now() THEN 'fresh'
             WHEN slot_after(interval, lacks_from) + INTERVAL 5 MINUTE >= utc_now() THEN 'late'
             ELSE 'stale' END AS state
-FROM reached LEFT JOIN delisted USING (market, symbol, interval);
+FROM reached LEFT JOIN delisted USING (market, kind, symbol, interval);
