@@ -241,9 +241,9 @@ def test_symbols(exchange: StandIn, minutes: Path) -> None:
     """A row per series, with its first and last kline and how many there are."""
     collect_once(exchange, minutes, ["BTCUSDT"], market="usdm", interval="1h", lookback=timedelta(hours=3))
     expected = [
-        ("spot", "BTCUSDT", "1m", "11:30", "11:59", 27),
-        ("spot", "ETHUSDT", "1m", "11:30", "11:59", 30),
-        ("usdm", "BTCUSDT", "1h", "09:00", "11:00", 3),
+        ("spot", "klines", "BTCUSDT", "1m", "11:30", "11:59", 27),
+        ("spot", "klines", "ETHUSDT", "1m", "11:30", "11:59", 30),
+        ("usdm", "klines", "BTCUSDT", "1h", "09:00", "11:00", 3),
     ]
     found = klines.symbols(database=minutes).with_columns(pl.col("first", "last").dt.strftime("%H:%M"))
     assert expected == found.rows()

@@ -88,7 +88,7 @@ def test_one_screen(
     assert len(shown.splitlines()) < 24
     for text in (
         str(behind),
-        "spot    1m",
+        "spot    klines  1m",
         "spot 1m SOLUSDT  stale",
         "unresolved; asked again at 2100-01-01 00:00",
         "exchange_outage 10 (2 symbols)",
