@@ -197,8 +197,8 @@ ONCE = {
     "connection.begin()": {"transaction.py"},
     ".rollback()": {"transaction.py"},
 }
-"""What is written once, and where: the columns of a kline (beside them the class of Binance's rows, and the frozen steps
-that made and changed the table), the filter of symbols, what counts as explained, a transaction."""
+"""What is written once, and where: the columns of a kline (beside them the class of Binance's rows, and the frozen
+steps that made and changed the table), the filter of symbols, what counts as explained, a transaction."""
 
 
 @pytest.mark.parametrize("text", ONCE)

@@ -92,15 +92,17 @@ def answer_klines(request: Request, question: Question) -> JSONResponse:
 
 
 def answer_ledger(request: Request, question: Question) -> JSONResponse:
-    """`market`, `kind`, `interval`, `symbol` (part of it), `reason`, `start`, `end`, all but the first three may be left
-    out."""
+    """`market`, `kind`, `interval`, `symbol` (part of it), `reason`, `start`, `end`; all after the interval may be
+    left out."""
     source: Source = request.app.state.source
     snapshot = source.snapshot(question)
     first = _series(request, snapshot)[0]
     symbol, reason = (request.query_params.get(name, "") for name in ("symbol", "reason"))
     asked = _window(request, 0, snapshot.until_ms)
     with question.reading(snapshot.connection.cursor()) as connection:
-        return JSONResponse(ledger_rows(connection, market_of(first.market, first.kind), first.interval, asked, symbol, reason))
+        return JSONResponse(
+            ledger_rows(connection, market_of(first.market, first.kind), first.interval, asked, symbol, reason)
+        )
 
 
 def answer_lately(request: Request, question: Question) -> JSONResponse:
