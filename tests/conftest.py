@@ -42,9 +42,9 @@ OUTSIDE = {"exchange", "standin", "soaked", "lakes"}
 KEPT_OPEN = ("audit", "backfill", "collect")
 """Rooms whose subject is seldom the file: to make or open one costs more than most of what a run does with it."""
 
-MANY_ROWS = ("maintain", "reading", "storage")
-"""Rooms where DuckDB has as many threads as a user's. Elsewhere it has one: with a few rows each, a second one costs a
-quarter of what a run takes, and four processes of tests share the cores."""
+MANY_ROWS = ("maintain/", "storage/test_ends.py", "storage/test_exact.py")
+"""Where DuckDB has as many threads as a user's, as everywhere with --full. Elsewhere it has one: with few rows, a
+second one costs a quarter of what a run takes, and four processes of tests share the cores."""
 
 _prefect = contextlib.ExitStack()
 """What runs while tests need the Prefect server."""
@@ -178,10 +178,11 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """One thread for DuckDB, in this process and those that it starts, but for the rooms of MANY_ROWS; it takes a
-    Slurm node's number of cores for its own."""
+    """One thread for DuckDB, in this process and those that it starts, but in the tests of MANY_ROWS; it takes a Slurm
+    node's number of cores for its own."""
+    is_as_users = str(request.path.relative_to(TESTS)).startswith(MANY_ROWS) or request.config.getoption("--full")
     with pytest.MonkeyPatch.context() as patch:
-        if str(request.path.relative_to(TESTS)).partition("/")[0] not in MANY_ROWS:
+        if not is_as_users:
             patch.setenv("SLURM_CPUS_ON_NODE", "1")
         yield
 
