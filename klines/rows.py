@@ -75,7 +75,10 @@ class Rejects(list[Reject]):
 
     def refuse(self, raw: list[Any], reason: str) -> None:
         """One more row, as it was received."""
-        time_ms = _time_ms(raw)
+        self.refuse_as(_time_ms(raw), reason, raw)
+
+    def refuse_as(self, time_ms: int | None, reason: str, raw: Any) -> None:
+        """One more row, of a time; None: of none that can be read."""
         self.total += 1
         self.times_ms += [] if time_ms is None else [time_ms]
         if len(self) < KEPT:
@@ -202,7 +205,7 @@ def _time_ms(raw: list[Any]) -> int | None:
     return raw[0] if raw and type(raw[0]) is int and 0 <= raw[0] < 2**53 else None
 
 
-def _text(raw: list[Any]) -> str:
+def _text(raw: Any) -> str:
     return json.dumps(raw, ensure_ascii=False)[:2000].encode(errors="backslashreplace").decode()
 
 

@@ -119,9 +119,10 @@ class Session:
     def __enter__(self) -> Self:
         enter_kept(self.place, self._deadline_s())
         with self._opened() as connection:
-            whose = self.market.pool, self.exchange.egress
-            ban = active_ban(connection, *whose, machine_ms())
-            self._is_probe = was_banned(connection, *whose, machine_ms())
+            egress, now_ms = self.exchange.egress, machine_ms()
+            bans = [active_ban(connection, pool, egress, now_ms) for pool in self._pools]
+            ban = next(filter(None, bans), None)
+            self._is_probe = was_banned(connection, self.market.pool, egress, now_ms)
         if ban:
             raise ban
         with contextlib.ExitStack() as stack:
@@ -133,6 +134,15 @@ class Session:
     def __exit__(self, *exc: object) -> None:
         self._is_ending = True
         self._stack.close()
+
+    @property
+    def _pools(self) -> Sequence[str]:
+        """Whose bans end the run before any request."""
+        return [self.market.pool]
+
+    def _pool_of(self, error: Stop) -> str:  # noqa: ARG002 - where there is one pool alone
+        """Whose ban an error is."""
+        return self.market.pool
 
     def _enter_all(self, stack: contextlib.ExitStack) -> None:
         """Enter what lives on the event loop."""
@@ -195,12 +205,12 @@ class Session:
             self._keep(error)
 
     def _keep(self, error: Stop) -> None:
-        whose = self.market.pool, self.exchange.egress
+        whose = self._pool_of(error), self.exchange.egress
         silence.keep(self.place.beside, *whose, error, machine_ms(), self.exchange.now_ms())
 
     def _enter_ban(self, error: Stop, connection: duckdb.DuckDBPyConnection) -> None:
         times = {"now_ms": machine_ms(), "exchange_now_ms": self.exchange.now_ms()}
-        remember_ban(connection, self.market.pool, self.exchange.egress, error, **times)
+        remember_ban(connection, self._pool_of(error), self.exchange.egress, error, **times)
 
     def _matched(self, entries: Sequence[str]) -> list[str]:
         """The symbols that names and patterns take. What exchangeInfo said is good for an hour, and for longer where it

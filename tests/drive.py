@@ -23,6 +23,8 @@ from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
 from klines.maintain.run import MaintainJob
 from klines.outcome import NEXT_RUN, Outcome, fail
+from klines.rates.job import FundingJob
+from klines.rates.run import FundingRun
 from klines.settings import Address, LakeAddress, Settings
 from klines.storage.access import place_of
 from klines.storage.journal import mend
@@ -137,6 +139,33 @@ def backfill_once(
                     for loading in [threads.submit(run.load, chunk) for chunk in plan.chunks]:
                         with contextlib.suppress(KlinesError):
                             loading.result()
+            return run.outcome()
+    except KlinesError as error:
+        return fail(error)
+
+
+def funding_once(
+    exchange: StandIn | Fixed,
+    database: Address,
+    symbols: Sequence[str],
+    *,
+    market: str = "usdm",
+    since: str | None = None,
+    request_timeout_s: float = PATIENCE_S,
+    deadline_s: float = 120,
+) -> Outcome:
+    """One run of funding rates, as the flow does it; a failing symbol is not tried again."""
+    url = exchange.url
+    settings = Settings(database=database, usdm_url=url, coinm_url=url, archive_url=url)
+    try:
+        job = FundingJob.of(settings, list(symbols), market, datetime.fromisoformat(since) if since else None)
+        options = {"request_timeout_s": request_timeout_s, "deadline_s": deadline_s, "pauses_s": (0.01, 0.01)}
+        with FundingRun(settings, job, clock=clock_of(exchange), **options) as run:  # type: ignore[arg-type]
+            run.health()
+            for batch in run.plan():
+                if run.goes_on:
+                    run.fetch(batch)
+                    run.store()
             return run.outcome()
     except KlinesError as error:
         return fail(error)

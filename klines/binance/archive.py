@@ -13,9 +13,10 @@ import os
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import Protocol, Self, TypeVar
 
 import aiohttp
 import polars as pl
@@ -57,6 +58,7 @@ PAUSES_S = (1.0, 3.0)
 """How long to wait before the second and the third try."""
 GIVE_UP_AFTER = 5
 """So many files in a row that could not be reached, and the archive is not asked any more in this run."""
+Fetched = TypeVar("Fetched")
 _HEADERS = {"User-Agent": "klines", "Accept-Encoding": "identity"}
 _TIMEOUT = aiohttp.ClientTimeout(total=180, sock_connect=10, sock_read=20)
 _IS_UTF8 = 0x800
@@ -70,6 +72,18 @@ class Content:
     sha256: str
     rows: pl.DataFrame
     rejects: Rejects
+
+
+class Zipped(Protocol):
+    """A file of the archive: the name of its zip and of the CSV in it, and its path below the archive's address."""
+
+    @property
+    def name(self) -> str:
+        """Without a suffix."""
+
+    @property
+    def url_path(self) -> str:
+        """Quoted."""
 
 
 class Archive:
@@ -111,11 +125,18 @@ class Archive:
 
     async def fetch(self, file: File, interval: Interval) -> Content | None:
         """What the file holds, its checksum right; None where the archive has none; raises Retry after three tries."""
+        return await self._tried(partial(self._fetch, file, interval))
+
+    async def fetch_csv(self, file: Zipped, longest: int) -> tuple[bytes, str] | None:
+        """The CSV of a small file, `longest` bytes at most, and its SHA-256, which is right; else as `fetch`."""
+        return await self._tried(partial(self._fetch_csv, file, longest))
+
+    async def _tried(self, fetch: Callable[[], Awaitable[Fetched]]) -> Fetched:
         for pause_s in (*self._pauses_s, None):
             if self._unreached >= GIVE_UP_AFTER:
                 raise Unreachable("the archive can't be reached")
             try:
-                found = await self._fetch(file, interval)
+                found = await fetch()
                 self._unreached = 0
                 return found
             except Retry as error:
@@ -158,7 +179,7 @@ class Archive:
         return spans_of(months, days)
 
     async def _listed(self, market: str, symbol: str, is_month: bool) -> list[str]:
-        return await self._all(folder(market, symbol, is_month=is_month), listed_keys)
+        return await self.all_keys(folder(market, symbol, is_month=is_month))
 
     async def _all(self, prefix: str, named: Callable[[bytes, str], list[str]]) -> list[str]:
         """All that the pages of a listing name, ascending, each going on after the last name of the one before."""
@@ -184,8 +205,16 @@ class Archive:
 
     async def csv(self, file: File, interval: Interval) -> bytes | None:
         """The file's CSV as it is, its checksum right, in one try; None where there is no such file; raises Retry."""
-        found = await self._download(file, interval)
-        return None if found is None else _checked(file, interval, *found)
+        found = await self._download(file, _longest(file, interval))
+        return None if found is None else _checked(file, _longest(file, interval), *found)
+
+    async def _fetch_csv(self, file: Zipped, longest: int) -> tuple[bytes, str] | None:
+        found = await self._download(file, longest)
+        return None if found is None else (_checked(file, longest, *found), found[1])
+
+    async def all_keys(self, prefix: str) -> list[str]:
+        """All keys below a prefix, ascending; raises Retry."""
+        return await self._all(prefix, listed_keys)
 
     async def _oldest(self, market: str, symbol: str, is_month: bool) -> File | None:
         listing = await self._listing(folder(market, symbol, is_month=is_month))
@@ -198,7 +227,7 @@ class Archive:
         return listing
 
     async def _fetch(self, file: File, interval: Interval) -> Content | None:
-        found = await self._download(file, interval)
+        found = await self._download(file, _longest(file, interval))
         if found is None:
             return None
         async with self._threads:
@@ -206,12 +235,10 @@ class Archive:
                 await self._may_open.wait()
             return await to_thread.run_sync(_open, file, interval, *found)
 
-    async def _download(self, file: File, interval: Interval) -> tuple[bytes, str] | None:
-        """The zip as it came, and the SHA-256 that the archive states."""
+    async def _download(self, file: Zipped, longest: int) -> tuple[bytes, str] | None:
+        """The zip as it came, `longest` bytes at most, and the SHA-256 that the archive states."""
         url = f"{self._url}/{file.url_path}"
-        body, checksum = await asyncio.gather(
-            self._get(url, _longest(file, interval)), self._get(f"{url}.CHECKSUM", LONGEST_CHECKSUM)
-        )
+        body, checksum = await asyncio.gather(self._get(url, longest), self._get(f"{url}.CHECKSUM", LONGEST_CHECKSUM))
         if body is None:
             return None
         if checksum is None:
@@ -251,7 +278,7 @@ def _longest(file: File, interval: Interval) -> int:
     return BYTES_A_FILE + BYTES_A_KLINE * (interval.index(file.window.end_ms - 1) - interval.index(file.start_ms) + 1)
 
 
-def _stated(file: File, checksum: bytes) -> str | None:
+def _stated(file: Zipped, checksum: bytes) -> str | None:
     """The SHA-256 in a checksum file, which is UTF-8, as names are; None where it is none of this file."""
     found = _CHECKSUM.fullmatch(checksum.decode(errors="replace"))
     return found[1] if found and found[2] == f"{file.name}.zip" else None
@@ -259,26 +286,29 @@ def _stated(file: File, checksum: bytes) -> str | None:
 
 def _open(file: File, interval: Interval, body: bytes, sha256: str) -> Content:
     """The rows of a downloaded zip; raises BadArchive where it is not what the archive says."""
-    rows, rejects = read_csv(_checked(file, interval, body, sha256), interval, file.window)
+    rows, rejects = read_csv(_checked(file, _longest(file, interval), body, sha256), interval, file.window)
     return Content(sha256, rows, rejects)
 
 
-def _checked(file: File, interval: Interval, body: bytes, sha256: str) -> bytes:
+def _checked(file: Zipped, longest: int, body: bytes, sha256: str) -> bytes:
     """The CSV of a downloaded zip; raises BadArchive where its SHA-256 is another, or it is no such zip."""
     if hashlib.sha256(body).hexdigest() != sha256:
         raise BadArchive("its SHA-256 is not the one that the archive states")
-    return unzipped(file, interval, body)
+    return unzipped(file, longest, body)
 
 
-def unzipped(file: File, interval: Interval, body: bytes) -> bytes:
-    """The CSV in a zip that holds nothing else; whatever Python's zipfile meets in these bytes, the file is corrupt."""
+def unzipped(file: Zipped, longest: int, body: bytes) -> bytes:
+    """The CSV, of `longest` bytes at most, in a zip that holds nothing else.
+
+    Whatever Python's zipfile meets in these bytes, the file is corrupt.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             members = archive.infolist()
             if [_name(member) for member in members] != [f"{file.name}.csv".encode()]:
                 names = ascii(", ".join(member.orig_filename for member in members[:3]))
                 raise BadArchive(f"it holds {len(members)} files, {names:.200}, not {file.name}.csv alone")
-            return _inflated(members[0], body, _longest(file, interval))
+            return _inflated(members[0], body, longest)
     except BadArchive:
         raise
     except Exception as error:

@@ -23,8 +23,12 @@ from klines.errors import BadAnswer
 with warnings.catch_warnings():  # python-binance imports websockets.legacy, which nothing here uses
     warnings.simplefilter("ignore", DeprecationWarning)
     from binance import AsyncClient
-LONGEST_BODIES = {"exchangeInfo": 32 * 2**20, "klines": 2 * 2**20}
-"""Bytes of an answer, by its route: spot's whole exchangeInfo has about half of that, a page of klines a tenth."""
+LONGEST_BODIES = {
+    **{"exchangeInfo": 32 * 2**20, "klines": 2 * 2**20},
+    **dict.fromkeys(("fundingRate", "fundingInfo"), 2**20),
+}
+"""Bytes of an answer, by its route: spot's whole exchangeInfo has about half of that, a page of klines, or of funding
+rates, a tenth."""
 LONGEST_BODY = 2**16
 """Bytes of any other answer."""
 BEGINNING_S = 1.0
@@ -64,6 +68,11 @@ class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
                 _none,
                 self._coinm_info,
             ),
+        }[market]
+        self.funding, self.funding_info = {
+            "spot": (_none, _none),
+            "usdm": (self.futures_funding_rate, self.futures_v1_get_funding_info),
+            "coinm": (self.futures_coin_funding_rate, self.futures_coin_v1_get_funding_info),
         }[market]
 
     def _init_session(self) -> aiohttp.ClientSession:

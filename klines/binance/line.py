@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 from klines.binance.client import Client
 from klines.binance.clocks import DATE, LATEST_MS, SERVER, Readings, Shown, Verdict, header_ms, is_time, judge_clocks
@@ -51,6 +51,19 @@ WITNESSES = {
 }
 """Symbols that trade at any time, whose newest kline is a clock."""
 MINUTES = INTERVALS["1m"]
+
+
+class Pool(Protocol):
+    """What requests are counted in, as Budget."""
+
+    def pause(self, until_ms: int) -> None:
+        """Nobody asks before `until_ms`."""
+
+    def stop(self, reason: Stop) -> None:
+        """Nobody asks any more in this run."""
+
+    async def spend(self, weight: int, deadline_ms: int) -> None:
+        """Return once a request of `weight` may be sent."""
 
 
 class Line:
@@ -228,30 +241,32 @@ class Line:
         check_shape(body)
         return cast("list[Any]", body)
 
-    async def _ask(self, call: Callable[[], Awaitable[Any]], weight: int) -> Any:
-        """One request within the budget and the deadline; a short 429 is waited out, for everybody."""
+    async def _ask(self, call: Callable[[], Awaitable[Any]], weight: int, pool: Pool | None = None) -> Any:
+        """One request within the budget, or that of another pool, and the deadline; a short 429 is waited out, for
+        everybody of the pool."""
+        spent = pool or self.budget
         while True:
             async with self._turns:
-                await self.budget.spend(weight, self.now_ms() + int((self._deadline_s - time.monotonic()) * 1000))
-                _REQUEST.set((weight, self.now_ms()))
+                await spent.spend(weight, self.now_ms() + int((self._deadline_s - time.monotonic()) * 1000))
+                _REQUEST.set((weight if spent is self.budget else 0, self.now_ms()))
                 try:
                     answer = await self._once(call)
                     self._refusals = 0
                     return answer
                 except RateLimited as error:
-                    self._silence(error)
+                    self._silence(error, spent)
                 except Stop as error:
                     self.budget.stop(error)
                     raise
 
-    def _silence(self, error: RateLimited) -> None:
+    def _silence(self, error: RateLimited, pool: Pool) -> None:
         """Everybody waits; where that takes longer than the run, or has not helped, everybody stops."""
         self._refusals += 1
         left_ms = (self._deadline_s - time.monotonic()) * 1000
         if error.banned or error.until_ms - self.now_ms() >= left_ms or self._refusals > MOST_REFUSALS:
-            self.budget.stop(error)
+            pool.stop(error)
             raise error
-        self.budget.pause(error.until_ms)
+        pool.pause(error.until_ms)
 
     async def _once(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """The whole request under one timeout, which one byte a second can't stretch."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from klines.binance.clocks import Readings
 from klines.binance.exchange import Exchange
+from klines.binance.line import Pool
 from klines.doctor.diagnosis import Clockwork, NotAsked
 from klines.errors import Blocked, RateLimited, Stop
 from klines.interval import MINUTE, Interval
@@ -133,12 +134,12 @@ class Patient(Exchange):
         """The rows of [start_ms, end_ms) as they are."""
         return await self._answer(symbol or self.symbol, interval, start_ms, end_ms, limit)
 
-    async def _ask(self, call: Callable[[], Awaitable[Any]], weight: int) -> Any:
+    async def _ask(self, call: Callable[[], Awaitable[Any]], weight: int, pool: Pool | None = None) -> Any:
         """One request, paid for; what its answer says of weight is noted."""
         self._purse.pay(weight)
         self._headers, before = {}, self.now_ms() // MINUTE
         try:
-            return await super()._ask(call, weight)
+            return await super()._ask(call, weight, pool)
         finally:
             used = self._headers.get("X-MBX-USED-WEIGHT-1M", "")
             stated = int(used) if used.isascii() and used.isdigit() and len(used) < 10 else None
@@ -149,7 +150,7 @@ class Patient(Exchange):
         self._headers = headers
         super()._observe(headers)
 
-    def _silence(self, error: RateLimited) -> None:
+    def _silence(self, error: RateLimited, pool: Pool) -> None:  # noqa: ARG002 - whichever it is of
         """Silence that is asked for is what was found: it is not waited for."""
         self.budget.stop(error)
         raise error

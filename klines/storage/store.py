@@ -99,7 +99,7 @@ def _put_files(
 ) -> Stored:
     inserted, restated = merge_rows(connection, market, interval, ready.bulk, source=ready.source, now_ms=now_ms)
     refused = [(loaded.file.symbol, reject) for loaded in ready.files for reject in loaded.rejects]
-    note_files(connection, ready.files, now_ms)
+    note_files(connection, [loaded.note for loaded in ready.files], now_ms)
     return Stored(inserted, restated, note_rejects(connection, market, interval, refused, now_ms, ready.source))
 
 

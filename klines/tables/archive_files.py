@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
@@ -28,14 +29,32 @@ class Loaded:
     in_file: int
     is_verified: bool
 
+    @property
+    def note(self) -> FileNote:
+        """Its row of the table."""
+        return FileNote(self.file.path, self.sha256, self.in_file, self.is_verified)
 
-def note_files(connection: duckdb.DuckDBPyConnection, files: Sequence[Loaded], now_ms: int) -> None:
+
+class FileNote(NamedTuple):
+    """A file that was loaded: its path below the archive's address, how many good rows it has, and whether the
+    exchange's 1d klines confirm all of them."""
+
+    path: str
+    sha256: str
+    rows: int
+    is_verified: bool = False
+
+
+def loaded_below(connection: duckdb.DuckDBPyConnection, prefix: str) -> list[str]:
+    """The paths of the files that were loaded, of those that begin so."""
+    rows = connection.execute("SELECT path FROM archive_files WHERE starts_with(path, ?)", [prefix]).fetchall()
+    return [path for (path,) in rows]
+
+
+def note_files(connection: duckdb.DuckDBPyConnection, files: Sequence[FileNote], now_ms: int) -> None:
     """Which files were loaded, and which of them the exchange's 1d klines confirm."""
     noted = pl.DataFrame(
-        [
-            (loaded.file.path, loaded.sha256, loaded.in_file, now_ms, now_ms if loaded.is_verified else None)
-            for loaded in files
-        ],
+        [(file.path, file.sha256, file.rows, now_ms, now_ms if file.is_verified else None) for file in files],
         schema={"path": str, "sha256": str, "rows": int, "loaded_at": int, "verified_at": int},
         orient="row",
     ).unique("path", keep="last")

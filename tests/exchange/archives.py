@@ -21,12 +21,12 @@ import polars as pl
 
 from tests.exchange.broken import RULES
 from tests.exchange.faults import Answer, Asked
+from tests.exchange.funding import HEADER_OF_RATES, Fundings
 from tests.exchange.market import (
     DAY_MS,
     HOUR_MS,
     LENGTH_MS,
     MANY,
-    Market,
     Page,
     Rows,
     Run,
@@ -42,6 +42,10 @@ PATH = re.compile(
 )
 FOLDER = re.compile(
     r"data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>\w+)/"
+)
+RATES = r"data/(?P<market>futures/um|futures/cm)/monthly/fundingRate/(?P<symbol>[^/]+)/"
+PATH_OF_RATES = re.compile(
+    rf"/{RATES}(?P<name>(?P=symbol)-fundingRate-(?P<date>\d{{4}}-\d\d))\.zip(?P<checksum>\.CHECKSUM)?"
 )
 FOLDERS = re.compile(r"data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/klines/")
 XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -70,7 +74,7 @@ class Wanted(NamedTuple):
     in_us: bool
 
 
-class Archives(Market):
+class Archives(Fundings):
     """What the archive serves; a file that `folder` holds, at the path of its address, goes before one made anew."""
 
     def __init__(self, markets: Iterable[str], any_symbol: bool) -> None:
@@ -157,6 +161,8 @@ class Archives(Market):
 
     def _keys(self, prefix: str, now_ms: int) -> list[str]:
         """The files, and their checksums, below the folder of a series, whether or not each can be made."""
+        if rates := re.fullmatch(RATES, prefix):
+            return self._keys_of_rates(prefix, MARKETS[rates["market"]], rates["symbol"], now_ms)
         found = FOLDER.fullmatch(prefix)
         listing = self.listing(MARKETS[found["market"]], found["symbol"]) if found else None
         if found is None or listing is None:
@@ -176,6 +182,17 @@ class Archives(Market):
         gone = [name for name, body in self._placed.items() if body is None]
         return sorted(f"{prefix}{name}.zip{end}" for name in {*names} - {*gone} for end in ("", ".CHECKSUM"))
 
+    def _keys_of_rates(self, prefix: str, market: str, symbol: str, now_ms: int) -> list[str]:
+        """The months of a symbol that have rates, and their checksums."""
+        listing, names = self.listing(market, symbol), []
+        at = floor(listing.since_ms, "1M") if listing else now_ms
+        while at < now_ms:
+            name = f"{symbol}-fundingRate-{datetime.fromtimestamp(at / 1000, UTC):%Y-%m}"
+            wanted = named(f"/{prefix}{name}.zip")
+            names += [name] if wanted and self._zip(wanted, now_ms) else []
+            at = following(at, "1M")
+        return sorted(f"{prefix}{name}.zip{end}" for name in names for end in ("", ".CHECKSUM"))
+
     def _strike(self, wanted: Wanted) -> str:
         """The fault on this download, the n-th zip or the n-th checksum of the file."""
         kind, times, served = self._spoiled.get(wanted.name, ("", 0, [0, 0]))
@@ -185,7 +202,11 @@ class Archives(Market):
     def _zip(self, wanted: Wanted, now_ms: int) -> bytes | None:
         if wanted.name in self._placed:
             return self._placed[wanted.name]
-        if wanted.end_ms + self.published_after_ms[wanted.kind] > now_ms or wanted.interval not in LENGTH_MS:
+        if wanted.end_ms + self.published_after_ms[wanted.kind] > now_ms:
+            return None
+        if wanted.interval == "fundingRate":
+            return self._zip_of_rates(wanted, now_ms)
+        if wanted.interval not in LENGTH_MS:
             return None
         if (wanted.kind == "daily" and wanted.interval in NO_DAILY) or self.listing(
             wanted.market, wanted.symbol
@@ -194,6 +215,15 @@ class Archives(Market):
         key = (wanted.market, wanted.name)
         if key not in self._zips:
             self._zips[key] = self._make(wanted, now_ms)
+        return self._zips[key]
+
+    def _zip_of_rates(self, wanted: Wanted, now_ms: int) -> bytes | None:
+        key = (wanted.market, wanted.name)
+        if key not in self._zips:
+            lines = self.lines_of_rates(wanted.market, wanted.symbol, wanted.start_ms, wanted.end_ms, now_ms)
+            lines = self._edits.get(wanted.name, list)(lines)
+            text = "\n".join([HEADER_OF_RATES, *(",".join(map(str, line)) for line in lines), ""])
+            self._zips[key] = zipped(f"{wanted.name}.csv", text.encode()) if lines else None
         return self._zips[key]
 
     def _make(self, wanted: Wanted, now_ms: int) -> bytes | None:
@@ -231,6 +261,11 @@ def _as_broken(content: bytes, *, is_longer: bool) -> bytes:
 
 def named(path: str) -> Wanted | None:
     """The file that a path names; None for any other path."""
+    if rates := PATH_OF_RATES.fullmatch(path):
+        start_ms = int(datetime.fromisoformat(f"{rates['date']}-01").replace(tzinfo=UTC).timestamp()) * 1000
+        whose = (MARKETS[rates["market"]], "monthly", rates["symbol"], "fundingRate", rates["name"])
+        times = (start_ms, following(start_ms, "1M"))
+        return Wanted(*whose, *times, is_checksum=bool(rates["checksum"]), is_headed=True, in_us=False)
     found = PATH.fullmatch(path)
     if found is None or (len(found["date"]) == 10) != (found["kind"] == "daily"):
         return None

@@ -20,6 +20,14 @@ ROUTES = {
     for prefix, market in (("/api/v3", "spot"), ("/fapi/v1", "usdm"), ("/dapi/v1", "coinm"))
     for name in ("klines", "ping", "time", "exchangeInfo")
 } | {"/sapi/v1/system/status": ("spot", "status")}
+ROUTES |= {
+    f"{prefix}/{name}": (market, name)
+    for prefix, market in (("/fapi/v1", "usdm"), ("/dapi/v1", "coinm"))
+    for name in ("fundingRate", "fundingInfo")
+}
+OF_RATES = "funding"
+"""The pool that usdm's funding rates have for themselves: requests in five minutes."""
+PERIODS_MS = {OF_RATES: 5 * MINUTE_MS}
 POOLS = {"spot": "spot", "usdm": "futures", "coinm": "futures"}
 PARAMS = {"symbol", "interval", "startTime", "endTime", "limit"}
 SYMBOL = "^[A-Z0-9-_.]{1,20}$"
@@ -52,7 +60,7 @@ class Rules(Archives):
     def __init__(self, symbols: Iterable[str], markets: Iterable[str], any_symbol: bool) -> None:
         super().__init__(markets, any_symbol)
         self.requests: list[Request] = []
-        self.weight_limit = {"spot": 6000, "futures": 2400, "coinm": 2400}
+        self.weight_limit = {"spot": 6000, "futures": 2400, "coinm": 2400, OF_RATES: 500}
         self.ban_after = BAN_AFTER
         self.maintenance, self.sapi, self.down = False, True, False
         self.latency_s = 0.0
@@ -170,7 +178,9 @@ class Rules(Archives):
 
     def _weigh(self, market: str, name: str, asked: Asked) -> Answer | None:
         """Count the request's weight for its address; 429 over the limit, 418 while banned for not heeding it."""
-        pool, minute = self.pool(market), asked.now_ms // MINUTE_MS
+        pool = OF_RATES if (market, name[:7]) == ("usdm", "funding") else self.pool(market)
+        period_ms = PERIODS_MS.get(pool, MINUTE_MS)
+        minute = asked.now_ms // period_ms
         whose = pool, asked.address
         limit = asked.limit = self.weight_limit[pool]
         counted, used, over = self._used.get(whose, (minute, 0, 0))
@@ -186,8 +196,38 @@ class Rules(Archives):
         if used <= limit:
             return None
         answer = error(-1003, 429, limit=limit)
-        answer.headers["Retry-After"] = str(-(-(MINUTE_MS - asked.now_ms % MINUTE_MS) // 1000))
+        answer.headers["Retry-After"] = str(-(-(period_ms - asked.now_ms % period_ms) // 1000))
         return answer
+
+    def _fundingRate(self, market: str, asked: Asked) -> Answer:  # noqa: N802 - named as its route
+        """Rates of [startTime, endTime], both included, the oldest first; without a time the newest."""
+        params = asked.params
+        self._known(market, params.get("symbol"))
+        start, end, limit = (_number(params, name) for name in ("startTime", "endTime", "limit"))
+        limit = 100 if limit is None else limit
+        if not 0 < limit <= 1000:
+            raise Refused(-1130, name="limit")
+        if start is not None and end is not None and start > end:
+            raise Refused(-1023)
+        end_ms = asked.now_ms if end is None else min(end, asked.now_ms)
+        found = self.rates(market, params["symbol"], start or 0, end_ms, asked.now_ms)
+        rates = found[-limit:] if start is None else found[:limit]
+        if market == "coinm":
+            rates = [{name: value for name, value in rate.items() if value != ""} for rate in rates]
+        return Answer(body=json.dumps(rates))
+
+    def _fundingInfo(self, market: str, asked: Asked) -> Answer:  # noqa: N802 - named as its route
+        """The interval of each symbol that has not the usual one."""
+        hours = {name: self.hours_at(name, asked.now_ms) for name in self._hours if self.listing(market, name)}
+        caps = {"adjustedFundingRateCap": "0.02500000", "adjustedFundingRateFloor": "-0.02500000", "disclaimer": False}
+        return Answer(
+            body=json.dumps([{"symbol": name, "fundingIntervalHours": hour} | caps for name, hour in hours.items()])
+        )
+
+    def funding_requests(self, symbol: str | None = None) -> list[Request]:
+        """The recorded requests for rates, of one symbol or all."""
+        asked = [request for request in self.requests if request.path.endswith("/fundingRate")]
+        return [request for request in asked if symbol in (None, request.params.get("symbol"))]
 
     def _ping(self, _market: str, _asked: Asked) -> Answer:
         return Answer()
