@@ -18,6 +18,7 @@ from klines.cli.server import chosen_api
 from klines.collect.run import CollectJob
 from klines.errors import BadParameter, NoServer, Unusable
 from klines.maintain.run import MaintainJob
+from klines.rates.job import FundingJob
 from klines.reading.publish import PublishJob
 from klines.settings import Settings
 from klines.storage.access import settings_to_write
@@ -31,6 +32,7 @@ JOBS: dict[str, Callable[..., object]] = {
     "audit": AuditJob.of,
     "backfill": BackfillJob.of,
     "collect": CollectJob.of,
+    "funding": FundingJob.of,
     "maintain": MaintainJob.of,
     "publish": PublishJob.of,
 }

@@ -1,6 +1,7 @@
 """Binance klines, complete: every kline is stored as Binance published it, or named in a ledger that says why not.
 
-For who uses the data: `read`, `symbols`, `symbols_at`, `coverage`, `gaps`, `connect`, and the errors that they raise.
+For who uses the data: `read`, `symbols`, `symbols_at`, `coverage`, `gaps`, `funding`, `connect`, and the errors that
+they raise.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from klines.errors import BadDatabase, BadParameter, DatabaseBusy, KlinesError, 
 
 if TYPE_CHECKING:
     from klines.reading.coverage import coverage
+    from klines.reading.funded import funding
     from klines.reading.inventory import gaps, symbols
     from klines.reading.listed import symbols_at
     from klines.reading.read import read
@@ -26,6 +28,7 @@ __all__ = [
     "NotStored",
     "connect",
     "coverage",
+    "funding",
     "gaps",
     "read",
     "symbols",
@@ -34,6 +37,7 @@ __all__ = [
 _PLACES = {
     "connect": "klines.storage.access",
     "coverage": "klines.reading.coverage",
+    "funding": "klines.reading.funded",
     "gaps": "klines.reading.inventory",
     "read": "klines.reading.read",
     "symbols": "klines.reading.inventory",

@@ -16,6 +16,8 @@ from klines.errors import BadParameter
 from klines.interval import DAY, Interval
 
 MarketName = Literal["spot", "usdm", "coinm"]
+FuturesName = Literal["usdm", "coinm"]
+"""The markets of perpetual contracts, which have funding rates."""
 SourceName = Literal["auto", "archive", "rest"]
 """Where a backfill has klines from; auto: from both."""
 _BY_LIMIT = ((0, 1), (100, 2), (500, 5), (1001, 10))
@@ -30,6 +32,8 @@ class Kind:
 
 KLINES = Kind("klines")
 """Those of trades."""
+FUNDING = Kind("funding")
+"""Funding rates, which are no klines: the ledger, rejects and restatements of the table funding bear this name."""
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (KLINES,)}
 
 

@@ -164,7 +164,8 @@ def funding_once(
             run.health()
             for batch in run.plan():
                 if run.goes_on:
-                    run.fetch(batch)
+                    run.begin(batch)
+                    run.fetch()
                     run.store()
             return run.outcome()
     except KlinesError as error:

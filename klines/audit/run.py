@@ -103,7 +103,7 @@ class AuditJob:
                 """
                 SELECT market, kind, interval, list(symbol ORDER BY symbol) FROM (
                     SELECT DISTINCT market, kind, interval, symbol FROM klines
-                    UNION SELECT market, kind, interval, symbol FROM gaps)
+                    UNION SELECT market, kind, interval, symbol FROM gaps WHERE kind <> 'funding')
                 WHERE market = coalesce(?, market) AND interval = coalesce(?, interval)
                   AND (?::VARCHAR IS NULL OR is_among(symbol, ?))
                 GROUP BY ALL ORDER BY ALL

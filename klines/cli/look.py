@@ -173,15 +173,16 @@ def doctor_command(*, json: Json = False) -> int:
     return consult(as_json=json)
 
 
-def unban_command(pool: Literal["spot", "futures"] | None = None, /, *, egress: str | None = None) -> int:
+def unban_command(pool: Literal["spot", "futures", "funding"] | None = None, /, *, egress: str | None = None) -> int:
     """Forget a ban, so that the next run asks Binance at once, at first with one request, whether it still holds.
 
     Only where you know that it does not, as this machine has another address: who asks within a ban makes it longer.
 
     Args:
-        pool: spot, or futures, which USDS-M and COIN-M share; none: both.
+        pool: spot, or futures, which USDS-M and COIN-M share, or funding, that of the rates of USDS-M; none: all.
         egress: The address that the silenced requests leave by; none: that of KLINES_EGRESS.
     """
+    from klines.binance.funding.pool import FUNDING_POOL
     from klines.clock import clock
     from klines.market import MARKETS
     from klines.session import lift_bans
@@ -190,7 +191,7 @@ def unban_command(pool: Literal["spot", "futures"] | None = None, /, *, egress: 
     from klines.tables.bans import whose
 
     complete()
-    pools = [pool] if pool else sorted({market.pool for market in MARKETS.values()})
+    pools = [pool] if pool else sorted({FUNDING_POOL, *(market.pool for market in MARKETS.values())})
     address = load().egress if egress is None else egress
     lifted = lift_bans(stored_at(None), pools, address)
     for name, until_ms in lifted.pools.items():

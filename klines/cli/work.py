@@ -16,7 +16,7 @@ from klines.checkout import CHECKOUT
 from klines.cli.environment import complete
 from klines.errors import BadParameter
 from klines.interval import IntervalName
-from klines.market import MarketName, SourceName
+from klines.market import FuturesName, MarketName, SourceName
 
 Several = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
 Queues = Annotated[list[str], Parameter(negative="")]
@@ -155,6 +155,29 @@ def audit_command(
     return _flow("audit", json, **given, repair=repair, force=force)
 
 
+def funding_command(
+    symbols: Several | None = None,
+    *,
+    market: FuturesName = "usdm",
+    since: str | None = None,
+    json: Json = False,
+) -> int:
+    """Store every funding rate that is published and not stored yet, and name those that lack, with the reason.
+
+    Whole months come from the archive, checked, the rest by REST. What is stored is not fetched again, so a run that
+    was stopped goes on when it is run again.
+
+    Args:
+        symbols: Perpetual contracts, as in BTCUSDT, or patterns: `*USDT` takes all that trade, `!USDC*` takes some
+            away; none: those of the setting KLINES_SYMBOLS.
+        market: usdm (USDS-M futures) or coinm (COIN-M futures).
+        since: From this day on, as in 2024-01-01, UTC where no zone is given; none: from KLINES_SINCE on, or else from
+            the first rate.
+        json: Print the result as JSON.
+    """
+    return _flow("funding", json, symbols=symbols, market=market, since=since)
+
+
 def maintain_command(*, json: Json = False) -> int:
     """Put closed months in order by symbol, compact the file, prove that no slot has two klines, forget old rejects.
 
@@ -191,6 +214,7 @@ FLOWS: Commands = {
     "collect": (collect_command, "klines collect BTCUSDT ETHUSDT --lookback PT3H"),
     "backfill": (backfill_command, "klines backfill BTCUSDT ETHUSDT --start 2024-01-01 --end 2024-03-01"),
     "audit": (audit_command, "klines audit --market spot --no-repair --json"),
+    "funding": (funding_command, "klines funding BTCUSDT ETHUSDT --since 2024-01-01"),
     "maintain": (maintain_command, "klines maintain"),
     "publish": (publish_command, "klines publish"),
 }

@@ -9,11 +9,13 @@ from typing import Any
 
 from klines.binance.clocks import Readings
 from klines.binance.exchange import Exchange
+from klines.binance.funding.exchange import LONGEST_PAGE, OWN_POOL
 from klines.binance.line import Pool
 from klines.doctor.diagnosis import Clockwork, NotAsked
 from klines.errors import Blocked, RateLimited, Stop
 from klines.interval import MINUTE, Interval
 from klines.market import Market
+from klines.window import Window
 
 PATIENCE_S = 6.0
 """How long one answer may take."""
@@ -133,6 +135,13 @@ class Patient(Exchange):
     ) -> list[Any]:
         """The rows of [start_ms, end_ms) as they are."""
         return await self._answer(symbol or self.symbol, interval, start_ms, end_ms, limit)
+
+    async def rates(self, asked: Window) -> Any:
+        """Funding rates of a window as they are; of usdm they cost none of what klines cost."""
+        ends = {"startTime": asked.start_ms, "endTime": asked.end_ms - 1}
+        parameters = {"symbol": self.symbol, "limit": LONGEST_PAGE} | ends
+        weight = 0 if self.market.name == OWN_POOL else 1
+        return await self._ask(lambda: self._client.funding(**parameters), weight)
 
     async def _ask(self, call: Callable[[], Awaitable[Any]], weight: int, pool: Pool | None = None) -> Any:
         """One request, paid for; what its answer says of weight is noted."""

@@ -10,7 +10,7 @@ from functools import partial
 
 from klines.binance.archive import Archive
 from klines.binance.line import WITNESSES, machine_ms
-from klines.doctor import files, klines, market
+from klines.doctor import files, klines, market, rates
 from klines.doctor.diagnosis import SLOW_S, Clockwork, Diagnosis, examine
 from klines.doctor.files import Shelf
 from klines.doctor.patient import Patient, Purse
@@ -42,9 +42,10 @@ OF_MARKET: dict[str, Callable[[Patient], Awaitable[str]]] = {
     "widest": klines.window_is_widest,
     "weights": market.weights_are_stated,
     "pool": market.pool_is_shared,
+    "funding": rates.rates_stand_in_their_hours,
 }
 """The checks of a market, in their order."""
-ONLY_OF = {"status": "spot", "longest page": "spot", "widest": "coinm", "pool": "coinm"}
+ONLY_OF = {"status": "spot", "longest page": "spot", "widest": "coinm", "pool": "coinm", "funding": "usdm"}
 """What one market alone has, or is asked of one alone, as it costs little there."""
 OF_ROWS = {"page", "order", "side", "ends", "end alone", "newest", "first", "day", "grids", "longest page", "widest"}
 """What can't be said where rows can't be read."""

@@ -6,15 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Self
+from typing import Self, get_args
 
 from klines.clock import epoch_ms
 from klines.errors import BadParameter
-from klines.market import MARKETS, Market
+from klines.market import MARKETS, FuturesName, Market
 from klines.rates.ledger import FIRST_RATE_MS
 from klines.settings import Settings
 
-FundingMarket = Literal["usdm", "coinm"]
 _DELIVERED = re.compile(r"_[0-9]{6}$")
 """How the name of a contract ends that is delivered on a day: it has no funding."""
 
@@ -36,7 +35,7 @@ class FundingJob:
         since: datetime | None = None,
     ) -> Self:
         """The job that the flow's parameters and the settings describe; raises BadParameter for one that can't be."""
-        if market not in ("usdm", "coinm"):
+        if market not in get_args(FuturesName):
             raise BadParameter(f"market: {market!r:.100} has no funding rates; usdm and coinm have them")
         chosen = list(dict.fromkeys(settings.symbols if symbols is None else symbols))
         for symbol in filter(is_delivered, chosen):

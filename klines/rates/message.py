@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from klines.clock import clock
 from klines.errors import Stop, UnknownSymbol, Unreachable
-from klines.outcome import Outcome, Stored, add, counted, fail, names, reason
+from klines.outcome import RUN_AGAIN, Outcome, Stored, add, counted, fail, names, reason
 from klines.rates.ledger import RatesSum
 
 
@@ -72,10 +72,10 @@ def _judged(facts: FundingFacts) -> Outcome:
         and len(failed) + len(unknown) == facts.symbols
         and all(isinstance(error, Unreachable) for error in failed.values())
     ):
-        return Outcome("ExchangeDown", f"Binance can't be reached: {_first(failed)}. {said}. The next run tries again.")
+        return Outcome("ExchangeDown", f"Binance can't be reached: {_first(failed)}. {said}. {RUN_AGAIN}")
     lacking = any(one.unexplained for one in facts.sums.values())
     if failed or facts.unasked or lacking:
-        return Outcome("Degraded", f"{said}. The rest is stored; the next run asks for these again.")
+        return Outcome("Degraded", f"{said}. {RUN_AGAIN}")
     if len(unknown) + len(facts.empty) == facts.symbols:
         return Outcome("Degraded", f"{said}. Check the spelling, and the market.")
     return Outcome("Completed", said)

@@ -42,7 +42,7 @@ BATCH_OF_RATES = 50
 
 
 @dataclass(slots=True)
-class Account:
+class RatesAccount:
     """What has come of the batches so far."""
 
     stored: Stored = field(default_factory=Stored)
@@ -70,7 +70,7 @@ class Account:
 
 
 class FundingRun(Session):
-    """Use as `with`, then call health and plan; fetch and store for each batch, while `goes_on`; and outcome."""
+    """Use as `with`, then call health and plan; begin, fetch and store for each batch, while `goes_on`; and outcome."""
 
     exchange: FundingExchange
 
@@ -90,7 +90,7 @@ class FundingRun(Session):
         self._wanted = Wanted(job.since_ms, None)
         self._symbols: list[str] = []
         self._batch: dict[str, AskedRates] = {}
-        self._account = Account()
+        self._account = RatesAccount()
         self._archive = Archive(settings.archive_url, connections=16, pauses_s=pauses_s, egress=settings.egress)
         exchange = FundingExchange(
             *(job.market, settings.url(job.market.name)),
@@ -142,12 +142,14 @@ class FundingRun(Session):
         starts = range(0, len(self._symbols), BATCH_OF_RATES)
         return [self._symbols[start : start + BATCH_OF_RATES] for start in starts]
 
-    def fetch(self, batch: Sequence[str]) -> list[Exception]:
-        """Ask for what lacks of some symbols, and hold it for `store`; the errors of those that failed. Called again
-        for the same ones it asks for the rest only."""
-        if list(batch) != list(self._batch):
-            with self._opened() as connection:
-                self._batch = rates_to_ask(connection, self._rates, batch, self._wanted, self.exchange.now_ms())
+    def begin(self, batch: Sequence[str]) -> None:
+        """Look up what is stored of the symbols of a batch."""
+        with self._opened() as connection:
+            self._batch = rates_to_ask(connection, self._rates, batch, self._wanted, self.exchange.now_ms())
+
+    def fetch(self) -> list[Exception]:
+        """Ask for what lacks of the batch, and hold it for `store`; the errors of those that failed. Called again it
+        asks for the rest only."""
         self._portal.call(self._fetch_all, list(self._batch.values()))
         return [one.error for one in self._batch.values() if one.error]
 

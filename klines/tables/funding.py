@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import duckdb
 import polars as pl
 
 from klines.binance.funding.grid import FundedHour, hour_of
 from klines.interval import HOUR
-from klines.market import Market
+from klines.market import FUNDING, Market
 
 
 def of_rates(market: Market) -> Market:
     """The market, as the ledger names its funding rates."""
-    return market
+    return replace(market, kind=FUNDING)
 
 
 _PUBLISHED = ("funding_time", "rate", "mark_price")
@@ -81,9 +82,9 @@ def _restate(connection: duckdb.DuckDBPyConnection, now_ms: int) -> int:
     """Take over what is published otherwise now; how many rates that was."""
     old, new = (", ".join(f"{name}: {of}.{name}" for name in _PUBLISHED) for of in "fs")
     [(restated,)] = connection.execute(
-        f"""INSERT INTO restatements
-            SELECT f.market, f.symbol, '1h', f.funding_time, to_json({{{old}}}), to_json({{{new}}}), s.source,
-                   epoch_ms(?::BIGINT)
+        f"""INSERT INTO restatements BY NAME
+            SELECT f.market, '{FUNDING.name}' AS kind, f.symbol, '1h' AS interval, f.funding_time AS open_time,
+                   to_json({{{old}}}) AS old, to_json({{{new}}}) AS new, s.source, epoch_ms(?::BIGINT) AS seen_at
             FROM funding f JOIN staged_funding s ON {_SAME} WHERE {_DIFFERS}""",
         [now_ms],
     ).fetchall()

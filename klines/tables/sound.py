@@ -15,7 +15,7 @@ from klines.columns import BESIDE_KEY, TYPES
 from klines.errors import BadDatabase
 from klines.interval import INTERVALS
 from klines.ledger import DELISTED, DUE, HOLE, NOT_LISTED, OUTAGE, REJECTED, UNRESOLVED
-from klines.market import KINDS, MARKETS
+from klines.market import FUNDING, KINDS, MARKETS
 from klines.outcome import plain
 from klines.symbol import LONGEST_SYMBOL, SYMBOL_PATTERN
 
@@ -31,11 +31,9 @@ def _times_if_any(*columns: str) -> str:
 
 
 _MARKET = f"market IN {tuple(MARKETS)}"
-_OF_KIND = f"{_MARKET} AND list_contains({list(KINDS)}, kind)"
-_SERIES = (
-    f"{_OF_KIND} AND interval IN {tuple(INTERVALS)} "
-    f"AND length(symbol) <= {LONGEST_SYMBOL} AND regexp_matches(symbol, '{SYMBOL_PATTERN}')"
-)
+_OF_KIND = f"{_MARKET} AND list_contains({[*KINDS, FUNDING.name]}, kind)"
+_SYMBOL = f"length(symbol) <= {LONGEST_SYMBOL} AND regexp_matches(symbol, '{SYMBOL_PATTERN}')"
+_SERIES = f"{_OF_KIND} AND interval IN {tuple(INTERVALS)} AND {_SYMBOL}"
 _REASONS = (DUE, UNRESOLVED, REJECTED, NOT_LISTED, OUTAGE, HOLE, DELISTED)
 FEW = {
     "gaps": f"{_SERIES} AND reason IN {_REASONS} AND start_time < end_time AND attempts >= 0 AND "
@@ -61,6 +59,8 @@ MANY = {
     "rules": f"{_MARKET} AND {_times('first_seen')} AND {_times_if_any('unseen_at', 'onboard_at', 'delivery_at')}",
     "restatements": f"{_OF_KIND} AND {_times('open_time', 'seen_at')}",
     "doubtful": f"{_SERIES} AND {_times('open_time')}",
+    "funding": f"{_MARKET} AND {_SYMBOL} AND abs(rate) < 1000 AND interval_hours BETWEEN 1 AND 24 IS NOT FALSE AND "
+    + _times("funding_time", "fetched_at"),
     "archive_files": f"{_times('loaded_at')} AND {_times_if_any('verified_at')}",
 }
 """So of those with many rows."""

@@ -94,6 +94,7 @@ BROKEN = {
     "files that are not there are 404": {"archive absent"},
     "months are 1mo": {"archive 1mo"},
     "files have twelve columns": {f"archive {market} columns" for market in MARKETS},
+    "a rate at startTime is included": {"usdm funding"},
     "startTime is included": of("ends") | of("side", "spot", "usdm") | of("day"),
 }
 """The checks that name a rule which is broken. Without the first kline of what is asked nothing adds up any more."""

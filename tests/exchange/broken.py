@@ -29,6 +29,7 @@ RULES = {
     "files that are not there are 404": "they are 403",
     "months are 1mo": "they are 1M",
     "files have twelve columns": "they have thirteen",
+    "a rate at startTime is included": "it is not answered",
 }
 """Each with what happens instead."""
 LONG = 100

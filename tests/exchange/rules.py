@@ -210,7 +210,8 @@ class Rules(Archives):
         if start is not None and end is not None and start > end:
             raise Refused(-1023)
         end_ms = asked.now_ms if end is None else min(end, asked.now_ms)
-        found = self.rates(market, params["symbol"], start or 0, end_ms, asked.now_ms)
+        start_ms = (start or 0) + ("a rate at startTime is included" in self.broken)
+        found = self.rates(market, params["symbol"], start_ms, end_ms, asked.now_ms)
         rates = found[-limit:] if start is None else found[:limit]
         if market == "coinm":
             rates = [{name: value for name, value in rate.items() if value != ""} for rate in rates]

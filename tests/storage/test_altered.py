@@ -38,6 +38,7 @@ FILLING = (
     INSERT INTO audits VALUES ('spot', 'BTCUSDT', '1m', t, t, t, 'klines');
     INSERT INTO clustered VALUES (t, 3, t);
     INSERT INTO doubtful VALUES ('spot', 'BTCUSDT', '1m', t, 'klines');
+    INSERT INTO funding VALUES ('usdm', 'BTCUSDT', t, 0.0001, 1, 8, 'rest', t);
     INSERT INTO archive_files VALUES ('data/x.zip', 'ab', 1, t, t);
     INSERT INTO rejects VALUES ('spot', 'BTCUSDT', '1m', t, 'rest', 'r', '[]', t, t, 1, 'klines');
     INSERT INTO restatements VALUES ('spot', 'BTCUSDT', '1m', t, '{}', '{}', 'rest', t, 'klines');

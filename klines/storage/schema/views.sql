@@ -46,7 +46,7 @@ WITH kline AS NOT MATERIALIZED (
 ), begun AS (
     SELECT market, kind, symbol, interval, min(first) AS first FROM (
         SELECT market, kind, symbol, interval, min(open_time) AS first FROM kline GROUP BY ALL
-        UNION ALL SELECT market, kind, symbol, interval, start_time FROM gaps
+        UNION ALL SELECT market, kind, symbol, interval, start_time FROM gaps WHERE kind <> 'funding'
         UNION ALL SELECT market, kind, symbol, interval, since FROM audits)
     WHERE (of_market IS NULL OR market = of_market) AND (of_kind IS NULL OR kind = of_kind) AND (of_interval IS NULL OR interval = of_interval)
       AND (of_symbols IS NULL OR is_among(symbol, of_symbols)) AND slot_length(interval) <= 86400000

@@ -1,0 +1,62 @@
+"""Funding rates: what lacks, in batches of symbols → the archive, then REST → one transaction for each batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.client.schemas.objects import State
+
+from flows.parameters import Entries, Time
+from klines.errors import KlinesError
+from klines.market import FuturesName
+from klines.outcome import fail
+from klines.rates.job import FundingJob
+from klines.rates.run import FundingRun
+from klines.storage.access import settings_to_write
+from tasks.funding import ask_for_rates, write_rates
+from tasks.health import health
+from tasks.progress import run_bar
+from tasks.report import report
+
+
+def _name() -> str:
+    """`usdm 07:06`, by the minute the run was scheduled for."""
+    return f"{runtime.flow_run.parameters['market']} {runtime.flow_run.scheduled_start_time:%H:%M}"
+
+
+@flow(name="funding", flow_run_name=_name, validate_parameters=True)
+def funding(
+    symbols: Entries | None = None,
+    market: FuturesName = "usdm",
+    since: Time | None = None,
+) -> State[Any]:
+    """Store every funding rate that is published and not stored yet, and name those that lack, with the reason.
+
+    Args:
+        symbols: Perpetual contracts, as in BTCUSDT, or patterns: `*USDT` takes all that trade, `!USDC*` takes some
+            away; none: those of the setting KLINES_SYMBOLS.
+        market: usdm (USDS-M futures) or coinm (COIN-M futures).
+        since: From this day on; none: from KLINES_SINCE on, or else from the first rate.
+    """
+    try:
+        loaded = settings_to_write()
+        with FundingRun(loaded, FundingJob.of(loaded, symbols, market, since)) as run:
+            health(run)
+            _load(run, run.plan())
+            outcome = run.outcome()
+    except KlinesError as error:
+        outcome = fail(error)
+    return report(outcome)
+
+
+def _load(run: FundingRun, batches: list[list[str]]) -> None:
+    """Each batch, while there is time and nothing forbids to ask."""
+    with run_bar(len(batches)) as bar:
+        for done, batch in enumerate(batches):
+            if not run.goes_on:
+                return
+            bar(done, f"{done} of {len(batches)} batches of symbols")
+            run.begin(batch)
+            ask_for_rates(batch, run, return_state=True)  # a failure is noted in the run
+            write_rates(batch, run)
