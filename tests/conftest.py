@@ -39,7 +39,7 @@ STACK_S = 900
 OUTSIDE = {"exchange", "standin", "soaked", "lakes"}
 """Fixtures of tests that ask a server: the stand-in of the exchange, or a lake."""
 
-KEPT_OPEN = ("audit", "backfill", "collect")
+KEPT_OPEN = ("audit", "backfill", "collect", "rates")
 """Rooms whose subject is seldom the file: to make or open one costs more than most of what a run does with it."""
 
 MANY_ROWS = ("maintain/", "storage/test_ends.py", "storage/test_exact.py")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-ROOMS = ("collect/", "backfill/", "audit/")
+ROOMS = ("collect/", "backfill/", "audit/", "rates/")
 """The tests of these folders are of runs, which ask only a place."""
 BOTH = {
     "collect/test_run.py": (
@@ -19,6 +19,7 @@ BOTH = {
     "collect/test_rules.py": ("test_only_a_change", "test_a_symbol_that_goes"),
     "backfill/test_run.py": ("test_a_second_run", "test_before_the_listing", "test_refresh_finds"),
     "audit/test_run.py": ("test_a_restated_row", "test_one_symbols_own_hole"),
+    "rates/test_run.py": ("test_holes_are_named", "test_the_archive_is_published_later"),
 }
 """Those of the suite: tests of a file whose names begin so."""
 _OPENS = "it opens the file itself"

@@ -34,7 +34,7 @@ _BEHIND = f"""
 _LEDGER = """
     SELECT reason, count(*), count(DISTINCT (market, kind, interval, symbol)),
            coalesce(sum(slots_between(interval, start_time, least(end_time, utc_now()))), 0)::BIGINT
-    FROM gaps WHERE start_time < utc_now() GROUP BY reason ORDER BY reason
+    FROM gaps WHERE start_time < utc_now() AND kind <> 'funding' GROUP BY reason ORDER BY reason
 """
 
 
