@@ -144,6 +144,12 @@ def backfill_once(
         return fail(error)
 
 
+def settings_of(exchange: StandIn | Fixed, database: Address) -> Settings:
+    """The exchange and the database as settings."""
+    url = exchange.url
+    return Settings(database=database, spot_url=url, usdm_url=url, coinm_url=url, archive_url=url)
+
+
 def funding_once(
     exchange: StandIn | Fixed,
     database: Address,
@@ -155,8 +161,7 @@ def funding_once(
     deadline_s: float = 120,
 ) -> Outcome:
     """One run of funding rates, as the flow does it; a failing symbol is not tried again."""
-    url = exchange.url
-    settings = Settings(database=database, usdm_url=url, coinm_url=url, archive_url=url)
+    settings = settings_of(exchange, database)
     try:
         job = FundingJob.of(settings, list(symbols), market, datetime.fromisoformat(since) if since else None)
         options = {"request_timeout_s": request_timeout_s, "deadline_s": deadline_s, "pauses_s": (0.01, 0.01)}

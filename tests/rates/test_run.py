@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from klines.interval import DAY, HOUR, MINUTE
+from klines.rates.job import FundingJob
+from klines.rates.run import FundingRun
 from klines.settings import Address
-from tests.drive import NOON, collect_once, funding_once, ms, query
+from tests.drive import NOON, collect_once, funding_once, ms, query, settings_of
 from tests.exchange import StandIn
 
 BEGIN, DECEMBER = "2025-11-01", "2025-12-01"
@@ -147,6 +150,26 @@ def test_one_bad_symbol_spoils_only_itself(exchange: StandIn, database: Address)
     exchange.clear()
     assert "Completed" == funding_once(exchange, database, [BTC], since="2026-01-01").state
     assert [] == ledger(database)
+
+
+def test_a_run_that_ended_early_is_gone_on_from(exchange: StandIn, database: Address) -> None:
+    """What a run had written when it was ended stays, and only the rest is asked for by the next one."""
+    settings = settings_of(exchange, database)
+    job = FundingJob.of(settings, [BTC, "ETHUSDT"], "usdm", datetime(2026, 1, 1))
+    with FundingRun(settings, job, clock=exchange.now_ms) as run:
+        run.health()
+        run.plan()
+        for batch in ([BTC], ["ETHUSDT"]):
+            run.begin(batch)
+            run.fetch()
+            if batch == [BTC]:
+                run.store()
+        assert "Degraded" == run.outcome().state
+    assert [] == stored(database, "ETHUSDT")
+    exchange.forget()
+    assert "Completed" == funding_once(exchange, database, [BTC, "ETHUSDT"], since="2026-01-01").state
+    assert {"ETHUSDT"} == {request.params["symbol"] for request in exchange.funding_requests()}
+    assert published(exchange, "ETHUSDT", since="2026-01-01") == stored(database, "ETHUSDT")
 
 
 def test_the_pool_of_rates_has_silence_of_its_own(exchange: StandIn, database: Address) -> None:
