@@ -50,6 +50,8 @@ class AskedRates:
     def known(self) -> Funded:
         """What will be stored: what was, and what came."""
         came = [rate for month in self.months for rate in month.rates] + self.rest.rates
+        if not came:
+            return self.before
         hours = {slot.time_ms: slot.hours for slot in self.before.slots}
         for rate in came:
             slot_ms = hour_of(rate.time_ms)
@@ -76,8 +78,7 @@ class AskedRates:
         """Whether it was asked for the newest rate and has none, or has none at all, or had ended."""
         known = self.known
         was_asked = not subtract(window(known.after_ms, self.now_ms + 1), self.rest.answered)
-        tails = [hole for hole in known.holes(self.now_ms) if hole.window.start_ms >= known.after_ms]
-        return was_asked and (bool(tails) or not known.slots or known.ended is not None)
+        return was_asked and (bool(known.tail(self.now_ms)) or not known.slots or known.ended is not None)
 
     @property
     def heard(self) -> Heard:

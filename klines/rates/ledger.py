@@ -9,8 +9,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from klines.binance.funding.grid import FundedHour, Hole, holes, hour_of, may_have_come
+from klines.binance.funding.grid import FundedHour, Hole, holes_after, holes_between, hour_of, may_have_come
 from klines.interval import FRESH_MS, HOUR, MINUTE
 from klines.ledger import (
     DELISTED,
@@ -34,7 +35,7 @@ Verdict = tuple[Window, str]
 """A gap, and its reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Funded:
     """What is stored of a symbol, its ledger, and its interval of today in hours; None where that is not known."""
 
@@ -42,6 +43,15 @@ class Funded:
     gaps: Sequence[Gap]
     since_ms: int = FIRST_RATE_MS
     today_hours: int | None = None
+
+    @cached_property
+    def times_ms(self) -> list[int]:
+        """The slots that have a rate."""
+        return [slot.time_ms for slot in self.slots]
+
+    @cached_property
+    def _between(self) -> list[Hole]:
+        return holes_between(self.slots)
 
     @property
     def after_ms(self) -> int:
@@ -62,8 +72,11 @@ class Funded:
     def holes(self, now_ms: int) -> list[Hole]:
         """What lacks after the first rate, but for what is after the end of its trading, and for what may yet be
         published: that is late only."""
-        found = holes(self.slots, now_ms - FRESH_MS, self.today_hours)
-        return [hole for hole in found if self.ended is None or hole.window.start_ms < self.after_ms]
+        return self._between + ([] if self.ended else self.tail(now_ms))
+
+    def tail(self, now_ms: int) -> list[Hole]:
+        """What lacks after the last rate: a hole or none."""
+        return holes_after(self.slots, now_ms - FRESH_MS, self.today_hours)
 
     def lacking(self, now_ms: int) -> list[Window]:
         """All that lacks, ascending; what is after the end of its trading has no end."""
@@ -85,8 +98,7 @@ class Funded:
     def with_neighbours(self, parts: Iterable[Window], now_ms: int) -> list[Window]:
         """Windows to ask for: each with the rate before it and the one after it. Only an answer that has both says
         anything of what is between."""
-        times = [slot.time_ms for slot in self.slots]
-        found = []
+        times, found = self.times_ms, []
         for part in parts:
             before, after = bisect_left(times, part.start_ms), bisect_left(times, part.end_ms)
             start_ms = times[before - 1] if before else part.start_ms
@@ -138,10 +150,10 @@ def _with_end(funded: Funded, heard: Heard, now_ms: int) -> Funded:
         return funded
     if heard.is_trading:
         return replace(funded, gaps=[gap for gap in funded.gaps if gap.window != funded.ended])
-    tails = [hole.window for hole in funded.holes(now_ms) if hole.window.start_ms >= funded.after_ms]
-    if not tails or not funded.slots:
+    tails = [] if funded.ended else funded.tail(now_ms)
+    if not tails:
         return funded
-    end = Window(tails[0].start_ms, FOREVER_MS)
+    end = Window(tails[0].window.start_ms, FOREVER_MS)
     known = [gap for gap in funded.gaps if gap.window.end_ms <= end.start_ms]
     return replace(funded, gaps=[*known, Gap(end, DELISTED, now_ms, next_check_ms=now_ms)])
 
@@ -166,8 +178,7 @@ def _of_end(funded: Funded, heard: Heard, now_ms: int) -> list[Verdict]:
 def _of_hole(funded: Funded, heard: Heard, hole: Hole) -> list[Verdict]:
     """Empty between two rates that are in the same answers: the exchange has none. Else nobody knows."""
     refused, empty = heard.of(hole.window)
-    times = [slot.time_ms for slot in funded.slots]
-    before_ms = times[bisect_left(times, hole.window.start_ms) - 1]
+    before_ms = funded.times_ms[bisect_left(funded.times_ms, hole.window.start_ms) - 1]
     is_whole = not subtract([hole.window], heard.answered)
     is_between = is_whole and {before_ms, hole.window.end_ms} <= heard.hours
     return [*refused, *((part, HOLE if is_between else UNRESOLVED) for part in empty)]
@@ -190,7 +201,7 @@ def summed(funded: Funded, now_ms: int) -> RatesSum:
     """What is there of a symbol after a run, and why the rest is not."""
     unknown = [gap.window for gap in funded.gaps if gap.reason not in (HOLE, NOT_LISTED, DELISTED, REJECTED)]
     wanted = Window(hour_of(funded.since_ms), FOREVER_MS)
-    stored = sum(slot.time_ms >= wanted.start_ms for slot in funded.slots)
+    stored = len(funded.slots) - bisect_left(funded.times_ms, wanted.start_ms)
     found = funded.holes(now_ms)
     lacking = sum(hole.count(wanted) for hole in found)
     open_ones = [(hole, part) for hole in found for part in intersect(intersect([hole.window], unknown), [wanted])]

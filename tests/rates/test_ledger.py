@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klines.binance.funding.grid import FundedHour, holes, may_have_come, spacings
+from klines.binance.funding.grid import FundedHour, holes_after, holes_between, may_have_come, spacings
 from klines.interval import FRESH_MS, HOUR
 from klines.ledger import DELISTED, DUE, FOREVER_MS, HOLE, NOT_LISTED, REJECTED, UNRESOLVED, Gap
 from klines.rates.ledger import Funded, Heard, revised, summed
@@ -27,7 +27,7 @@ def at(number: float) -> int:
 
 def lacking(slots: list[FundedHour], until: int, today: int | None = None) -> list[int]:
     """The hours, from noon on, that have no rate."""
-    found = holes(slots, at(until), today)
+    found = holes_between(slots) + holes_after(slots, at(until), today)
     every = [range(hole.window.start_ms, hole.window.end_ms, hole.every_ms) for hole in found]
     return [time_ms // HOUR - NOON_H for times in every for time_ms in times]
 

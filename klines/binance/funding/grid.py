@@ -57,18 +57,24 @@ def spacings(slots: Sequence[FundedHour], today_hours: int | None = None) -> lis
     ]
 
 
-def holes(slots: Sequence[FundedHour], until_ms: int, today_hours: int | None = None) -> list[Hole]:
-    """What lacks from the first rate up to `until_ms`, which is included.
+def holes_between(slots: Sequence[FundedHour]) -> list[Hole]:
+    """What lacks from the first rate to the last."""
+    known = list(zip((slot.time_ms for slot in slots), spacings(slots), strict=True))
+    return [
+        hole
+        for before, after in pairwise(known)
+        if after[0] - before[0] > before[1]
+        for hole in _between(*before, *after)
+    ]
 
-    After the last rate the symbol's interval of today counts, too, where that is known.
-    """
+
+def holes_after(slots: Sequence[FundedHour], until_ms: int, today_hours: int | None = None) -> list[Hole]:
+    """What lacks after the last rate up to `until_ms`, which is included: there the symbol's interval of today counts,
+    too, where that is known."""
     if not slots:
         return []
-    every = spacings(slots, today_hours)
-    known = list(zip((slot.time_ms for slot in slots), every, strict=True))
-    found = [hole for before, after in pairwise(known) for hole in _between(*before, *after)]
-    last_ms, length_ms = known[-1]
-    return found + _after(last_ms, length_ms, today_hours * HOUR if today_hours else length_ms, until_ms)
+    last_ms, length_ms = slots[-1].time_ms, spacings(slots[-3:], today_hours)[-1]
+    return _after(last_ms, length_ms, today_hours * HOUR if today_hours else length_ms, until_ms)
 
 
 def _between(before_ms: int, one_ms: int, after_ms: int, other_ms: int) -> list[Hole]:
