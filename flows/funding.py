@@ -33,11 +33,15 @@ def funding(
 ) -> State[Any]:
     """Store every funding rate that is published and not stored yet, and name those that lack, with the reason.
 
+    Whole months come from the archive, checked, the rest by REST. What is stored is not fetched again, so a run that
+    was stopped goes on when it is run again.
+
     Args:
         symbols: Perpetual contracts, as in BTCUSDT, or patterns: `*USDT` takes all that trade, `!USDC*` takes some
             away; none: those of the setting KLINES_SYMBOLS.
         market: usdm (USDS-M futures) or coinm (COIN-M futures).
-        since: From this day on; none: from KLINES_SINCE on, or else from the first rate.
+        since: From this day on, as in 2024-01-01, UTC where no zone is given; none: from KLINES_SINCE on, or else from
+            the first rate.
     """
     try:
         loaded = settings_to_write()

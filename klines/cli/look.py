@@ -198,7 +198,7 @@ def unban_command(pool: Literal["spot", "futures", "funding"] | None = None, /, 
         until = f"the silence until {clock(until_ms)} UTC is lifted"
         print(f"{whose(name, address)}: {until}; the next run asks whether it still holds")
     if not lifted.pools:
-        print(f"no ban holds of {whose(' and '.join(pools), address)}")
+        print(f"no ban holds of {whose(', '.join(pools), address)}")
     for ban in lifted.others:
         way = f"--egress {ban.egress}" if ban.egress else "--egress ''"
         print(f"{whose(ban.pool, ban.egress)} is silent until {clock(ban.until_ms)} UTC; {way} would lift that")

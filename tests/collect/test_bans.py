@@ -141,7 +141,7 @@ def test_a_ban_is_lifted_by_a_command(
     assert "Completed" == collect_once(exchange, database, ["BTCUSDT"]).state
     capsys.readouterr()
     assert 0 == exit_status(["unban"])
-    assert "no ban holds of futures and spot\n" == capsys.readouterr().out
+    assert "no ban holds of funding, futures, spot\n" == capsys.readouterr().out
 
 
 def test_a_block_that_was_lifted_soon(database: Path) -> None:
