@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,13 @@ from tests import CHECKOUT
 from tests.drive import audit_once, backfill_once, query
 from tests.exchange import StandIn
 
-pytestmark = pytest.mark.slow
+NEEDED = ("marimo", "altair")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason=f"the notebook needs {' and '.join(NEEDED)}"),
+]
 
 NOTEBOOK = CHECKOUT / "docs" / "notebook.py"
-for package in ("marimo", "altair"):
-    pytest.importorskip(package, reason=f"{package} is not installed, which the notebook needs")
 
 
 @pytest.fixture

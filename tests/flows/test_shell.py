@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -55,41 +57,58 @@ def test_bad_parameter_is_named_with_what_is_allowed(parameter: str, value: obje
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [("KLINES_SPOT_URL", "api.binance.com"), ("KLINES_SYMBOLS", "btc"), ("KLINES_SINCE", "soon")],
-)
-def test_bad_setting_is_one_line_and_status_2(variable: str, value: str) -> None:
-    """A setting that can't be used ends the command with status 2 and one line naming it; Prefect never starts."""
+class Ended(NamedTuple):
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    error: str
+
+
+def typed(*commands: tuple[str, Mapping[str, str]]) -> list[Ended]:
+    """How commands of `klines` end, each with its settings, in one interpreter, of which each costs a second."""
+    code = """if True:
+        import contextlib, io, json, os, shlex, sys
+        from klines.cli import exit_status
+        before, told = dict(os.environ), []
+        for line, variables in json.load(sys.stdin):
+            os.environ.clear()
+            os.environ.update(before | variables)
+            with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as error:
+                status = exit_status(shlex.split(line))
+            told.append([status, out.getvalue(), error.getvalue()])
+        print(json.dumps([told, "prefect" in sys.modules]))"""
     done = subprocess.run(
-        [sys.executable, "-m", "flows.collect"],
-        cwd=CHECKOUT,
-        env=os.environ | {variable: value},
-        capture_output=True,
-        text=True,
-        timeout=60,
+        [sys.executable, "-c", code], cwd=CHECKOUT, input=json.dumps(commands), capture_output=True, text=True
     )
+    assert 0 == done.returncode, done.stderr
+    told, has_prefect = json.loads(done.stdout)
+    assert has_prefect == any("backfill" in line for line, _ in commands), "Prefect is imported for parameters alone"
+    return [Ended(*one) for one in told]
 
-    assert 2 == done.returncode
-    assert done.stderr.startswith(f"klines: {variable}: ")
-    assert 1 == done.stderr.count("\n")
-    assert "" == done.stdout
+
+def test_bad_setting_is_one_line_and_status_2(tmp_path: Path) -> None:
+    """A setting that can't be used, such as a database whose folder is missing, ends the command with status 2 and one
+    line naming it; Prefect never starts, and is not even imported."""
+    wrong = {
+        "KLINES_SPOT_URL": "api.binance.com",
+        "KLINES_SYMBOLS": "btc",
+        "KLINES_SINCE": "soon",
+        "KLINES_DATABASE": str(tmp_path / "no" / "klines.duckdb"),
+    }
+    found = typed(*(("collect BTCUSDT", {name: value}) for name, value in wrong.items()))
+    for name, ended in zip(wrong, found, strict=True):
+        assert (2, "", 1) == (ended.status, ended.out, ended.error.count("\n"))
+        assert ended.error.startswith(f"klines: {name}: ")
+    assert found[-1].error.startswith("klines: KLINES_DATABASE: the folder ")
 
 
-def test_database_that_can_not_be_used_fails_before_any_request(tmp_path: Path) -> None:
-    """A database path whose folder is missing is refused with the setting's name; status 2, no server started."""
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.collect", "--symbols", "BTCUSDT"],
-        cwd=CHECKOUT,
-        env=os.environ | {"KLINES_DATABASE": str(tmp_path / "no" / "klines.duckdb")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    assert 2 == done.returncode
-    assert done.stderr.startswith("klines: KLINES_DATABASE: the folder ")
-    assert 1 == done.stderr.count("\n")
+def test_a_module_of_flows_is_the_command() -> None:
+    """`python -m flows.backfill …` is `klines backfill …`."""
+    command = [sys.executable, "-m", "flows.backfill", "--start", "2024-01-01", "--end", "2024-02-01"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+    assert (2, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "symbols" in done.stderr
 
 
 def test_times_are_utc() -> None:
@@ -133,45 +152,34 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path, prefect_db: Pat
     assert not any(text in done.stderr for text in ("Error logging to API", "View at "))  # its last logs reach it
 
 
-@pytest.mark.parametrize(
-    ("variables", "said"),
-    [
-        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "no Prefect server answers at http://127.0.0.1:9/api, which"),
-        ({"PREFECT_API_URL": "nonsense"}, "no Prefect server answers at nonsense, which PREFECT_API_URL names"),
-        ({"PREFECT_HOME": "/proc/nowhere"}, "/proc/nowhere, for Prefect's things, can't be used"),
-        (
-            {"PREFECT_HOME": "{damaged}"},
-            "comes up; see {damaged}/logs/temporary.log, or set PREFECT_HOME",
-        ),
-    ],
-)
-def test_a_server_that_can_not_be_had(variables: dict[str, str], said: str, database: Path, tmp_path: Path) -> None:
+def test_a_server_that_can_not_be_had(database: Path, tmp_path: Path) -> None:
     """Where the server that is named does not answer, and where a temporary one can't keep its things, there is one
     line, and status 1."""
+    wrong = {
+        "no Prefect server answers at http://127.0.0.1:9/api, which": {"PREFECT_API_URL": "http://127.0.0.1:9/api"},
+        "no Prefect server answers at nonsense, which PREFECT_API_URL names": {"PREFECT_API_URL": "nonsense"},
+        "/proc/nowhere, for Prefect's things, can't be used": {"PREFECT_HOME": "/proc/nowhere"},
+    }
+    given = {"KLINES_DATABASE": str(database), "PREFECT_API_URL": ""}
+    for said, ended in zip(wrong, typed(*(("collect", given | one) for one in wrong.values())), strict=True):
+        assert (1, "", 1) == (ended.status, ended.out, ended.error.count("\n"))
+        assert said in ended.error
     (tmp_path / "prefect.db").write_text("no database at all" * 100)
-    given = {name: value.format(damaged=tmp_path) for name, value in variables.items()}
-    environment = os.environ | {"KLINES_DATABASE": str(database), "PREFECT_API_URL": "", **given}
+    environment = os.environ | given | {"PREFECT_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "klines.cli", "collect"]
-    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60)
-    assert (1, "") == (done.returncode, done.stdout)
-    assert said.format(damaged=tmp_path) in done.stderr
-    assert 1 == done.stderr.count("\n")
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
+    assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+    assert f"comes up; see {tmp_path}/logs/temporary.log, or set PREFECT_HOME" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--start", "2024-01-01", "--end", "2024-02-01"], "symbols"),
-        (["--symbols", "BTCUSDT", "--start", "soon", "--end", "2024-02-01"], "start: Input should be a valid datetime"),
-        (["--symbols", "BTCUSDT", "--start", "2024-02-01", "--end", "2024-01-01"], "is not before the end"),
-        (["--symbols", "BTCUSDT", "--start", "2024-01-01", "--end", "2024-02-01", "--source", "ftp"], '"auto"'),
-    ],
-)
-def test_a_backfill_that_can_not_be_is_one_line_and_status_2(arguments: list[str], said: str) -> None:
+def test_a_backfill_that_can_not_be_is_one_line_and_status_2() -> None:
     """What is missing, no date, backward or unknown ends the command with status 2 and one line that names it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.backfill", *arguments], cwd=CHECKOUT, capture_output=True, text=True
-    )
-    assert 2 == done.returncode
-    assert said in done.stderr
-    assert 1 == done.stderr.count("\n")
+    wrong = {
+        "--start 2024-01-01 --end 2024-02-01": "symbols",
+        "--symbols BTCUSDT --start soon --end 2024-02-01": "start: Input should be a valid datetime",
+        "--symbols BTCUSDT --start 2024-02-01 --end 2024-01-01": "is not before the end",
+        "--symbols BTCUSDT --start 2024-01-01 --end 2024-02-01 --source ftp": '"auto"',
+    }
+    for said, ended in zip(wrong.values(), typed(*((f"backfill {line}", {}) for line in wrong)), strict=True):
+        assert (2, 1) == (ended.status, ended.error.count("\n"))
+        assert said in ended.error
