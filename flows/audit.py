@@ -14,7 +14,7 @@ from klines.audit.run import Audit, AuditJob, SeriesGroup
 from klines.backfill.message import planned
 from klines.errors import KlinesError
 from klines.interval import IntervalName
-from klines.market import MarketName
+from klines.market import KindName, MarketName
 from klines.outcome import fail
 from klines.storage.access import settings_to_write
 from tasks.audit import explain, reconcile, write_certificate
@@ -29,7 +29,7 @@ from tasks.review import only_news
 def _name() -> str:
     """`spot 1m BTCUSDT`, or `all that is stored`."""
     parameters = runtime.flow_run.parameters
-    said = [str(parameters[name]) for name in ("market", "interval") if parameters.get(name)] + (
+    said = [str(parameters[name]) for name in ("market", "kind", "interval") if parameters.get(name)] + (
         parameters.get("symbols") or []
     )[:3]
     return " ".join(said) or "all that is stored"
@@ -46,6 +46,7 @@ def audit(
     start: Time | None = None,
     end: Time | None = None,
     market: MarketName | None = None,
+    kind: KindName | None = None,
     interval: IntervalName | None = None,
     repair: bool = True,
     force: bool = False,
@@ -57,12 +58,13 @@ def audit(
         start: From this open time on; none: from KLINES_SINCE, the listing or the first stored kline on.
         end: Up to this open time, which is not included; none: now.
         market: spot, usdm or coinm; none: all.
+        kind: klines, mark, index, premium or continuous; none: all that are stored.
         interval: Binance's name of an interval; none: all that are stored.
         repair: Fetch what is missing, and correct what two of three sources give differently.
         force: Ask again for what is settled, too.
     """
     try:
-        job = AuditJob.of(settings_to_write(), symbols, start, end, market, interval, repair, force)
+        job = AuditJob.of(settings_to_write(), symbols, start, end, market, interval, repair, force, kind)
         parts = [_part(job, series) for series in job.series()]
         rows, found = job.whole()
         write_certificate(rows)

@@ -14,7 +14,7 @@ from klines.backfill.message import planned
 from klines.backfill.run import Backfill
 from klines.errors import KlinesError
 from klines.interval import IntervalName
-from klines.market import MarketName, SourceName
+from klines.market import KindName, MarketName, SourceName, series_name
 from klines.outcome import fail
 from klines.storage.access import settings_to_write
 from tasks.coverage import write_coverage
@@ -29,7 +29,7 @@ def _name() -> str:
     """`spot 1m 2024-01-01 to 2024-02-01`."""
     parameters = runtime.flow_run.parameters
     start, end = (str(parameters[name])[:10] for name in ("start", "end"))
-    return f"{parameters['market']} {parameters['interval']} {start} to {end}"
+    return f"{series_name(parameters['market'], parameters['kind'], parameters['interval'])} {start} to {end}"
 
 
 @flow(
@@ -43,6 +43,7 @@ def backfill(
     start: Time,
     end: Time,
     market: MarketName = "spot",
+    kind: KindName = "klines",
     interval: IntervalName = "1m",
     source: SourceName = "auto",
     refresh: bool = False,
@@ -59,6 +60,8 @@ def backfill(
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00; UTC where no zone is given.
         end: The open time before which it ends; in the future: now. The same forms as of start.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        kind: klines are those of trades; of futures also mark (price), index (price, of a pair), premium (index) and
+            continuous (of a pair and a type of contract, as in BTCUSDT_PERPETUAL).
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         source: auto takes whole days from the archive (data.binance.vision) and the rest by REST;
             archive or rest takes all from one of them.
@@ -68,7 +71,7 @@ def backfill(
     """
     try:
         loaded = settings_to_write()
-        how = (source, refresh, dry_run, all_symbols)
+        how = (source, refresh, dry_run, all_symbols, kind)
         job = BackfillJob.of(loaded, symbols, start, end, market, interval, *how)
         with Backfill(loaded, job) as run:
             health(run)

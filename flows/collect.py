@@ -14,7 +14,7 @@ from flows.parameters import Entries, ShardName
 from klines.collect.run import Collect, CollectJob
 from klines.errors import KlinesError
 from klines.interval import IntervalName
-from klines.market import MarketName
+from klines.market import KindName, MarketName, series_name
 from klines.outcome import NEXT_RUN, Outcome, fail
 from klines.storage.access import settings_to_write
 from tasks.fetch import SINGLE, fetch_missing
@@ -32,7 +32,8 @@ def _name() -> str:
     parameters = runtime.flow_run.parameters
     minute = runtime.flow_run.scheduled_start_time
     shard = parameters.get("shard")
-    return f"{parameters['market']} {parameters['interval']} {minute:%H:%M}{f' {shard}' if shard else ''}"
+    series = series_name(parameters["market"], parameters["kind"], parameters["interval"])
+    return f"{series} {minute:%H:%M}{f' {shard}' if shard else ''}"
 
 
 @flow(
@@ -45,6 +46,7 @@ def _name() -> str:
 def collect(
     symbols: Entries | None = None,
     market: MarketName = "spot",
+    kind: KindName = "klines",
     interval: IntervalName = "1m",
     lookback: Lookback = timedelta(days=1),
     shard: ShardName | None = None,
@@ -55,6 +57,8 @@ def collect(
         symbols: Symbols to collect, as in BTCUSDT, or patterns: `*USDT` takes all that trade, `!USDC*` takes
             some away; none: those of the setting KLINES_SYMBOLS.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        kind: klines are those of trades; of futures also mark (price), index (price, of a pair), premium (index) and
+            continuous (of a pair and a type of contract, as in BTCUSDT_PERPETUAL).
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         lookback: How far back holes are looked for, as an ISO 8601 duration (P1D, PT3H); a longer
             time without a run is caught up whatever this is.
@@ -63,7 +67,7 @@ def collect(
     """
     try:
         loaded = settings_to_write()
-        run = Collect(loaded, CollectJob.of(loaded, symbols, market, interval, lookback, shard))
+        run = Collect(loaded, CollectJob.of(loaded, symbols, market, interval, lookback, shard, kind))
     except KlinesError as error:
         return report(fail(error, NEXT_RUN))
     outcome = _outcome(run)

@@ -20,12 +20,13 @@ import polars as pl
 from klines.columns import AMOUNTS, DECIMALS, DIGITS, HELD_BY_DOUBLES
 from klines.errors import BadAnswer
 from klines.interval import Interval
+from klines.market import KLINES, Kind
 from klines.outcome import shown
 from klines.window import Window
 
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _TOO_FINE = re.compile(rf"\.[0-9]{{{DECIMALS}}}0*[1-9]")
-_PRICES, _AMOUNTS, _INTEGERS = (1, 2, 3, 4), (5, 7, 9, 10), (0, 6, 8)
+_PRICES, _AMOUNTS, _INTEGERS, _TIMES = (1, 2, 3, 4), (5, 7, 9, 10), (0, 6, 8), (0, 6)
 _TEXTS = (*_PRICES, *_AMOUNTS)
 _INT64 = 2**63
 _LONG = DIGITS - DECIMALS
@@ -40,19 +41,20 @@ OFF_GRID_ERA = (Window(1512345600000, 1513555200000), Window(1518048000000, 1518
 
 
 class Row(NamedTuple):
-    """One good kline: times in epoch ms, amounts as decimals, prices as doubles whose shortest decimal is Binance's."""
+    """One good kline: times in epoch ms, amounts as decimals, prices as doubles whose shortest decimal is Binance's.
+    What its kind does not publish is None."""
 
     open_time: int
     open: float
     high: float
     low: float
     close: float
-    volume: Decimal
+    volume: Decimal | None
     close_time: int
-    quote_volume: Decimal
-    trades: int
-    taker_buy_volume: Decimal
-    taker_buy_quote_volume: Decimal
+    quote_volume: Decimal | None
+    trades: int | None
+    taker_buy_volume: Decimal | None
+    taker_buy_quote_volume: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,9 @@ class Rejects(list[Reject]):
         return self.total - len(self)
 
 
-def answered(body: Any, interval: Interval, asked: Window, limit: int) -> tuple[list[Row], Rejects]:
+def answered(
+    body: Any, interval: Interval, asked: Window, limit: int, kind: Kind = KLINES
+) -> tuple[list[Row], Rejects]:
     """`sift` of the answer to a request for at most `limit` klines of `asked`.
 
     Raises BadAnswer where it is not the answer to that: more rows, any of another time, or two or more of which not one
@@ -106,7 +110,7 @@ def answered(body: Any, interval: Interval, asked: Window, limit: int) -> tuple[
     times = {str(raw[:1]) for raw in body[: 2 * limit]}
     if len(body) > 2 * limit or len(times) > limit:  # a repeated row is no other kline
         raise BadAnswer(f"{len(body):,} klines where at most {limit:,} were asked for: {NOT_OURS}")
-    rows, rejects = sift(body, interval, asked)
+    rows, rejects = sift(body, interval, asked, kind)
     outside = sum(not asked.start_ms <= time < asked.end_ms for time in rejects.times_ms)
     if outside:
         raise BadAnswer(f"{outside:,} of {len(body):,} klines are of another time than was asked for: {NOT_OURS}")
@@ -115,7 +119,7 @@ def answered(body: Any, interval: Interval, asked: Window, limit: int) -> tuple[
     return rows, rejects
 
 
-def sift(body: Any, interval: Interval, asked: Window) -> tuple[list[Row], Rejects]:
+def sift(body: Any, interval: Interval, asked: Window, kind: Kind = KLINES) -> tuple[list[Row], Rejects]:
     """The good rows of a klines answer, ascending and at most one a slot, and the rejects.
 
     `asked` is the window of open times that the request covered. Raises BadAnswer when `body` is no list of rows.
@@ -124,8 +128,8 @@ def sift(body: Any, interval: Interval, asked: Window) -> tuple[list[Row], Rejec
     rows: list[tuple[Row, list[Any]]] = []
     rejects = Rejects()
     for raw in body:
-        row = _read(raw)
-        reason = row if isinstance(row, str) else next(_broken(row, interval, asked), None)
+        row = _read(raw, kind)
+        reason = row if isinstance(row, str) else next(_broken(row, interval, asked, kind), None)
         if isinstance(row, Row) and reason is None:
             rows.append((row, raw))
         else:
@@ -139,19 +143,20 @@ def check_shape(body: Any) -> None:
         raise BadAnswer(f"the answer is no list of klines: {shown(body)}")
 
 
-def _read(raw: list[Any]) -> Row | str:
+def _read(raw: list[Any], kind: Kind) -> Row | str:
     """The typed row, or why the fields are not those of a kline."""
     if len(raw) != 12:
         return f"{len(raw)} fields instead of 12"
-    if not all(type(raw[i]) is int and -_INT64 <= raw[i] < _INT64 for i in _INTEGERS):
+    integers, texts = (_INTEGERS, _TEXTS) if kind.has_volumes else (_TIMES, _PRICES)
+    if not all(type(raw[i]) is int and -_INT64 <= raw[i] < _INT64 for i in integers):
         return "a time or the number of trades is no integer"
-    if not all(type(raw[i]) is str and _DECIMAL.fullmatch(raw[i]) for i in _TEXTS):
+    if not all(type(raw[i]) is str and _DECIMAL.fullmatch(raw[i]) for i in texts):
         return "a value is no decimal number"
-    if any("." in raw[i][: -DECIMALS - 1] and _TOO_FINE.search(raw[i]) for i in _TEXTS):
+    if any("." in raw[i][: -DECIMALS - 1] and _TOO_FINE.search(raw[i]) for i in texts):
         return f"a value has more than {DECIMALS} decimals"
-    numbers: list[Any] = [_VALUES[i](raw[i]) for i in range(11)]
+    numbers: list[Any] = [_VALUES[i](raw[i]) if i in integers or i in texts else None for i in range(11)]
     row = Row(*numbers)
-    if any(len(raw[i]) > _LONG and abs(numbers[i]) >= _TOO_LARGE for i in _TEXTS):
+    if any(len(raw[i]) > _LONG and abs(numbers[i]) >= _TOO_LARGE for i in texts):
         return "a value is too large"
     return row if all(_is_held(numbers[i], raw[i]) for i in _PRICES) else "a price has more digits than a double holds"
 
@@ -164,7 +169,7 @@ def _is_held(price: float, text: str) -> bool:
     return abs(price) < HELD_BY_DOUBLES or Decimal(repr(price)) == Decimal(text)
 
 
-def _broken(row: Row, interval: Interval, asked: Window) -> Iterator[str]:
+def _broken(row: Row, interval: Interval, asked: Window, kind: Kind) -> Iterator[str]:
     """Why this row can't be a kline of the window that was asked for: nothing for a good one."""
     if not asked.start_ms <= row.open_time < asked.end_ms:
         yield "outside of what was asked"
@@ -175,8 +180,8 @@ def _broken(row: Row, interval: Interval, asked: Window) -> Iterator[str]:
         yield "off the interval's grid"
     if not row.open_time <= row.close_time < end:
         yield "close time outside of its interval"
-    amounts = (row.volume, row.quote_volume, row.taker_buy_volume, row.taker_buy_quote_volume)
-    if min(amounts) < 0 or row.trades < 0 or row.low < 0:
+    sums = (row.volume, row.quote_volume, row.trades, row.taker_buy_volume, row.taker_buy_quote_volume)
+    if any(value is not None and value < 0 for value in sums) or (row.low < 0 and not kind.can_be_negative):
         yield "a negative value"
     if row.high < max(row.open, row.close):
         yield "high below open or close"

@@ -7,6 +7,7 @@ from prefect.events import emit_event
 from klines.collect.freshness import STALE
 from klines.collect.incidents import Followed
 from klines.collect.run import Collect
+from klines.market import series_name
 from klines.tables.incidents import Incident
 
 NAMES = {STALE: ("klines.stale", "klines.fresh")}
@@ -20,11 +21,12 @@ def collected(run: Collect) -> None:
     Each shard is a resource of its own, so that it is noticed which of them does not collect.
     """
     market, interval, shard = run.job.market.name, run.interval.name, run.job.shard
+    series = series_name(*run.job.market.key, interval).replace(" ", ".")
     symbols = run.collected()
     emit_event(
         "klines.collected",
         resource={
-            "prefect.resource.id": f"klines.{market}.{interval}{f'.{shard.slug}' if shard else ''}",
+            "prefect.resource.id": f"klines.{series}{f'.{shard.slug}' if shard else ''}",
             "prefect.resource.name": f"{market} {run.job.part}",
             "klines.market": market,
             "klines.interval": interval,

@@ -67,6 +67,7 @@ def collect_once(
     clock: Callable[[], int] | None = None,
     errors: dict[str, Exception] | None = None,
     shard: str | None = None,
+    kind: str = "klines",
     egress: str = "",
 ) -> Outcome:
     """One run: health, plan, one fetch of everything, store. A failing symbol is not retried; `errors` gets why.
@@ -75,7 +76,7 @@ def collect_once(
     """
     urls = dict.fromkeys(("spot_url", "usdm_url", "coinm_url", "archive_url"), exchange.url)
     settings = Settings(database=database, since=since, egress=egress, **urls)  # type: ignore[arg-type]
-    job = CollectJob.of(settings, list(symbols), market, interval, lookback, shard)
+    job = CollectJob.of(settings, list(symbols), market, interval, lookback, shard, kind)
     try:
         with Collect(
             settings,

@@ -41,7 +41,7 @@ class Part(NamedTuple):
     def folder(self) -> str:
         """Where a lake has it."""
         years, months = divmod(self.month, 12)
-        return f"main/klines/market=spot/interval=1m/year={1970 + years}/month={months + 1}"
+        return f"main/klines/market=spot/kind=klines/interval=1m/year={1970 + years}/month={months + 1}"
 
 
 class Stock:

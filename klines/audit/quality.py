@@ -9,11 +9,13 @@ from pathlib import Path
 import duckdb
 
 from klines.audit.message import Finding
+from klines.market import KINDS, KLINES
 
-QUERIES = dict(
-    re.findall(r"^-- name: (.+)\n((?:.|\n)*?);\n", (Path(__file__).parent / "quality.sql").read_text(), re.MULTILINE)
-)
+_PRICED = str([kind.name for kind in KINDS.values() if not kind.can_be_negative])
+_SQL = (Path(__file__).parent / "quality.sql").read_text().replace("@priced@", _PRICED)
+QUERIES = dict(re.findall(r"^-- name: (.+)\n((?:.|\n)*?);\n", _SQL, re.MULTILINE))
 """The named queries of quality.sql."""
+_SERIES = f"concat_ws(' ', nullif(kind, '{KLINES.name}'), interval)"
 SHOWN = 5
 """Examples of a finding at most."""
 
@@ -28,7 +30,7 @@ def findings(connection: duckdb.DuckDBPyConnection, from_ms: int, until_ms: int)
         if count:
             rows = connection.execute(
                 f"""
-                SELECT format('{{}} {{}} {{}} ({{}})', symbol, interval, strftime(open_time, '%Y-%m-%d %H:%M'), detail)
+                SELECT format('{{}} {{}} {{}} ({{}})', symbol, {_SERIES}, strftime(open_time, '%Y-%m-%d %H:%M'), detail)
                 FROM ({sql}) ORDER BY open_time, symbol LIMIT {SHOWN}
                 """,
                 bounds,

@@ -39,4 +39,5 @@ SELECT market, kind, symbol, interval, open_time, printf('from %g to %g', before
 FROM (
     SELECT *, lag(close) OVER (PARTITION BY market, kind, symbol, interval ORDER BY open_time) AS before
     FROM klines WHERE open_time >= $from AND open_time < $until)
-WHERE before > 0 AND (close > 1.5 * before OR close < before / 1.5) AND interval IN ('1s', '1m', '3m', '5m', '15m', '30m', '1h');
+WHERE before > 0 AND (close > 1.5 * before OR close < before / 1.5) AND interval IN ('1s', '1m', '3m', '5m', '15m', '30m', '1h')
+  AND list_contains(@priced@, kind);

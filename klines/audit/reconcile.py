@@ -57,7 +57,7 @@ async def reconcile(
 ) -> Reconciled:
     """Compare the days of which anything was collected by REST, and those whose file has changed."""
     done = Reconciled()
-    if not 0 < interval.length_ms <= DAY:
+    if not 0 < interval.length_ms <= DAY or not exchange.market.kind.is_archived:
         return done
     now_ms = exchange.now_ms()
     live = await to_thread.run_sync(_live_days, opened, exchange, symbols, interval, now_ms)
@@ -92,7 +92,8 @@ def _live_days(
         noted = dict(
             connection.execute("SELECT path, sha256 FROM archive_files WHERE path LIKE '%/daily/%'").fetchall()
         )
-    files = [(File(exchange.market.name, symbol, interval.name, False, day), live) for symbol, day, live in days]
+    market, kind = exchange.market.key
+    files = [(File(market, symbol, interval.name, False, day, kind), live) for symbol, day, live in days]
     return [(file, noted.get(file.path)) for file, live in files if live or file.path in noted]
 
 
@@ -123,7 +124,7 @@ def _stored(opened: Opened, files: Sequence[File]) -> pl.DataFrame:
             f"""
             SELECT k.symbol, {columns} FROM klines k JOIN wanted_days w
               ON k.symbol = w.symbol AND epoch_ms(k.open_time) // {DAY} * {DAY} = w.day
-            WHERE k.market = '{files[0].market}' AND k.interval = '{files[0].interval}'
+            WHERE k.market = '{files[0].market}' AND k.kind = '{files[0].kind}' AND k.interval = '{files[0].interval}'
               AND k.open_time >= epoch_ms({min(wanted["day"])}::BIGINT)
               AND k.open_time < epoch_ms({max(wanted["day"]) + DAY}::BIGINT)
             """
@@ -147,7 +148,7 @@ async def _settle(
         (pl.col("symbol") == file.symbol) & pl.col("open_time").is_between(day.start_ms, day.end_ms, closed="left")
     ).drop("symbol")
     theirs = content.rows
-    other = theirs.join(ours, on=theirs.columns, how="anti")
+    other = theirs.join(ours, on=theirs.columns, how="anti", nulls_equal=True)
     changed = other.clear()
     disputed: list[int] = []
     if other.height:
@@ -158,8 +159,8 @@ async def _settle(
         except KlinesError as error:
             done.troubles.append(f"{file.symbol} of {file.name[-10:]} by REST: {str(error).rstrip('.')}")
             return
-        changed = other.join(rest, on=other.columns, how="semi")
-        agreeing = ours.join(rest, on=ours.columns, how="semi")["open_time"]
+        changed = other.join(rest, on=other.columns, how="semi", nulls_equal=True)
+        agreeing = ours.join(rest, on=ours.columns, how="semi", nulls_equal=True)["open_time"]
         disputed = other.filter(
             ~pl.col("open_time").is_in(changed["open_time"].to_list() + agreeing.to_list())
             & pl.col("open_time").is_in(ours["open_time"].to_list())

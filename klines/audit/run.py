@@ -30,7 +30,7 @@ from klines.clock import epoch_ms
 from klines.errors import NotStored
 from klines.interval import DAY, FRESH_MS, INTERVALS
 from klines.ledger import DELISTED, DUE, HOLE, OUTAGE, UNRESOLVED, Gap, due, explain
-from klines.market import KINDS, MARKETS, series_name
+from klines.market import KINDS, MARKETS, market_of, series_name
 from klines.outcome import names
 from klines.reading.coverage import Coverage, last_days
 from klines.settings import Settings
@@ -74,6 +74,7 @@ class AuditJob:
     interval: str | None = None
     repair: bool = True
     force: bool = False
+    kind: str | None = None
 
     @classmethod
     def of(
@@ -86,29 +87,33 @@ class AuditJob:
         interval: str | None = None,
         repair: bool = True,
         force: bool = False,
+        kind: str | None = None,
     ) -> Self:
         """The job that the flow's parameters describe; raises BadParameter for one that can't be."""
         start_ms, end_ms = (None if time is None else epoch_ms(time) for time in (start, end))
         if start is not None and end is not None and epoch_ms(start) >= epoch_ms(end):
             raise backward(start, end)
-        return cls(settings, symbols, start_ms, end_ms, market, interval, repair, force)
+        if market and kind:
+            market_of(market, kind)
+        return cls(settings, symbols, start_ms, end_ms, market, interval, repair, force, kind)
 
     def series(self) -> list[SeriesGroup]:
         """Every market, kind and interval of which anything is stored or noted, with its symbols.
 
         Raises NotStored where there is nothing of what was named, or of one of the symbols.
         """
+        asked = None if self.symbols is None else " ".join(self.symbols)
         with self._opened() as connection:
             rows = connection.execute(
                 """
                 SELECT market, kind, interval, list(symbol ORDER BY symbol) FROM (
                     SELECT DISTINCT market, kind, interval, symbol FROM klines
                     UNION SELECT market, kind, interval, symbol FROM gaps WHERE kind <> 'funding')
-                WHERE market = coalesce(?, market) AND interval = coalesce(?, interval)
+                WHERE market = coalesce(?, market) AND kind = coalesce(?, kind) AND interval = coalesce(?, interval)
                   AND (?::VARCHAR IS NULL OR is_among(symbol, ?))
                 GROUP BY ALL ORDER BY ALL
                 """,
-                [self.market, self.interval, *[None if self.symbols is None else " ".join(self.symbols)] * 2],
+                [self.market, self.kind, self.interval, asked, asked],
             ).fetchall()
             known = set(product(MARKETS, KINDS, INTERVALS))
             if any(row[:-1] not in known for row in rows):
@@ -118,10 +123,10 @@ class AuditJob:
 
     def _check_stored(self, found: Sequence[str]) -> None:
         absent = [symbol for symbol in self.symbols or [] if symbol not in found]
-        what = " ".join(filter(None, [self.market, self.interval])) or "any market"
+        what = " ".join(filter(None, [self.market, self.kind, self.interval])) or "any market"
         if absent:
             raise NotStored(f"nothing is stored of {names(absent)} ({what}), so that it can't be audited")
-        if not found and (self.market or self.interval):
+        if not found and (self.market or self.kind or self.interval):
             raise NotStored(f"nothing is stored of {what}, so that it can't be audited")
 
     def whole(self) -> tuple[list[dict[str, Any]], list[Finding]]:
@@ -174,7 +179,7 @@ class Audit(Backfill):
             list(series.symbols),
             FIRST_MS if job.start_ms is None else job.start_ms,
             YEAR_2100_MS if job.end_ms is None else job.end_ms,
-            MARKETS[series.market],
+            market_of(series.market, series.kind),
             INTERVALS[series.interval],
         )
         super().__init__(job.settings, work, request_timeout_s=request_timeout_s, pauses_s=pauses_s, clock=clock)
@@ -265,8 +270,9 @@ class Audit(Backfill):
         holes = {symbol: spans for symbol, gaps in ledger.items() if (spans := self._to_look_into(gaps, now_ms))}
         if not holes:
             return 0
-        known = [symbol for symbol in LARGE[self.market.name] if symbol in stored]
-        court = Court(self.exchange, self.interval, [*known, *stored, *LARGE[self.market.name]])
+        large = self.market.well_known(LARGE[self.market.name])
+        known = [symbol for symbol in large if symbol in stored]
+        court = Court(self.exchange, self.interval, [*known, *stored, *large])
         verdicts, filled = self._call(court.explain, holes)
         enter = partial(self._enter, verdicts=verdicts, filled=filled, now_ms=now_ms)
         self._change(self._scope([*{*verdicts, *filled}]), enter)

@@ -120,7 +120,8 @@ class Enquiry:
         self, symbol: str, parts: Sequence[Window], begin: Begin, listed_ms: int | None
     ) -> Window | None:
         """When a name that is used again was not traded, on the grid; looked up where whole days are missing."""
-        if self._source == "rest" or begin.first_ms is None or all(p.end_ms - p.start_ms < DAY for p in parts):
+        is_by_rest = self._source == "rest" or not self.market.kind.is_archived
+        if is_by_rest or begin.first_ms is None or all(p.end_ms - p.start_ms < DAY for p in parts):
             return None
         try:
             rest_ms = begin.rest_ms if listed_ms is None else await self._exchange.first_ms(symbol)
@@ -139,14 +140,14 @@ class Enquiry:
     ) -> Piece | None:
         """Of a symbol that the exchange does not know (any more), or that it can't be asked about; None where the
         archive lists no file of it: then it never was."""
-        if self._source == "rest":
+        if self._source == "rest" or not self.market.kind.is_archived:
             return None
         if symbol in self.unknown:
             with contextlib.suppress(Retry):  # as below
-                return self._listed_piece(symbol, gaps, await self._archive.spans(self.market.name, symbol), now_ms)
+                return self._listed_piece(symbol, gaps, await self._archive.spans(self.market, symbol), now_ms)
         if listed_ms is None:
             with contextlib.suppress(Retry):  # then its files are looked for one by one
-                oldest = await self._archive.oldest(self.market.name, symbol)
+                oldest = await self._archive.oldest(self.market, symbol)
                 if oldest is None:
                     return None
                 listed_ms = oldest.start_ms

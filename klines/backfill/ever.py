@@ -20,4 +20,4 @@ def ever_listed(settings: Settings, market: Market) -> list[str]:
 
 async def _listed(settings: Settings, market: Market) -> list[str]:
     async with Archive(settings.archive_url, egress=settings.egress) as archive:
-        return await archive.symbols(market.name)
+        return await archive.symbols(market)

@@ -9,7 +9,7 @@ from typing import Self
 from klines.clock import epoch_ms, utc
 from klines.errors import BadParameter
 from klines.interval import INTERVALS, Interval
-from klines.market import MARKETS, Market, check_interval
+from klines.market import KLINES, Market, check_interval, market_of
 from klines.settings import Settings
 
 
@@ -41,15 +41,20 @@ class BackfillJob:
         refresh: bool = False,
         dry_run: bool = False,
         all_symbols: bool = False,
+        kind: str = KLINES.name,
     ) -> Self:
         """The job that the flow's parameters describe; raises BadParameter for one that can't be."""
+        its_market = market_of(market, kind)
         check_interval(market, interval)
+        its_market.check_entries(symbols)
+        if not its_market.kind.is_archived and (source == "archive" or all_symbols):
+            raise BadParameter(f"kind: the archive has no {kind} klines; leave source and all_symbols as they are")
         start_ms, end_ms = epoch_ms(start), epoch_ms(end)
         if start_ms >= end_ms:
             raise backward(start, end)
         its_interval = INTERVALS[interval]
         names = list(dict.fromkeys(symbols))
-        its_market, how = MARKETS[market], (source, refresh, dry_run, all_symbols)
+        how = (source, refresh, dry_run, all_symbols)
         return cls(names, start_ms, end_ms, its_market, its_interval, *how)
 
 

@@ -20,11 +20,11 @@ for a week."""
 async def between_lives(archive: Archive, market: Market, symbol: str, rest_ms: int) -> Window | None:
     """The time between the last kline that the archive alone has and `rest_ms`, the first that REST has; None unless it
     lists no file of at least a whole day between. Raises Retry."""
-    earlier = [span for span in await archive.spans(market.name, symbol) if span.end_ms <= rest_ms]
+    earlier = [span for span in await archive.spans(market, symbol) if span.end_ms <= rest_ms]
     if not earlier or INTERVALS["1d"].floor(rest_ms) - earlier[-1].end_ms < DAY:
         return None
     end_ms = earlier[-1].end_ms
-    content = await archive.fetch(File(market.name, symbol, "1m", False, end_ms - DAY), MINUTES)
+    content = await archive.fetch(File(market.name, symbol, "1m", False, end_ms - DAY, market.kind.name), MINUTES)
     if content is not None and not content.rows.is_empty():
         end_ms = int(content.rows["open_time"][-1]) + MINUTE
     return Window(end_ms, rest_ms)

@@ -209,7 +209,7 @@ class Backfill(Session):
         if not self.job.all_symbols or not any(map(is_pattern, self.job.symbols)):
             return self._matched(self.job.symbols)
         try:
-            ever = self._call(self._archive.symbols, self.market.name)
+            ever = self._call(self._archive.symbols, self.market)
         except Retry as error:
             raise Unreachable(f"which symbols there ever were is not known: {error}") from None
         trading = [] if self.unhealthy else self._known(EVERY_MS).trading

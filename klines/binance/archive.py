@@ -47,6 +47,7 @@ from klines.binance.line import machine_ms
 from klines.binance.proxies import web
 from klines.errors import BadArchive, KlinesError, Retry, ServerFault, Unreachable
 from klines.interval import Interval
+from klines.market import KINDS, Market
 from klines.rows import Rejects
 from klines.window import Window
 
@@ -151,7 +152,7 @@ class Archive:
         answer = await self._get(f"{self._url}/{file.url_path}.CHECKSUM", LONGEST_CHECKSUM)
         return _stated(file, answer or b"")
 
-    async def oldest(self, market: str, symbol: str) -> File | None:
+    async def oldest(self, market: Market, symbol: str) -> File | None:
         """The oldest file of 1m that the archive lists of a symbol, a day's if there is one as old; None where it lists
         none. Raises Retry where its listing can't be had."""
         answers = await asyncio.gather(*(self._oldest(market, symbol, is_month) for is_month in (False, True)))
@@ -161,7 +162,7 @@ class Archive:
         """The first keys of the listing below a prefix, or the first after `marker`; raises Retry."""
         return listed_keys(await self._listing(prefix, marker), prefix)
 
-    async def symbols(self, market: str) -> list[str]:
+    async def symbols(self, market: Market) -> list[str]:
         """Every symbol that the archive has a folder of, sorted: whatever was ever traded. Raises Retry."""
         folders = [await self.folders(symbols_folder(market, is_month=is_month)) for is_month in (True, False)]
         return sorted({symbol for found in folders for symbol in symbols_named_by(found)})
@@ -170,7 +171,7 @@ class Archive:
         """The folders below a prefix, ascending, each with its slash; raises Retry."""
         return await self._all(prefix, listed_folders)
 
-    async def spans(self, market: str, symbol: str) -> list[Window]:
+    async def spans(self, market: Market, symbol: str) -> list[Window]:
         """The times, to the day, of which the archive has files of 1m; raises Retry."""
         months, days = [
             list(files_named(await self._listed(market, symbol, is_month), market, symbol, is_month=is_month))
@@ -178,7 +179,7 @@ class Archive:
         ]
         return spans_of(months, days)
 
-    async def _listed(self, market: str, symbol: str, is_month: bool) -> list[str]:
+    async def _listed(self, market: Market, symbol: str, is_month: bool) -> list[str]:
         return await self.all_keys(folder(market, symbol, is_month=is_month))
 
     async def _all(self, prefix: str, named: Callable[[bytes, str], list[str]]) -> list[str]:
@@ -216,7 +217,7 @@ class Archive:
         """All keys below a prefix, ascending; raises Retry."""
         return await self._all(prefix, listed_keys)
 
-    async def _oldest(self, market: str, symbol: str, is_month: bool) -> File | None:
+    async def _oldest(self, market: Market, symbol: str, is_month: bool) -> File | None:
         listing = await self._listing(folder(market, symbol, is_month=is_month))
         return oldest_file(listing, market, symbol, is_month=is_month)
 
@@ -286,7 +287,8 @@ def _stated(file: Zipped, checksum: bytes) -> str | None:
 
 def _open(file: File, interval: Interval, body: bytes, sha256: str) -> Content:
     """The rows of a downloaded zip; raises BadArchive where it is not what the archive says."""
-    rows, rejects = read_csv(_checked(file, _longest(file, interval), body, sha256), interval, file.window)
+    csv = _checked(file, _longest(file, interval), body, sha256)
+    rows, rejects = read_csv(csv, interval, file.window, KINDS[file.kind])
     return Content(sha256, rows, rejects)
 
 

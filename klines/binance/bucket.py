@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 from klines.binance.files import FOLDERS, File
 from klines.errors import BadArchive
+from klines.market import Market
 from klines.symbol import check_symbol
 from klines.window import Window, intersect, merge
 
@@ -34,14 +35,14 @@ _KEY = re.compile(r"<Key>([^<]*)</Key>")
 _DATE = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?\.zip")
 
 
-def folder(market: str, symbol: str, *, is_month: bool) -> str:
+def folder(market: Market, symbol: str, *, is_month: bool) -> str:
     """The prefix of the keys of a symbol's months, or days, of 1m: the files that every symbol has."""
     return f"{symbols_folder(market, is_month=is_month)}{symbol}/1m/"
 
 
-def symbols_folder(market: str, *, is_month: bool) -> str:
+def symbols_folder(market: Market, *, is_month: bool) -> str:
     """The prefix of the folders of all symbols that have months, or days."""
-    return f"data/{FOLDERS[market]}/{'monthly' if is_month else 'daily'}/klines/"
+    return f"data/{FOLDERS[market.name]}/{'monthly' if is_month else 'daily'}/{market.kind.route}/"
 
 
 def listing_url(archive_url: str, prefix: str, marker: str = "", most: int = MOST_KEYS) -> str:
@@ -74,7 +75,7 @@ def _named(listing: bytes, prefix: str, pattern: re.Pattern[str]) -> list[str]:
     return keys
 
 
-def oldest_file(listing: bytes, market: str, symbol: str, *, is_month: bool) -> File | None:
+def oldest_file(listing: bytes, market: Market, symbol: str, *, is_month: bool) -> File | None:
     """The first file that a listing names; None for a symbol without any. Raises BadArchive for what is no listing of
     this symbol."""
     keys = listed_keys(listing, folder(market, symbol, is_month=is_month))
@@ -96,7 +97,7 @@ def spans_of(months: Sequence[File], days: Sequence[File]) -> list[Window]:
     return merge([*windows, *(month.window for month in months if not intersect([month.window], windows))])
 
 
-def files_named(keys: Sequence[str], market: str, symbol: str, *, is_month: bool) -> Iterator[File]:
+def files_named(keys: Sequence[str], market: Market, symbol: str, *, is_month: bool) -> Iterator[File]:
     """Those of the keys that are names of the symbol's files: there are a few others in the archive."""
     beginning = f"{folder(market, symbol, is_month=is_month)}{symbol}-1m-"
     for key in keys:
@@ -106,4 +107,4 @@ def files_named(keys: Sequence[str], market: str, symbol: str, *, is_month: bool
                 day = datetime(int(date[1]), int(date[2]), int(date[3] or 1), tzinfo=UTC)
             except ValueError:
                 continue
-            yield File(market, symbol, "1m", is_month, int(day.timestamp()) * 1000)
+            yield File(market.name, symbol, "1m", is_month, int(day.timestamp()) * 1000, market.kind.name)

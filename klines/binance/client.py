@@ -19,12 +19,14 @@ import aiohttp
 from klines.binance.faults import translate
 from klines.binance.proxies import web
 from klines.errors import BadAnswer
+from klines.market import KINDS, Market
 
 with warnings.catch_warnings():  # python-binance imports websockets.legacy, which nothing here uses
     warnings.simplefilter("ignore", DeprecationWarning)
     from binance import AsyncClient
 LONGEST_BODIES = {
-    **{"exchangeInfo": 32 * 2**20, "klines": 2 * 2**20},
+    "exchangeInfo": 32 * 2**20,
+    **{kind.route: 2 * 2**20 for kind in KINDS.values()},
     **dict.fromkeys(("fundingRate", "fundingInfo"), 2**20),
 }
 """Bytes of an answer, by its route: spot's whole exchangeInfo has about half of that, a page of klines, or of funding
@@ -39,12 +41,28 @@ FEW_PARTS = 10**4
 about a fifth of that, a page of klines a tenth."""
 
 
+_KLINES = {
+    ("spot", "klines"): "get_klines",
+    ("usdm", "klines"): "futures_klines",
+    ("usdm", "mark"): "futures_mark_price_klines",
+    ("usdm", "index"): "futures_index_price_klines",
+    ("usdm", "premium"): "futures_premium_index_klines",
+    ("usdm", "continuous"): "futures_continuous_klines",
+    ("coinm", "klines"): "futures_coin_klines",
+    ("coinm", "mark"): "futures_coin_mark_price_klines",
+    ("coinm", "index"): "futures_coin_index_price_klines",
+    ("coinm", "premium"): "futures_coin_premium_index_klines",
+    ("coinm", "continuous"): "futures_coin_continous_klines",
+}
+"""python-binance's method for a page of klines of each market and kind."""
+
+
 class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
     """python-binance's client, with our session, and every answer read within bounds and turned into ours."""
 
     def __init__(
         self,
-        market: str,
+        market: Market,
         url: str,
         connections: int,
         observe: Callable[[Mapping[str, str]], None],
@@ -55,25 +73,20 @@ class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
         self._now_ms = now_ms
         self._base, self._connections, self._egress = url, connections, egress
         super().__init__(requests_params={"timeout": aiohttp.ClientTimeout(total=None), "allow_redirects": False})
-        self._is_spot = market == "spot"
+        self._is_spot = market.name == "spot"
         self.API_URL, self.MARGIN_API_URL = f"{url}/api", f"{url}/sapi"
         self.FUTURES_URL, self.FUTURES_COIN_URL = f"{url}/fapi", f"{url}/dapi"
-        self.klines, self.alive, self.clock, self.status, self.info = {
-            "spot": (self.get_klines, self.ping, self.get_server_time, self.get_system_status, self._spot_info),
-            "usdm": (self.futures_klines, self.futures_ping, self.futures_time, _none, self._usdm_info),
-            "coinm": (
-                self.futures_coin_klines,
-                self.futures_coin_ping,
-                self.futures_coin_time,
-                _none,
-                self._coinm_info,
-            ),
-        }[market]
+        self.klines = getattr(self, _KLINES[market.key])
+        self.alive, self.clock, self.status, self.info = {
+            "spot": (self.ping, self.get_server_time, self.get_system_status, self._spot_info),
+            "usdm": (self.futures_ping, self.futures_time, _none, self._usdm_info),
+            "coinm": (self.futures_coin_ping, self.futures_coin_time, _none, self._coinm_info),
+        }[market.name]
         self.funding, self.funding_info = {
             "spot": (_none, _none),
             "usdm": (self.futures_funding_rate, self.futures_v1_get_funding_info),
             "coinm": (self.futures_coin_funding_rate, self.futures_coin_v1_get_funding_info),
-        }[market]
+        }[market.name]
 
     def _init_session(self) -> aiohttp.ClientSession:
         headers = {"Accept": "application/json", "User-Agent": "klines"}

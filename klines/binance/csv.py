@@ -13,12 +13,12 @@ import polars as pl
 from klines.columns import DECIMALS, HELD_BY_DOUBLES, PRICES, SUMS
 from klines.errors import BadArchive
 from klines.interval import Interval
+from klines.market import KLINES, Kind
 from klines.rows import AMOUNT, SCHEMA, Rejects, frame, sift
 from klines.window import Window
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {**SCHEMA, "ignore": pl.String}
 _TIMES = ("open_time", "close_time")
-_NEVER_NEGATIVE = ("low", *SUMS)
 _HEADER = b"open_time,"
 _PLAIN = b"0123456789.,\n"
 _ODD_POINT = re.compile(rb"\.(?:(?![0-9])|(?<![0-9]\.)|[0-9]{%d})" % (DECIMALS + 1))
@@ -27,7 +27,7 @@ _IN_MICROSECONDS = 10**14
 """No time in ms is as large before the year 5138; spot's archive has microseconds from 2025-01-01 on."""
 
 
-def read_csv(csv: bytes, interval: Interval, asked: Window) -> tuple[pl.DataFrame, Rejects]:
+def read_csv(csv: bytes, interval: Interval, asked: Window, kind: Kind = KLINES) -> tuple[pl.DataFrame, Rejects]:
     """The good rows in the shape of `rows.frame`, ascending and at most one a slot, and the rejects.
 
     Futures' files have a header from about 2022 on, spot's have none. Raises BadArchive for what is no CSV of text, or
@@ -35,10 +35,11 @@ def read_csv(csv: bytes, interval: Interval, asked: Window) -> tuple[pl.DataFram
     """
     lines = csv.partition(b"\n")[2] if csv.startswith(_HEADER) else csv
     _check_size(lines, interval, asked)
-    rows = _by_columns(lines)
-    if rows is not None and _is_clean(rows, interval, asked):
-        return rows, Rejects()
-    good, rejects = sift(raw_rows(lines), interval, asked)
+    rows = _by_columns(lines, kind)
+    if rows is not None and _is_clean(rows, interval, asked, kind):
+        nothing = () if kind.has_volumes else SUMS
+        return rows.with_columns(pl.lit(None, SCHEMA[name]).alias(name) for name in nothing), Rejects()
+    good, rejects = sift(raw_rows(lines), interval, asked, kind)
     return frame(good), rejects
 
 
@@ -50,9 +51,10 @@ def _check_size(lines: bytes, interval: Interval, asked: Window) -> None:
         raise BadArchive(f"it has {count:,} lines where {most // 2:,} klines fit")
 
 
-def _by_columns(lines: bytes) -> pl.DataFrame | None:
-    """The rows where every line is twelve fields of digits, with at most a point between; None where any is not."""
-    if lines.translate(None, delete=_PLAIN) or _ODD_POINT.search(lines):
+def _by_columns(lines: bytes, kind: Kind) -> pl.DataFrame | None:
+    """The rows where every line is twelve fields of digits, with at most a point between, and a sign where values can
+    be negative; None where any is not."""
+    if lines.translate(None, delete=_PLAIN + b"-" * kind.can_be_negative) or _ODD_POINT.search(lines):
         return None
     try:
         rows = pl.read_csv(lines, has_header=False, schema=_COLUMNS)
@@ -66,7 +68,7 @@ def _by_columns(lines: bytes) -> pl.DataFrame | None:
 
 def _are_held(rows: pl.DataFrame, lines: bytes) -> bool:
     """Whether the shortest decimal of each price's double is what the file has."""
-    largest = rows.select(pl.max_horizontal(pl.col(PRICES).max())).item()
+    largest = rows.select(pl.max_horizontal(pl.col(PRICES).abs().max())).item()
     if largest is None or largest < HELD_BY_DOUBLES:
         return True
     sent = pl.read_csv(lines, has_header=False, schema={**_COLUMNS, **dict.fromkeys(PRICES, AMOUNT)})
@@ -79,11 +81,12 @@ def _milliseconds(name: str) -> pl.Expr:
     return pl.when(time >= _IN_MICROSECONDS).then(time // 1000).otherwise(time).alias(name)
 
 
-def _is_clean(rows: pl.DataFrame, interval: Interval, asked: Window) -> bool:
+def _is_clean(rows: pl.DataFrame, interval: Interval, asked: Window, kind: Kind) -> bool:
     """Whether every row keeps every rule of `rows`, on the grid, ascending."""
     if not interval.length_ms or not rows.height:
         return not rows.height
     time, close_time = pl.col("open_time"), pl.col("close_time")
+    never_negative = (*([] if kind.can_be_negative else ["low"]), *(SUMS if kind.has_volumes else ()))
     checks = [
         (time.diff().fill_null(1) > 0).all(),
         time.first() >= asked.start_ms,
@@ -91,7 +94,7 @@ def _is_clean(rows: pl.DataFrame, interval: Interval, asked: Window) -> bool:
         ((time - interval.phase_ms) % interval.length_ms == 0).all(),
         (close_time >= time).all(),
         (close_time < time + interval.length_ms).all(),
-        *(pl.col(name).min() >= 0 for name in _NEVER_NEGATIVE),
+        *(pl.col(name).min() >= 0 for name in never_negative),
         *((pl.col("high") >= pl.col(name)).all() for name in ("open", "close")),
         *((pl.col("low") <= pl.col(name)).all() for name in ("open", "close")),
     ]

@@ -143,7 +143,7 @@ class Exchange(Line):
 
     def _compare(self, symbol: str, rows: Sequence[Row]) -> None:
         """Raises BadAnswer where two symbols have the very same klines: then nobody knows whose they are."""
-        telling = [row for row in rows if row.trades >= TELLING]
+        telling = [row for row in rows if row.trades is not None and row.trades >= TELLING]
         other = self._told.setdefault(hash(tuple(telling)), symbol) if telling else symbol
         if other != symbol:
             mistake = BadAnswer(f"{symbol} and {other} have the very same klines: {NOT_OURS}")
@@ -192,8 +192,8 @@ class Exchange(Line):
     async def _begin(self, symbol: str) -> Begin:
         """When the symbol's klines begin, by REST and by the archive: a name that is used again has older files."""
         first_ms = await self.first_ms(symbol)
-        if not first_ms:
-            return Begin(first_ms, is_settled=first_ms is not None)
+        if not first_ms or not self.market.kind.is_archived:
+            return Begin(first_ms, is_settled=first_ms is not None, rest_ms=first_ms)
         try:
             older_ms = await self._older(symbol, first_ms)
         except Retry:
@@ -207,7 +207,7 @@ class Exchange(Line):
             async with self._listing_turns, asyncio.timeout(self.left_s):
                 if self.archive is None or not self._has_listing:
                     raise Unreachable("the archive's listing can't be had")
-                file = await self.archive.oldest(self.market.name, symbol)
+                file = await self.archive.oldest(self.market, symbol)
                 if file is None or file.window.end_ms > first_ms:
                     return None
                 content = await self.archive.fetch(file, MINUTES)
@@ -277,7 +277,8 @@ class Exchange(Line):
         body = await self._answer(symbol, interval, None, None, 2)
         found = {raw[0] % interval.length_ms for raw in body if raw and type(raw[0]) is int}
         for phase_ms in found:
-            rows, rejects = answered(body, interval.shifted(phase_ms), Window(0, self.now_ms() + interval.length_ms), 2)
+            wanted = Window(0, self.now_ms() + interval.length_ms)
+            rows, rejects = answered(body, interval.shifted(phase_ms), wanted, 2, self.market.kind)
             if len(found) == 1 and rows and not rejects and phase_ms % DAY == 0:
                 return phase_ms
         if body:

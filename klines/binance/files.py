@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from klines.interval import DAY, HOUR, INTERVALS, MINUTE, Interval
-from klines.market import Market
+from klines.market import KINDS, KLINES, Market
 from klines.window import Window, intersect, subtract, window
 
 _GRIDS = {True: INTERVALS["1M"], False: INTERVALS["1d"]}
@@ -30,6 +30,7 @@ class File:
     interval: str
     is_month: bool
     start_ms: int
+    kind: str = KLINES.name
 
     @property
     def source(self) -> str:
@@ -50,7 +51,7 @@ class File:
     @property
     def path(self) -> str:
         """The zip below the archive's address; its checksum is beside it, with `.CHECKSUM` after the name."""
-        return f"data/{FOLDERS[self.market]}/{self.source}/klines/{self.symbol}/{self._interval}/{self.name}.zip"
+        return f"{self._folder}/{self.symbol}/{self._interval}/{self.name}.zip"
 
     @property
     def url_path(self) -> str:
@@ -63,6 +64,10 @@ class File:
         days = _WRONG_DAYS.get(self.market, ()) if self.is_month else ()
         starts = [int(datetime.fromisoformat(f"{day}T00:00+00:00").timestamp()) * 1000 for day in days]
         return subtract([self.window], [Window(start, start + DAY) for start in starts])
+
+    @property
+    def _folder(self) -> str:
+        return f"data/{FOLDERS[self.market]}/{self.source}/{KINDS[self.kind].route}"
 
     @property
     def _interval(self) -> str:
@@ -96,7 +101,8 @@ def files_for(
     is missing.
     """
     alive = intersect(gaps, window(life.start_ms, life.end_ms))
-    files = _covering(alive, symbol, market, interval, is_month=is_month) if _exist(interval, is_month) else ()
+    there_are = market.kind.is_archived and _exist(interval, is_month)
+    files = _covering(alive, symbol, market, interval, is_month=is_month) if there_are else ()
     published = [file for file in files if file.window.end_ms + HOUR <= life.now_ms]
     if every and not (is_month and _exist(interval, is_month=False)):
         return published
@@ -125,5 +131,5 @@ def _covering(
     grid, after = _GRIDS[is_month], -1
     for gap in gaps:
         for index in range(max(after, grid.index(gap.start_ms)), grid.index(gap.end_ms - 1) + 1):
-            yield File(market.name, symbol, interval.name, is_month, grid.start(index))
+            yield File(market.name, symbol, interval.name, is_month, grid.start(index), market.kind.name)
             after = index + 1

@@ -94,7 +94,7 @@ class Line:
         self.budget = Budget(market.weight_per_minute, share, self.now_ms, yielding=yielding)
         self.skew_ms = 0
         self.dropped = 0
-        self.witnesses: Sequence[str] = WITNESSES[market.name]
+        self.witnesses: Sequence[str] = market.well_known(WITNESSES[market.name])
         self.before: Shown | None = None
         self.machine_ms = clock or machine_ms
         self._url = url
@@ -109,7 +109,7 @@ class Line:
 
     async def __aenter__(self) -> Self:
         self._turns = asyncio.Semaphore(self._connections)
-        self._client = Client(self.market.name, self._url, self._connections, self._observe, self.now_ms, self.egress)
+        self._client = Client(self.market, self._url, self._connections, self._observe, self.now_ms, self.egress)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -183,7 +183,7 @@ class Line:
         limit = 2 + self.machine_ms() // MINUTE % 60
         try:
             body = await self._answer(symbol, MINUTES, None, None, limit)
-            rows, _ = answered(body, MINUTES, Window(0, LATEST_MS), limit)
+            rows, _ = answered(body, MINUTES, Window(0, LATEST_MS), limit, self.market.kind)
         except (Retry, GiveUp, Later):
             return None
         return rows[-1].open_time if rows else None
@@ -218,23 +218,26 @@ class Line:
         return {symbol: listing[symbol].status if symbol in listing else unlisted for symbol in symbols}
 
     async def symbol_infos(self) -> Listing:
-        """What exchangeInfo says of each symbol that it lists; raises Retry or Stop."""
+        """What exchangeInfo says of the symbol of each series that it lists; raises Retry or Stop."""
         listing = symbol_infos(await self._ask(self._client.all_info, weight=self.market.info_weight))
         self.dropped = listing.dropped
-        return listing
+        return listing.of_kind(self.market.kind)
 
     async def _klines(
         self, symbol: str, interval: Interval, asked: Window, limit: int, *, starts: bool = True, ends: bool = True
     ) -> tuple[list[Row], Rejects]:
         """At most `limit` klines of `asked`, of which only one end is said where the exchange knows the other."""
         start_ms, end_ms = (asked.start_ms if starts else None), (asked.end_ms if ends else None)
-        return answered(await self._answer(symbol, interval, start_ms, end_ms, limit), interval, asked, limit)
+        return answered(
+            await self._answer(symbol, interval, start_ms, end_ms, limit), interval, asked, limit, self.market.kind
+        )
 
     async def _answer(
         self, symbol: str, interval: Interval, start_ms: int | None, end_ms: int | None, limit: int
     ) -> list[Any]:
         """One klines request for [start_ms, end_ms); raises BadAnswer for what is no list of rows."""
-        asked = {"symbol": symbol, "interval": interval.name, "startTime": start_ms, "limit": limit}
+        asked: dict[str, str | int | None] = {**self.market.kind.parameters(symbol), "interval": interval.name}
+        asked |= {"startTime": start_ms, "limit": limit}
         asked["endTime"] = None if end_ms is None else end_ms - 1  # Binance's ends are inclusive
         parameters = {name: value for name, value in asked.items() if value is not None}
         body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(limit))

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from klines.errors import BadAnswer
 from klines.ledger import FOREVER_MS
+from klines.market import CONTRACTS, Kind
 from klines.outcome import shown
 from klines.symbol import check_symbol
 
@@ -56,6 +57,21 @@ class Listing(dict[str, SymbolInfo]):
     """The symbols of an exchangeInfo by name; `dropped` counts the entries that are none."""
 
     dropped: int = 0
+
+    def of_kind(self, kind: Kind) -> Listing:
+        """The same by the symbols of a kind's series: a pair, or a pair's type of contract, has what is said of its
+        contracts together, and is what that of them is which began last of those that trade."""
+        if kind.asked_by == "symbol":
+            return self
+        found = Listing()
+        found.dropped = self.dropped
+        ordered = sorted(self.items(), key=lambda entry: (entry[1].status == "TRADING", entry[1].onboard_ms or 0))
+        for symbol, info in ordered:
+            if info.pair and (kind.asked_by == "pair" or info.contract_type in CONTRACTS):
+                name = kind.symbol(symbol, info.pair, info.contract_type or "")
+                began_ms = [one.onboard_ms for one in (info, found.get(name)) if one and one.onboard_ms]
+                found[name] = info._replace(onboard_ms=min(began_ms, default=None))
+        return found
 
 
 def symbol_infos(info: Any) -> Listing:

@@ -15,11 +15,11 @@ from klines.window import Window
 
 
 class Totals(NamedTuple):
-    """Of one day: trades and volume summed, the highest high, the lowest low. The volume of a database that has doubles
-    is one."""
+    """Of one day: trades and volume summed, None of a kind without, the highest high, the lowest low. The volume of a
+    database that has doubles is one."""
 
-    trades: int
-    volume: Decimal | float
+    trades: int | None
+    volume: Decimal | float | None
     high: float
     low: float
 
@@ -27,6 +27,8 @@ class Totals(NamedTuple):
         """Whether both are the same day; sums of doubles differ in their last digits, those of decimals do not."""
         if (self.trades, self.high, self.low) != (other.trades, other.high, other.low):
             return False
+        if self.volume is None or other.volume is None:
+            return self.volume is other.volume
         if isinstance(self.volume, float) or isinstance(other.volume, float):
             return isclose(self.volume, other.volume, rel_tol=1e-9, abs_tol=1e-9)
         return self.volume == other.volume
@@ -35,7 +37,9 @@ class Totals(NamedTuple):
 def of_rows(rows: pl.DataFrame) -> dict[int, Totals]:
     """The totals of each day, by its start in ms, of klines in the shape of `rows.frame`."""
     days = rows.group_by(pl.col("open_time") // DAY * DAY).agg(
-        pl.col("trades").sum(), pl.col("volume").sum(), pl.col("high").max(), pl.col("low").min()
+        *(pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()) for name in ("trades", "volume")),
+        pl.col("high").max(),
+        pl.col("low").min(),
     )
     return {day: Totals(*totals) for day, *totals in days.iter_rows()}
 

@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter, validators
 from klines.cli.environment import complete
 from klines.cli.work import All, Commands, Json, Several
 from klines.errors import BadParameter
-from klines.market import MarketName
+from klines.market import KindName, MarketName, series_name
 from klines.outcome import counted
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def read_command(
     start: str | None = None,
     end: str | None = None,
     market: MarketName = "spot",
+    kind: KindName = "klines",
     interval: str = "1m",
     columns: Several | None = None,
     fill: Literal["null", "previous"] | None = None,
@@ -66,6 +67,8 @@ def read_command(
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00, UTC where no zone is given; none: the first.
         end: The open time before which it ends, in the same forms; none: now.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        kind: klines are those of trades; of futures also mark (price), index (price, of a pair), premium (index) and
+            continuous (of a pair and a type of contract, as in BTCUSDT_PERPETUAL).
         interval: Binance's name of an interval, or a multiple such as 10m, 36h or 2w.
         columns: Which columns of the table klines; none: all of them, and on the terminal the prices and the volume.
         fill: Slots without a kline as rows, too, flagged by the column `filled`: `null` without values, `previous` with
@@ -80,9 +83,10 @@ def read_command(
 
     is_table = csv is None and parquet is None and not json
     chosen = columns or (SHORT if is_table else None)
-    klines = read(symbols, start, end, market=market, interval=interval, fill=fill, columns=chosen, exact=exact)
+    series = {"market": market, "kind": kind, "interval": interval}
+    klines = read(symbols, start, end, **series, fill=fill, columns=chosen, exact=exact)
     if is_table:
-        _print_table(klines, f"{market} {interval}")
+        _print_table(klines, series_name(market, kind, interval))
     elif json:
         print(_as_json(klines))
     else:

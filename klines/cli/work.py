@@ -16,7 +16,7 @@ from klines.checkout import CHECKOUT
 from klines.cli.environment import complete
 from klines.errors import BadParameter
 from klines.interval import IntervalName
-from klines.market import FuturesName, MarketName, SourceName
+from klines.market import FuturesName, KindName, MarketName, SourceName
 
 Several = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
 Queues = Annotated[list[str], Parameter(negative="")]
@@ -71,6 +71,7 @@ def collect_command(
     symbols: Several | None = None,
     *,
     market: MarketName = "spot",
+    kind: KindName = "klines",
     interval: IntervalName = "1m",
     lookback: str = "P1D",
     shard: str | None = None,
@@ -82,6 +83,8 @@ def collect_command(
         symbols: Symbols to collect, as in BTCUSDT, or patterns: `*USDT` takes all that trade, `!USDC*` takes
             some away; none: those of the setting KLINES_SYMBOLS.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        kind: klines are those of trades; of futures also mark (price), index (price, of a pair), premium (index) and
+            continuous (of a pair and a type of contract, as in BTCUSDT_PERPETUAL).
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         lookback: How far back holes are looked for, as an ISO 8601 duration (P1D, PT3H); a longer
             time without a run is caught up whatever this is.
@@ -89,8 +92,8 @@ def collect_command(
             the same one on every machine; none: all of them.
         json: Print the result as JSON.
     """
-    given = {"symbols": symbols, "market": market, "interval": interval, "lookback": lookback, "shard": shard}
-    return _flow("collect", json, **given)
+    given = {"symbols": symbols, "market": market, "kind": kind, "interval": interval}
+    return _flow("collect", json, **given, lookback=lookback, shard=shard)
 
 
 def backfill_command(
@@ -99,6 +102,7 @@ def backfill_command(
     start: str,
     end: str,
     market: MarketName = "spot",
+    kind: KindName = "klines",
     interval: IntervalName = "1m",
     source: SourceName = "auto",
     refresh: bool = False,
@@ -116,6 +120,8 @@ def backfill_command(
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00; UTC where no zone is given.
         end: The open time before which it ends; in the future: now. The same forms as of start.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        kind: klines are those of trades; of futures also mark (price), index (price, of a pair), premium (index) and
+            continuous (of a pair and a type of contract, as in BTCUSDT_PERPETUAL).
         interval: The klines' interval, in Binance's names; 1M is a calendar month.
         source: auto takes whole days from the archive (data.binance.vision) and the rest by REST;
             archive or rest takes all from one of them.
@@ -124,8 +130,9 @@ def backfill_command(
         all_symbols: Patterns take every symbol that the archive ever had, also what is delisted, not only what trades.
         json: Print the result as JSON.
     """
-    given = {"symbols": symbols, "start": start, "end": end, "market": market, "interval": interval, "source": source}
-    return _flow("backfill", json, **given, refresh=refresh, dry_run=dry_run, all_symbols=all_symbols)
+    given = {"symbols": symbols, "start": start, "end": end, "market": market, "kind": kind}
+    how = {"refresh": refresh, "dry_run": dry_run, "all_symbols": all_symbols}
+    return _flow("backfill", json, **given, interval=interval, source=source, **how)
 
 
 def audit_command(
@@ -134,6 +141,7 @@ def audit_command(
     start: str | None = None,
     end: str | None = None,
     market: MarketName | None = None,
+    kind: KindName | None = None,
     interval: IntervalName | None = None,
     repair: bool = True,
     force: bool = False,
@@ -146,12 +154,13 @@ def audit_command(
         start: From this open time on; none: from KLINES_SINCE, the listing or the first stored kline on.
         end: Up to this open time, which is not included; none: now.
         market: spot, usdm or coinm; none: all.
+        kind: klines, mark, index, premium or continuous; none: all that are stored.
         interval: Binance's name of an interval; none: all that are stored.
         repair: Fetch what is missing, and correct what two of three sources give differently.
         force: Ask again for what is settled, too.
         json: Print the result as JSON, with the certificate of every series.
     """
-    given = {"symbols": symbols, "start": start, "end": end, "market": market, "interval": interval}
+    given = {"symbols": symbols, "start": start, "end": end, "market": market, "kind": kind, "interval": interval}
     return _flow("audit", json, **given, repair=repair, force=force)
 
 

@@ -37,8 +37,8 @@ class Followed:
 def follow(before: Sequence[Incident], market: str, part: str, seen: Seen, now_ms: int) -> Followed:
     """What a run means for the incidents of its market that went on before it.
 
-    `part` is what of the market the run is about: `1m`, or of a shard `1m 3/10`. All parts share an incident, which
-    ends when the last of them is well.
+    `part` is what of the market the run is about: `1m`, `mark 1m`, or of a shard `1m 3/10`. All parts share an
+    incident, which ends when the last of them is well.
     """
     going_on = {incident.kind: incident for incident in before}
     followed = Followed()
@@ -95,8 +95,14 @@ def _still_there(was: Incident, part: str) -> list[str]:
 
 def _is_replaced(other: str, part: str) -> bool:
     """`1m 3/10` is by `1m 1/5`, and by `1m`."""
-    (name, _, shard), (other_name, _, other_shard) = part.partition(" "), other.partition(" ")
+    (name, shard), (other_name, other_shard) = _name_and_shard(part), _name_and_shard(other)
     return name == other_name and shard.partition("/")[2] != other_shard.partition("/")[2]
+
+
+def _name_and_shard(part: str) -> tuple[str, str]:
+    """`mark 1m 3/10` without the shard, and that, empty for none."""
+    name, _, last = part.rpartition(" ")
+    return (name, last) if "/" in last else (part, "")
 
 
 def _is_on(kind: str, seen: Seen, *, is_told: bool) -> bool | None:
@@ -114,4 +120,5 @@ def _said(kind: str, part: str, seen: Seen) -> str:
     if kind != STALE:
         return f"{part} is {seen.state}: {seen.message}"
     listed = list(seen.stale or ())
-    return f"{counted(len(listed), 'symbol')} trading without a {part.split()[0]} kline for 5 minutes: {names(listed)}"
+    name, _ = _name_and_shard(part)
+    return f"{counted(len(listed), 'symbol')} trading without a {name} kline for 5 minutes: {names(listed)}"

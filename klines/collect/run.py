@@ -26,7 +26,7 @@ from klines.collect.missing import wants
 from klines.collect.timeliness import Timeliness, timeliness
 from klines.errors import BadParameter, DatabaseBusy, Retry, Stop, UnknownSymbol
 from klines.interval import INTERVALS, MINUTE, Interval
-from klines.market import MARKETS, Market, check_interval
+from klines.market import KLINES, Market, check_interval, market_of, series_name
 from klines.outcome import Outcome, Stored, doubted, reason
 from klines.session import Session
 from klines.settings import Settings
@@ -64,15 +64,18 @@ class CollectJob:
         interval: str,
         lookback: timedelta,
         shard: str | None = None,
+        kind: str = KLINES.name,
     ) -> Self:
         """The job that the flow's parameters and the settings describe; raises BadParameter for one that can't be."""
+        its_market = market_of(market, kind)
         check_interval(market, interval)
         chosen = list(dict.fromkeys(settings.symbols if symbols is None else symbols))
+        its_market.check_entries(chosen)
         try:
             part = None if shard is None else Shard.parse(shard)
         except ValueError as error:
             raise BadParameter(f"shard: {error}") from None
-        return cls(chosen, MARKETS[market], INTERVALS[interval], lookback, part)
+        return cls(chosen, its_market, INTERVALS[interval], lookback, part)
 
     def takes(self, symbol: str) -> bool:
         """Whether a symbol is among those of the shard."""
@@ -80,8 +83,9 @@ class CollectJob:
 
     @property
     def part(self) -> str:
-        """What of the market it is about: `1m`, and of a shard `1m 3/10`."""
-        return self.interval.name if self.shard is None else f"{self.interval.name} {self.shard}"
+        """What of the market it is about: `1m`, `mark 1m`, and of a shard `1m 3/10`."""
+        series = series_name("", self.market.kind.name, self.interval.name)
+        return series if self.shard is None else f"{series} {self.shard}"
 
 
 class Collect(Session):

@@ -19,6 +19,7 @@ from klines.doctor.diagnosis import REPORT, Differs, NotAsked
 from klines.doctor.market import NO_WAY, way_to
 from klines.errors import KlinesError, Retry
 from klines.interval import DAY, INTERVALS
+from klines.market import MARKETS
 from klines.rows import Row
 
 DAYS_OLD = (3, 10)
@@ -59,7 +60,7 @@ async def archive_answers(shelf: Shelf) -> str:
 
 async def listing_goes_on(shelf: Shelf) -> str:
     """The listing has at most as many keys as asked for, ascending, and goes on after a marker."""
-    prefix = folder(shelf.market, shelf.symbol, is_month=False)
+    prefix = folder(MARKETS[shelf.market], shelf.symbol, is_month=False)
     pages = [await shelf.archive.keys(prefix)]
     pages.append(await shelf.archive.keys(prefix, pages[0][-1]) if pages[0] else [])
     keys = pages[0] + pages[1]

@@ -107,6 +107,7 @@ def coverage(
     end: Time | None = None,
     *,
     market: str = "spot",
+    kind: str = "klines",
     interval: str = "1m",
     database: Database = None,
 ) -> pl.DataFrame:
@@ -121,7 +122,7 @@ def coverage(
     names = None if symbols is None else symbols_named(symbols)
     if not 0 < wanted.length_ms <= DAY:
         raise BadParameter(f"interval: days are counted in klines of up to 1d, not of {interval}")
-    where = market_named(market)
+    where = market_named(market, kind)
     with reading(database) as connection:
         bounds = wanted.floor(asked.start_ms), min(asked.end_ms, now_ms)
         days = answer(connection, _COVERAGE, where, wanted, names, *bounds)

@@ -19,8 +19,8 @@ def filled(
     """The klines and a row for each slot of `windows` without one, by symbol and time.
 
     The column `filled` tells them apart. With `null` such a row has no values; with `previous` it has the close before
-    as all four prices and zero as its sums, and no values where no kline is before it. Of the klines' columns only
-    `symbol` and `open_time` must be there, and `close` for `previous`.
+    as all four prices and zero as its sums, where klines have any, and no values where no kline is before it. Of the
+    klines' columns only `symbol` and `open_time` must be there, and `close` for `previous`.
     """
     bounds = [(interval.index(window.start_ms - 1) + 1, interval.index(window.end_ms - 1) + 1) for window in windows]
     slots = [pl.int_range(first, after, dtype=pl.Int64, eager=True).alias("slot") for first, after in bounds]
@@ -40,7 +40,10 @@ def filled(
 def _carried(whole: pl.DataFrame) -> pl.DataFrame:
     close = pl.col("close").forward_fill().over("symbol")
     is_known = pl.col("filled") & close.is_not_null()
-    prices, sums = ([name for name in names if name in whole.columns] for names in (PRICES, SUMS))
+    there = whole.filter(~pl.col("filled"))
+    prices, sums = (
+        [name for name in names if name in whole.columns and there[name].count()] for names in (PRICES, SUMS)
+    )
     return whole.with_columns(
         *(pl.when(is_known).then(close).otherwise(pl.col(name)).alias(name) for name in prices),
         *(pl.when(is_known).then(0).otherwise(pl.col(name)).cast(whole[name].dtype).alias(name) for name in sums),

@@ -12,7 +12,7 @@ from klines.clock import Time, time_ms
 from klines.errors import BadParameter, NotStored
 from klines.interval import Interval
 from klines.ledger import FOREVER_MS
-from klines.market import Market
+from klines.market import Market, series_name
 from klines.outcome import plain
 from klines.reading.parameters import interval_named, market_named, symbols_named
 from klines.storage.access import Database, fetch_frame, reading
@@ -47,9 +47,10 @@ def check_known(connection: duckdb.DuckDBPyConnection, market: Market, symbols: 
     known = [symbol for (symbol,) in rows]
     unknown = [symbol for symbol in symbols if symbol not in known]
     if unknown:
+        about = series_name(*market.key, "")
         like = difflib.get_close_matches(unknown[0], known, _SHOWN) or sorted(known)[:_SHOWN]
-        did_you = f"; did you mean {plain(', '.join(like))}?" if like else f": nothing is stored of {market.name}"
-        raise NotStored(f"{unknown[0]} is not stored ({market.name}){did_you}")
+        did_you = f"; did you mean {plain(', '.join(like))}?" if like else f": nothing is stored of {about}"
+        raise NotStored(f"{unknown[0]} is not stored ({about}){did_you}")
 
 
 def symbols(*, market: str | None = None, database: Database = None) -> pl.DataFrame:
@@ -79,6 +80,7 @@ def gaps(
     end: Time | None = None,
     *,
     market: str = "spot",
+    kind: str = "klines",
     interval: str = "1m",
     database: Database = None,
 ) -> pl.DataFrame:
@@ -88,7 +90,7 @@ def gaps(
     Raises as `read` does.
     """
     names = None if symbols is None else symbols_named(symbols)
-    where, wanted = market_named(market), interval_named(interval)
+    where, wanted = market_named(market, kind), interval_named(interval)
     start_ms, end_ms = time_ms("start", start) or 0, time_ms("end", end) or FOREVER_MS
     with reading(database) as connection:
         rows = answer(connection, _GAPS, where, wanted, names, start_ms, end_ms)

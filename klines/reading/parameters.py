@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from klines.columns import COLUMNS
 from klines.errors import BadParameter
 from klines.interval import DAY, HOUR, INTERVALS, MINUTE, MONDAY, SECOND, Interval
-from klines.market import Market, market_of
+from klines.market import KLINES, Market, market_of
 from klines.symbol import check_entries, check_symbols
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 
-def market_named(name: str) -> Market:
-    """The market of that name; raises BadParameter."""
-    return market_of(name)
+def market_named(name: str, kind: str = KLINES.name) -> Market:
+    """The market of that name, for a kind of klines; raises BadParameter."""
+    return market_of(name, kind)
 
 
 def symbols_named(symbols: str | Sequence[str]) -> list[str]:

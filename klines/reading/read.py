@@ -16,7 +16,7 @@ import polars as pl
 from klines.clock import Time
 from klines.errors import BadParameter, NotStored
 from klines.interval import INTERVALS, Interval
-from klines.market import Market
+from klines.market import Market, series_name
 from klines.outcome import plain
 from klines.reading.derived import Asked, derived, stored
 from klines.reading.filled import NULL, PREVIOUS, filled, slot
@@ -34,6 +34,7 @@ def read(
     end: Time | None = None,
     *,
     market: str = "spot",
+    kind: str = "klines",
     interval: str = "1m",
     fill: Literal["null", "previous"] | None = None,
     columns: Sequence[str] | None = None,
@@ -55,13 +56,15 @@ def read(
     Prices and amounts are doubles, amounts the nearest ones. With `exact` they are decimals of eight places, each the
     number that Binance published (docs/database.md says where a database of before may have another).
 
+    `kind` is klines, or, of futures, mark, index, premium or continuous: see docs/kinds.md.
+
     `database` is a file, else that of KLINES_DATABASE; whoever wants to write it waits until this returns.
     Raises NotStored: an unknown symbol, a range in which there is nothing, no database; BadParameter; DatabaseBusy:
     the file was in use for half a minute, by the program that the text names; BadDatabase, also where `exact` is asked
     of a database that has amounts as doubles still.
     """
     wanted, names = interval_named(interval), symbols_named(symbols)
-    where = market_named(market)
+    where = market_named(market, kind)
     if fill not in (None, NULL, PREVIOUS):
         raise BadParameter(f"fill: {fill!r} is neither None, 'null' nor 'previous'")
     now_ms = int(time.time() * 1000)
@@ -164,6 +167,7 @@ def _check_found(
             f"{name} from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
             for name, first, last in stored.select("interval", "first", "last").iter_rows()
         )
+        about = series_name(*market.key, "")
         raise NotStored(
-            f"nothing is stored of {absent[0]} {interval.name} ({market.name}) in this range; there is {plain(listed)}"
+            f"nothing is stored of {absent[0]} {interval.name} ({about}) in this range; there is {plain(listed)}"
         )

@@ -51,7 +51,8 @@ def note_listing(
     before_ms = known(connection, market, now_ms).checked_ms or None
     connection.register("listed", listing_frame(entries))
     with transaction(connection):
-        note_rules(connection, market, now_ms, before_ms)
+        if market.kind.asked_by == "symbol":  # of a pair there are no rules
+            note_rules(connection, market, now_ms, _checked_ms(connection, market))
         connection.execute(
             f"""
             MERGE INTO symbols USING (
@@ -74,6 +75,13 @@ def note_listing(
             [*market.key, now_ms, before_ms, *market.key],
         )
     connection.unregister("listed")
+
+
+def _checked_ms(connection: duckdb.DuckDBPyConnection, market: Market) -> int | None:
+    """When exchangeInfo was last asked for whatever kind; None for never."""
+    sql = "SELECT epoch_ms(max(last_checked)) FROM symbols WHERE market = ?"
+    [(checked_ms,)] = connection.execute(sql, [market.name]).fetchall()
+    return None if checked_ms is None else int(checked_ms)
 
 
 def joined(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Sequence[str]) -> dict[str, int]:

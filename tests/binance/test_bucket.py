@@ -12,6 +12,7 @@ from klines.binance.archive import Archive
 from klines.binance.bucket import MOST_PAGES, WHOLE_PAGE, spans_of, symbols_named_by
 from klines.binance.files import File
 from klines.errors import BadArchive, Retry
+from klines.market import MARKETS
 from klines.window import Window
 from tests.drive import NOON, ms
 from tests.exchange import StandIn
@@ -36,7 +37,7 @@ def test_all_symbols_come_page_by_page(exchange: StandIn) -> None:
     for name in names:
         exchange.list(name, since_ms=NOON - 40 * DAY)
     exchange.list("NEWUSDT", since_ms=NOON - 60_000)  # of which there is no file yet
-    found = asked(exchange, lambda archive: archive.symbols("spot"))
+    found = asked(exchange, lambda archive: archive.symbols(MARKETS["spot"]))
     assert sorted([*names, "BTCUSDT", "ETHUSDT"]) == found
     pages = [request.params for request in exchange.requests]
     assert {"data/spot/daily/klines/", "data/spot/monthly/klines/"} == {page["prefix"] for page in pages}
@@ -54,9 +55,9 @@ def test_all_files_of_a_symbol(exchange: StandIn) -> None:
     """The days of eight years are listed in pages; a stretch without files is between two spans, to the day."""
     exchange.list("BTCUSDT", since_ms=ms("2018-01-01"))
     exchange.hole(ms("2020-05-13T10:00"), ms("2020-05-31T06:00"), "BTCUSDT")
-    spans = asked(exchange, lambda archive: archive.spans("spot", "BTCUSDT"))
+    spans = asked(exchange, lambda archive: archive.spans(MARKETS["spot"], "BTCUSDT"))
     assert [Window(ms("2018-01-01"), ms("2020-05-14")), Window(ms("2020-05-31"), ms("2026-01-02"))] == spans
-    assert [] == asked(exchange, lambda archive: archive.spans("spot", "X" * 30))
+    assert [] == asked(exchange, lambda archive: archive.spans(MARKETS["spot"], "X" * 30))
     assert 6 < len([request for request in exchange.requests if "daily" in request.params["prefix"]]) < 10
 
 
@@ -71,7 +72,7 @@ def test_a_month_of_which_no_day_is_listed_is_one_span() -> None:
 def test_a_page_is_asked_for_again(exchange: StandIn, times: int) -> None:
     """A fault that passes spoils no listing."""
     exchange.fault(None, "status", path="bucket", status=500, times=times)
-    assert ["BTCUSDT", "ETHUSDT"] == asked(exchange, lambda archive: archive.symbols("spot"))
+    assert ["BTCUSDT", "ETHUSDT"] == asked(exchange, lambda archive: archive.symbols(MARKETS["spot"]))
 
 
 def page(*names: str, cut: bool = True) -> str:
@@ -105,4 +106,4 @@ def test_a_listing_that_is_none(exchange: StandIn, body: str, said: str) -> None
         asked(exchange, months)
     assert len(exchange.requests) < 3 * MOST_PAGES
     with pytest.raises(Retry):
-        asked(exchange, lambda archive: archive.symbols("spot"))
+        asked(exchange, lambda archive: archive.symbols(MARKETS["spot"]))

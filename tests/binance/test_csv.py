@@ -14,6 +14,7 @@ from klines.binance.csv import _by_columns, raw_rows, read_csv
 from klines.binance.totals import Totals, disagreeing, of_days, of_rows
 from klines.errors import BadArchive
 from klines.interval import INTERVALS
+from klines.market import KLINES
 from klines.reasons import islands, slots
 from klines.rows import SCHEMA, Row, frame, sift
 from klines.window import Window
@@ -227,7 +228,7 @@ def test_large_values_are_read_by_columns(price: str, amounts: list[str]) -> Non
     values: dict[str, Any] = dict(
         zip(("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"), amounts, strict=True)
     )
-    rows = _by_columns(text(line(0, **prices, **values)))
+    rows = _by_columns(text(line(0, **prices, **values)), KLINES)
     assert rows is not None
     [row] = rows.iter_rows(named=True)
     assert values | prices == {

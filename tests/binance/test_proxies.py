@@ -20,6 +20,7 @@ import pytest
 from klines.binance.archive import Archive
 from klines.binance.proxies import VARIABLES, check_proxies, proxy_of, without_password
 from klines.errors import BadParameter
+from klines.market import MARKETS
 from tests import CHECKOUT
 from tests.drive import Fixed, backfill_once, collect_once, query
 from tests.exchange import StandIn
@@ -115,7 +116,7 @@ def test_everything_goes_through_the_proxy(
 
         async def oldest() -> object:
             async with Archive(away.url) as archive:
-                return await archive.oldest("spot", "BTCUSDT")
+                return await archive.oldest(MARKETS["spot"], "BTCUSDT")
 
         assert asyncio.run(oldest()) is not None
     assert {"binance.example"} == {*proxy.asked}

@@ -34,20 +34,20 @@ from tests.exchange.market import (
     following,
     made_by_columns,
     made_one_by_one,
+    of_kind,
 )
 
+ROUTE = "(?P<route>klines|(?:mark|index)PriceKlines|premiumIndexKlines)"
 PATH = re.compile(
-    r"/data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>\w+)"
-    r"/(?P<name>(?P=symbol)-(?P=interval)-(?P<date>\d{4}-\d\d(-\d\d)?))\.zip(?P<checksum>\.CHECKSUM)?"
+    r"/data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/" + ROUTE + r"/(?P<symbol>[^/]+)"
+    r"/(?P<interval>\w+)/(?P<name>(?P=symbol)-(?P=interval)-(?P<date>\d{4}-\d\d(-\d\d)?))\.zip(?P<checksum>\.CHECKSUM)?"
 )
-FOLDER = re.compile(
-    r"data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>\w+)/"
-)
+FOLDERS = re.compile(r"data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/" + ROUTE + "/")
+FOLDER = re.compile(FOLDERS.pattern + r"(?P<symbol>[^/]+)/(?P<interval>\w+)/")
 RATES = r"data/(?P<market>futures/um|futures/cm)/monthly/fundingRate/(?P<symbol>[^/]+)/"
 PATH_OF_RATES = re.compile(
     rf"/{RATES}(?P<name>(?P=symbol)-fundingRate-(?P<date>\d{{4}}-\d\d))\.zip(?P<checksum>\.CHECKSUM)?"
 )
-FOLDERS = re.compile(r"data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/klines/")
 XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
 MARKETS = {"spot": "spot", "futures/um": "usdm", "futures/cm": "coinm"}
 NO_DAILY = ("3d", "1w", "1M")
@@ -72,6 +72,7 @@ class Wanted(NamedTuple):
     is_checksum: bool
     is_headed: bool
     in_us: bool
+    route: str = "klines"
 
 
 class Archives(Fundings):
@@ -164,7 +165,8 @@ class Archives(Fundings):
         if rates := re.fullmatch(RATES, prefix):
             return self._keys_of_rates(prefix, MARKETS[rates["market"]], rates["symbol"], now_ms)
         found = FOLDER.fullmatch(prefix)
-        listing = self.listing(MARKETS[found["market"]], found["symbol"]) if found else None
+        market = MARKETS[found["market"]] if found else ""
+        listing = self.listing(market, self._whose(found["route"], market, found["symbol"])) if found else None
         if found is None or listing is None:
             return []
         step, until_ms = {"daily": "1d", "monthly": "1M"}[found["kind"]], min(listing.until_ms or now_ms, now_ms)
@@ -208,11 +210,10 @@ class Archives(Fundings):
             return self._zip_of_rates(wanted, now_ms)
         if wanted.interval not in LENGTH_MS:
             return None
-        if (wanted.kind == "daily" and wanted.interval in NO_DAILY) or self.listing(
-            wanted.market, wanted.symbol
-        ) is None:
+        whose = self._whose(wanted.route, wanted.market, wanted.symbol)
+        if (wanted.kind == "daily" and wanted.interval in NO_DAILY) or self.listing(wanted.market, whose) is None:
             return None
-        key = (wanted.market, wanted.name)
+        key = (wanted.market, f"{wanted.route} {wanted.name}")
         if key not in self._zips:
             self._zips[key] = self._make(wanted, now_ms)
         return self._zips[key]
@@ -227,17 +228,20 @@ class Archives(Fundings):
         return self._zips[key]
 
     def _make(self, wanted: Wanted, now_ms: int) -> bytes | None:
-        page = Page(
-            wanted.market, wanted.symbol, wanted.interval, wanted.start_ms, wanted.end_ms - 1, 10**9, False, now_ms
-        )
+        whose, times = self._whose(wanted.route, wanted.market, wanted.symbol), (wanted.start_ms, wanted.end_ms - 1)
+        page = Page(wanted.market, whose, wanted.interval, *times, 10**9, False, now_ms)
         edit, is_longer = self._edits.get(wanted.name), "files have twelve columns" in self.broken
-        if edit is None and (run := self.plain(page)) is not None:
+        if edit is None and wanted.route == "klines" and (run := self.plain(page)) is not None:
             return _file(self._broken(wanted), run, is_longer=is_longer)
-        rows = self.rows(page)
+        rows = of_kind(self.rows(page), wanted.route, wanted.market, whose)
         if not rows:
             return None
         content = csv(self._broken(wanted), edit(rows) if edit else rows)
         return zipped(f"{wanted.name}.csv", _as_broken(content, is_longer=is_longer))
+
+    def _whose(self, route: str, market: str, symbol: str) -> str:
+        """The contract whose klines a file has: that of the name, or one of the pair."""
+        return self.contract(market, symbol) if route == "indexPriceKlines" else symbol
 
     def _broken(self, wanted: Wanted) -> Wanted:
         """How the file is written, where rules of that are broken."""
@@ -276,7 +280,7 @@ def named(path: str) -> Wanted | None:
     market, is_checksum = MARKETS[found["market"]], bool(found["checksum"])
     is_headed, in_us = market != "spot" and start_ms >= HEADER_FROM_MS, market == "spot" and start_ms >= US_FROM_MS
     series = (market, found["kind"], found["symbol"], interval)
-    return Wanted(*series, found["name"], start_ms, end_ms, is_checksum, is_headed, in_us)
+    return Wanted(*series, found["name"], start_ms, end_ms, is_checksum, is_headed, in_us, found["route"])
 
 
 def csv(wanted: Wanted, rows: Rows) -> bytes:

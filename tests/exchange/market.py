@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
@@ -224,6 +224,27 @@ def _in_units(text: str) -> int:
     return int(whole + decimals.ljust(8, "0"))
 
 
+def of_kind(rows: Rows, route: str, market: str, symbol: str) -> Rows:
+    """The klines of a contract as another kind has them, by its route: of another price, which goes the same way, and
+    without volumes, but with a number of samples in the place of trades."""
+    if route in ("klines", "continuousKlines"):
+        return rows
+    _, mean = _origin(market, symbol, MINUTE_MS)
+    priced: Callable[[int], int] = {
+        "markPriceKlines": lambda price: price + 3,
+        "indexPriceKlines": lambda price: price - 5,
+        "premiumIndexKlines": lambda price: (price - mean * 9 // 8) * 1_000_000 // mean,
+    }[route]
+    return [
+        [row[0], *(_text(priced(_in_units(row[i]))) for i in (1, 2, 3, 4)), "0", row[6], "0", 60, "0", "0", "0"]
+        for row in rows
+    ]
+
+
+def _text(units: int) -> str:
+    return ("-" if units < 0 else "") + AMOUNT % divmod(abs(units), UNIT)
+
+
 class Listing(NamedTuple):
     """A symbol's trading time, half-open, and its status while that lasts."""
 
@@ -338,6 +359,11 @@ class Market:
         if found is None or not (market in found.markets or (market != "spot" and found.markets != ("spot",))):
             return None
         return found
+
+    def contract(self, market: str, pair: str) -> str:
+        """A contract of a pair, whose price stands for that of the pair; the pair itself where none is listed."""
+        its = [name for name, one in self.listings.items() if market in one.markets and name.partition("_")[0] == pair]
+        return its[0] if its else pair
 
     def newest_ms(self, symbol: str, interval: str, now_ms: int) -> int:
         """The last open time (ms) that may show: of the open kline, or of the last one closed for long enough."""

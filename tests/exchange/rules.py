@@ -13,7 +13,7 @@ from tests.exchange.archives import Archives
 from tests.exchange.archives import named as archive_file
 from tests.exchange.broken import other_page, other_rows
 from tests.exchange.faults import KINDS, Answer, Asked, Fault, banned, error, page
-from tests.exchange.market import DAY_MS, LENGTH_MS, MINUTE_MS, Listing, Page, Rows, assets, floor, is_coinm
+from tests.exchange.market import DAY_MS, LENGTH_MS, MINUTE_MS, Listing, Page, Rows, assets, floor, is_coinm, of_kind
 
 ROUTES = {
     f"{prefix}/{name}": (market, name)
@@ -28,6 +28,15 @@ ROUTES |= {
 OF_RATES = "funding"
 """The pool that usdm's funding rates have for themselves: requests in five minutes."""
 PERIODS_MS = {OF_RATES: 5 * MINUTE_MS}
+OTHER_KINDS = {
+    "markPriceKlines": {"symbol"},
+    "indexPriceKlines": {"pair"},
+    "premiumIndexKlines": {"symbol"},
+    "continuousKlines": {"pair", "contractType"},
+}
+"""The routes of the other kinds of klines, and what each must be told beside the interval."""
+ROUTES |= {f"/{api}/v1/{name}": (market, name) for api, market in (("fapi", "usdm"), ("dapi", "coinm"))
+           for name in OTHER_KINDS}  # fmt: skip
 POOLS = {"spot": "spot", "usdm": "futures", "coinm": "futures"}
 PARAMS = {"symbol", "interval", "startTime", "endTime", "limit"}
 SYMBOL = "^[A-Z0-9-_.]{1,20}$"
@@ -163,7 +172,10 @@ class Rules(Archives):
     def _on_time(self, market: str, name: str, asked: Asked) -> Answer:
         """The right answer, then the faults on it."""
         try:
-            answer: Answer = getattr(self, "_" + name)(market, asked)
+            is_other = name in OTHER_KINDS
+            answer: Answer = (
+                self._of_kind(market, name, asked) if is_other else getattr(self, "_" + name)(market, asked)
+            )
         except Refused as refused:
             answer = refused.answer
         struck = False
@@ -270,7 +282,31 @@ class Rules(Archives):
         return {name: value for name, value in params.items() if name not in self.ignored} | others
 
     def _klines(self, market: str, asked: Asked) -> Answer:
+        return self._page(market, asked, self._heeded(asked.params))
+
+    def _of_kind(self, market: str, route: str, asked: Asked) -> Answer:
+        """Klines of another kind: those of a contract, of another price."""
         params = self._heeded(asked.params)
+        for name in sorted(OTHER_KINDS[route] - params.keys()):
+            raise Refused(-1102, name=name)
+        read = params.keys() & (PARAMS - {"symbol"} | OTHER_KINDS[route])
+        if params.keys() - read:
+            raise Refused(-1104, read=len(read), sent=len(params))
+        contract = params.get("symbol") or self._contract(market, params["pair"], params.get("contractType"))
+        others = {name: value for name, value in params.items() if name not in ("pair", "contractType")}
+        answer = self._page(market, asked, others | {"symbol": contract})
+        answer.rows = of_kind(answer.rows or [], route, market, contract)
+        return answer
+
+    def _contract(self, market: str, pair: str, of_type: str | None) -> str:
+        """The contract of a pair that is of this type, or any of them."""
+        known = [name for name, one in self.listings.items() if market in one.markets and name not in self._unlisted]
+        for about in (self._describe(market, name, self.now_ms()) for name in known):
+            if about["pair"] == pair and of_type in (None, about["contractType"]):
+                return str(about["symbol"])
+        raise Refused(-1121)
+
+    def _page(self, market: str, asked: Asked, params: dict[str, str]) -> Answer:
         if "strangers are refused" in self.broken and not self.listing(market, params.get("symbol", "")):
             return Answer(rows=[])
         self._known(market, params.get("symbol"))
@@ -376,7 +412,7 @@ class Rules(Archives):
 def _weight(market: str, name: str, params: dict[str, str]) -> int:
     if name == "exchangeInfo":
         return 20 if market == "spot" else 1
-    if name != "klines":
+    if name not in ("klines", *OTHER_KINDS):
         return 1
     limit = params.get("limit", "500")
     rows = int(limit) if limit.isdecimal() else 500

@@ -44,7 +44,7 @@ def test_a_file_that_was_added_counts(lake: LakeAddress) -> None:
     put(lake, [minutes("S1USDT", CLOSED, 1200)])
     assert "Completed" == maintain_once(lake).state
     [(file,)] = query(lake, FILES)
-    added = Path(str(lake.data)) / "main/klines/market=spot/interval=1m/year=2025/month=11/added.parquet"
+    added = Path(str(lake.data)) / "main/klines/market=spot/kind=klines/interval=1m/year=2025/month=11/added.parquet"
     added.parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect() as connection:
         moved = f"SELECT {in_sql(COLUMNS)} FROM read_parquet('{file}')"

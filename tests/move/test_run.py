@@ -218,7 +218,7 @@ def test_a_month_is_copied_once(filled: Path, nowhere: LakeAddress) -> None:
         [first, _] = run.plan().months
         run.begin()
         run.copy(first)
-    [made] = Path(str(nowhere.data)).glob("main/klines/market=spot/interval=1m/**/move-*.parquet")
+    [made] = Path(str(nowhere.data)).glob("main/klines/market=spot/kind=klines/interval=1m/**/move-*.parquet")
     left = made.parents[2] / "year=2026/month=1" / made.name
     left.parent.mkdir(parents=True)
     left.write_bytes(b"PAR1 half")
