@@ -35,7 +35,7 @@ HEAVY = ["duckdb", "polars", "prefect", "pyarrow", "pydantic"]
 def run(*arguments: str, cwd: Path = CHECKOUT, **variables: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
     command = [sys.executable, "-m", "klines.cli", *arguments]
-    return subprocess.run(command, cwd=cwd, env=os.environ | variables, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, cwd=cwd, env=os.environ | variables, capture_output=True, text=True)
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:

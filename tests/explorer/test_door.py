@@ -58,7 +58,7 @@ class Served:
         """The status, head and body of the answer to a request, as a browser's bytes; `:0` is this server's port."""
         last = [] if "Connection: Upgrade" in lines else ["Connection: close"]
         head = [line.replace(f":{PORT}", f":{self.port}") for line in (first, *lines, *last)]
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=90) as connection:
             connection.sendall("\r\n".join([*head, "", ""]).encode("latin-1"))
             received = b""
             while part := connection.recv(65536):

@@ -106,7 +106,7 @@ def test_bad_setting_is_one_line_and_status_2(tmp_path: Path) -> None:
 def test_a_module_of_flows_is_the_command() -> None:
     """`python -m flows.backfill …` is `klines backfill …`."""
     command = [sys.executable, "-m", "flows.backfill", "--start", "2024-01-01", "--end", "2024-02-01"]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
     assert (2, 1) == (done.returncode, done.stderr.count("\n"))
     assert "symbols" in done.stderr
 

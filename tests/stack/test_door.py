@@ -208,7 +208,7 @@ def test_a_form_and_a_frame(environment: dict[str, str], browser: Any, elsewhere
 def test_programs_are_let_in(environment: dict[str, str]) -> None:
     """Whoever is no browser asks as before; to change something takes a token."""
     api = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
-    with urlopen(f"{api}/health", timeout=20) as answer:
+    with urlopen(f"{api}/health", timeout=90) as answer:
         assert b"true" == answer.read()
     made = subprocess.run(
         [sys.executable, "-m", "prefect", "variable", "set", "ours", "1"],

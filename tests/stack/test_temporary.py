@@ -43,7 +43,7 @@ def test_a_run_on_it(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PREFECT_HOME", str(home))
     with StandIn(any_symbol=True) as exchange, temporary_server(free_port()) as api:
         with pytest.raises(HTTPError, match="400") as refused:
-            urlopen(Request(f"{api}/health", headers={"Host": "evil.example"}), timeout=20)
+            urlopen(Request(f"{api}/health", headers={"Host": "evil.example"}), timeout=90)
         refused.value.close()
         environment = stacks.environment(tmp_path, exchange.url, ["BTCUSDT"]) | {"PREFECT_API_URL": api}
         command = [sys.executable, "-m", "flows.collect", "--lookback", "PT1H"]
@@ -64,7 +64,7 @@ with temporary_server(free_port()) as api:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], cwd=CHECKOUT, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
         api = process.stdout.readline().strip()
-        urlopen(f"{api}/health", timeout=20).close()
+        urlopen(f"{api}/health", timeout=90).close()
         process.kill()
     wait_until_gone(api)
 

@@ -221,7 +221,7 @@ def test_a_file_system_without_locks_is_named_at_once(tmp_path: Path, error: int
     )
     environment = os.environ | {"LD_PRELOAD": str(library), "LOCK_ERROR": str(error)}
     command = [sys.executable, "-c", code, str(tmp_path / "klines.duckdb")]
-    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
     assert "can't be locked: its file system" in done.stdout
     assert "put the file on a local disk" in done.stdout
     assert "differs" == done.stdout.splitlines()[-1]
