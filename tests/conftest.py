@@ -36,7 +36,7 @@ FIRST = (*STACKS, "prefect", "storage/test_lake")
 STACK_S = 900
 """How long one may take: most of it is waiting for runs, each of which takes a slow machine half a minute."""
 
-OUTSIDE = {"exchange", "standin", "soaked", "lakes"}
+OUTSIDE = {"exchange", "standin", "collected", "soaked", "lakes"}
 """Fixtures of tests that ask a server: the stand-in of the exchange, or a lake."""
 
 KEPT_OPEN = ("audit", "backfill", "collect", "rates")

@@ -9,14 +9,12 @@ ROOMS = ("collect/", "backfill/", "audit/", "rates/")
 BOTH = {
     "collect/test_run.py": (
         "test_first_run_stores",
-        "test_second_run_asks_nothing",
         "test_hole_of_the_exchange",
         "test_corrected_value",
         "test_unknown_symbol_fails_alone",
         "test_refused_row_is_kept",
     ),
-    "collect/test_symbols.py": ("test_a_new_symbol_joins",),
-    "collect/test_rules.py": ("test_only_a_change", "test_a_symbol_that_goes"),
+    "collect/test_rules.py": ("test_only_a_change",),
     "backfill/test_run.py": ("test_a_second_run", "test_before_the_listing", "test_refresh_finds"),
     "audit/test_run.py": ("test_a_restated_row", "test_one_symbols_own_hole"),
     "rates/test_run.py": ("test_holes_are_named", "test_the_archive_is_published_later"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -20,13 +21,22 @@ from tests.exchange import StandIn
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
 
 
-@pytest.fixture
-def filled(exchange: StandIn, database: Path) -> Path:
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of a day, thirteen hours of it collected and audited; one symbol was listed within the first."""
-    exchange.freeze(ms("2026-11-24T12:00:05"))
-    exchange.list("SOLUSDT", since_ms=exchange.now_ms() - 12 * 3_600_000)
-    collect_once(exchange, database, SYMBOLS, lookback=timedelta(hours=13))
-    audit_once(exchange, database)
+    database = tmp_path_factory.mktemp("collected") / "klines.duckdb"
+    with StandIn(any_symbol=True) as exchange:
+        exchange.freeze(ms("2026-11-24T12:00:05"))
+        exchange.list("SOLUSDT", since_ms=exchange.now_ms() - 12 * 3_600_000)
+        collect_once(exchange, database, SYMBOLS, lookback=timedelta(hours=13))
+        audit_once(exchange, database)
+    return database
+
+
+@pytest.fixture
+def filled(collected: Path, database: Path) -> Path:
+    """A copy of it."""
+    shutil.copy(collected, database)
     return database
 
 
