@@ -1,6 +1,6 @@
 """Scheduled minutes of many symbols: scheduled second → committed, beside the same work without Prefect.
 
-    python -m benchmarks.minute [--symbols 600] [--usdm 0] [--minutes 6] [--rows 10_000_000]
+    python -m benchmarks.minute [--symbols 600] [--usdm 0] [--kinds mark index] [--minutes 6] [--rows 10_000_000]
 
 It starts the exchange stand-in, fills a database, and lets `stack.py` collect the markets for some scheduled minutes,
 by patterns, in a temporary folder and on ports of its own. What comes before the first whole minute is left out.
@@ -27,6 +27,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import aiohttp
@@ -35,7 +36,7 @@ import yaml
 from benchmarks import CHECKOUT, recorded
 from benchmarks.table import line, machine
 from klines.interval import INTERVALS, MINUTE
-from klines.market import MARKETS, Market
+from klines.market import KLINES, Market, market_of, series_name
 from klines.rows import sift
 from klines.storage.database import opened
 from klines.storage.store import store
@@ -45,7 +46,8 @@ from stack.temporary import free_port
 
 IDLE_SHARE = 0.25
 """The server is idle in a second in which it takes less than this of a core."""
-PATHS = {"spot": "/api/v3/klines", "usdm": "/fapi/v1/klines", "coinm": "/dapi/v1/klines"}
+APIS = {"spot": "/api/v3", "usdm": "/fapi/v1", "coinm": "/dapi/v1"}
+PATHS = {market: f"{api}/klines" for market, api in APIS.items()}
 AT_ONCE = 4_000
 """Minutes that are generated together."""
 STEPS = ("due → first line", "health", "plan", "fetch", "upsert")
@@ -53,15 +55,21 @@ STEPS = ("due → first line", "health", "plan", "fetch", "upsert")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The symbols of one market."""
+    """The symbols of one market and kind."""
 
     market: str
     names: Sequence[str]
+    kind: str = KLINES.name
+
+    @property
+    def name(self) -> str:
+        """`usdm`, `usdm mark`."""
+        return series_name(self.market, self.kind, "")
 
 
 @dataclass(slots=True)
 class Observed:
-    """What the scheduled minutes were like: seconds to the commit and of each step, by market; the share of each minute
+    """What the scheduled minutes were like: seconds to the commit and of each step, by part; the share of each minute
     that Prefect's server was idle; by how much its database grew in a minute."""
 
     latencies: dict[str, list[float]] = field(default_factory=dict)
@@ -76,18 +84,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--symbols", type=int, default=600, help="of spot")
     parser.add_argument("--usdm", type=int, default=0, help="of USDS-M futures; 0: spot alone")
+    parser.add_argument("--kinds", nargs="*", default=[], help="of usdm beside klines, each with the same symbols")
     parser.add_argument("--minutes", type=int, default=6)
     parser.add_argument("--rows", type=int, default=10_000_000)
     options = parser.parse_args()
-    parts = [
-        Part("spot", names("S", options.symbols)),
-        *([Part("usdm", names("U", options.usdm))] * (options.usdm > 0)),
-    ]
+    of_usdm = [Part("usdm", names("U", options.usdm), kind) for kind in (KLINES.name, *options.kinds)]
+    of_spot = [Part("spot", names("S", options.symbols))]
+    parts = [*(of_spot if options.symbols else []), *(of_usdm if options.usdm else [])]
     print(machine())
     print(
-        f"{options.symbols} symbols of spot, {options.usdm} of usdm, {options.rows:,} rows, {options.minutes} minutes"
+        f"{options.symbols} symbols of spot, {options.usdm} of usdm {' '.join(options.kinds)}, {options.rows:,} rows, "
+        f"{options.minutes} minutes"
     )
-    listed = [name for part in parts for name in part.names]
+    listed = list(dict.fromkeys(name for part in parts for name in part.names))
     with tempfile.TemporaryDirectory() as folder, exchange(listed) as url:
         database = Path(folder) / "klines.duckdb"
         fill(database, parts, options.rows, int(time.time() * 1000) // MINUTE * MINUTE)
@@ -103,12 +112,12 @@ def names(letter: str, count: int) -> list[str]:
 
 def show(observed: Observed) -> None:
     """The lines of the stack."""
-    for market, latencies in observed.latencies.items():
-        line(f"{market}: scheduled second → committed, median", statistics.median(latencies), limit="≤ 4")
-        line(f"{market}: the same, p95", statistics.quantiles(latencies, n=20, method="inclusive")[-1], limit="≤ 8")
-        line(f"{market}: the same, worst", max(latencies))
-        for step, seconds in zip(STEPS, zip(*observed.steps[market], strict=True), strict=True):
-            line(f"{market}: of it {step}, median", statistics.median(seconds))
+    for part, latencies in observed.latencies.items():
+        line(f"{part}: scheduled second → committed, median", statistics.median(latencies), limit="≤ 4")
+        line(f"{part}: the same, p95", statistics.quantiles(latencies, n=20, method="inclusive")[-1], limit="≤ 8")
+        line(f"{part}: the same, worst", max(latencies))
+        for step, seconds in zip(STEPS, zip(*observed.steps[part], strict=True), strict=True):
+            line(f"{part}: of it {step}, median", statistics.median(seconds))
     others = [state for state in observed.states if state != "Completed"]
     line(f"runs that were not Completed {others or ''}".rstrip(), len(others), "", limit="0")
     line("Prefect's server idle, share of a minute, median", statistics.median(observed.idle), "", limit="≥ 0.67")
@@ -118,8 +127,8 @@ def show(observed: Observed) -> None:
 
 def show_floor(part: Part, requests_s: float, upsert_s: float) -> None:
     """The lines of the bare work."""
-    line(f"{part.market}: floor: the same requests by bare asyncio", requests_s)
-    line(f"{part.market}: floor: the same upsert without Prefect", upsert_s)
+    line(f"{part.name}: floor: the same requests by bare asyncio", requests_s)
+    line(f"{part.name}: floor: the same upsert without Prefect", upsert_s)
 
 
 @contextmanager
@@ -138,19 +147,19 @@ def exchange(symbols: Sequence[str]) -> Iterator[str]:
 
 def fill(database: Path, parts: Sequence[Part], rows: int, end_ms: int) -> None:
     """So many rows up to then, as the minutes would have written them: ordered by time."""
-    series = [(part.market, name) for part in parts for name in part.names]
+    series = [(part.market, part.kind, name) for part in parts for name in part.names]
     first_ms = end_ms - rows // len(series) * MINUTE
     with opened(database, time.monotonic() + 10) as connection:
         connection.execute("SET enable_progress_bar = false")
-        connection.execute("CREATE TEMP TABLE series (n INTEGER, market VARCHAR, symbol VARCHAR)")
-        connection.executemany("INSERT INTO series VALUES (?, ?, ?)", [(n, *one) for n, one in enumerate(series)])
+        connection.execute("CREATE TEMP TABLE series (n INTEGER, market VARCHAR, kind VARCHAR, symbol VARCHAR)")
+        connection.executemany("INSERT INTO series VALUES (?, ?, ?, ?)", [(n, *one) for n, one in enumerate(series)])
         for start_ms in range(first_ms, end_ms, AT_ONCE * MINUTE):
             until_ms = min(start_ms + AT_ONCE * MINUTE, end_ms)
             connection.execute(
                 f"""
                 INSERT INTO klines
                 SELECT market, symbol, '1m', epoch_ms(t), 1 + random(), 3, 0.5, 1 + random(), random() * 100,
-                       epoch_ms(t + 59999), random() * 1000, 5, random(), random(), 'rest', epoch_ms(t), 'klines'
+                       epoch_ms(t + 59999), random() * 1000, 5, random(), random(), 'rest', epoch_ms(t), kind
                 FROM range({start_ms}::BIGINT, {until_ms}::BIGINT, {MINUTE}) times(t), series ORDER BY t, n
                 """
             )
@@ -182,10 +191,12 @@ def collected(folder: Path, database: Path, parts: Sequence[Part], url: str, min
 def deployments(parts: Sequence[Part]) -> dict[str, Any]:
     """prefect.yaml with the schedules of the markets on, and a pattern for the symbols of each."""
     found: dict[str, Any] = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
-    for number, part in enumerate(parts):
-        parameters = {"market": part.market, "symbols": [f"{part.names[0][0]}*USDT"]}
-        found["deployments"][number]["parameters"] = parameters
-        found["deployments"][number]["schedules"][0]["active"] = True
+    for part in parts:
+        name = "every-minute" if part.market == "spot" else part.name.replace(" ", "-")
+        [deployment] = [one for one in found["deployments"] if one["name"] == name]
+        parameters = {"market": part.market, "kind": part.kind, "symbols": [f"{part.names[0][0]}*USDT"]}
+        deployment["parameters"] = parameters
+        deployment["schedules"][0]["active"] = True
     return found
 
 
@@ -234,10 +245,11 @@ def look_up(observed: Observed, port: int, parts: Sequence[Part], began: datetim
     runs = [run for run in ask(port, "/flow_runs/filter", body) if began <= time_of(run["expected_start_time"]) < ended]
     observed.states = [run["state_name"] for run in runs]
     for part in parts:
-        here = [run for run in runs if run["parameters"]["market"] == part.market and run["state_name"] == "Completed"]
+        whose = {"market": part.market, "kind": part.kind}.items()
+        here = [run for run in runs if whose <= run["parameters"].items() and run["state_name"] == "Completed"]
         times = [moments(port, run) for run in here]
-        observed.latencies[part.market] = [time[-1] - time[0] for time in times]
-        observed.steps[part.market] = [[b - a for a, b in pairwise(time)] for time in times]
+        observed.latencies[part.name] = [time[-1] - time[0] for time in times]
+        observed.steps[part.name] = [[b - a for a, b in pairwise(time)] for time in times]
 
 
 def moments(port: int, run: dict[str, Any]) -> list[float]:
@@ -296,7 +308,7 @@ def floor(database: Path, part: Part, url: str) -> tuple[float, float]:
     runs = []
     for minute in range(3):
         time.sleep(61 - time.time() % 60)
-        runs.append(floor_once(database, MARKETS[part.market], part.names, url, minute))
+        runs.append(floor_once(database, market_of(part.market, part.kind), part.names, url, minute))
     return statistics.median(r for r, _ in runs), statistics.median(u for _, u in runs)
 
 
@@ -307,12 +319,12 @@ def floor_once(database: Path, market: Market, names: Sequence[str], url: str, m
         [(oldest_ms,)] = connection.execute("SELECT epoch_ms(min(open_time)) FROM klines").fetchall()
     window = Window(oldest_ms - (minute + 1) * MINUTE, oldest_ms - (minute - 3) * MINUTE)
     began = time.monotonic()
-    bodies = asyncio.run(ask_all(names, url + PATHS[market.name], window))
+    bodies = asyncio.run(ask_all(market, names, f"{url}{APIS[market.name]}/{market.kind.route}", window))
     requested = time.monotonic()
     wants = []
     for name, body in zip(names, bodies, strict=True):
         want = Want(name, [window])
-        want.rows, want.rejects = sift(body, interval, window)
+        want.rows, want.rejects = sift(body, interval, window, market.kind)
         want.answered = [window]
         wants.append(want)
     sifted = time.monotonic()
@@ -321,13 +333,14 @@ def floor_once(database: Path, market: Market, names: Sequence[str], url: str, m
     return requested - began, time.monotonic() - sifted
 
 
-async def ask_all(names: Sequence[str], url: str, window: Window) -> list[Any]:
+async def ask_all(market: Market, names: Sequence[str], url: str, window: Window) -> list[Any]:
     """The answers, over 20 connections."""
     query = f"interval=1m&startTime={window.start_ms}&endTime={window.end_ms - 1}&limit=4"
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=20)) as session:
 
         async def ask_one(name: str) -> Any:
-            async with session.get(f"{url}?symbol={name}&{query}") as answer:
+            whose = urlencode(market.kind.parameters(name))
+            async with session.get(f"{url}?{whose}&{query}") as answer:
                 return await answer.json()
 
         return await asyncio.gather(*map(ask_one, names))

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ import aiohttp
 from klines.binance.faults import translate
 from klines.binance.proxies import web
 from klines.errors import BadAnswer
-from klines.market import KINDS, Market
+from klines.market import KINDS, Kind, Market
 
 with warnings.catch_warnings():  # python-binance imports websockets.legacy, which nothing here uses
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -76,7 +76,7 @@ class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
         self._is_spot = market.name == "spot"
         self.API_URL, self.MARGIN_API_URL = f"{url}/api", f"{url}/sapi"
         self.FUTURES_URL, self.FUTURES_COIN_URL = f"{url}/fapi", f"{url}/dapi"
-        self.klines = getattr(self, _KLINES[market.key])
+        self._market = market
         self.alive, self.clock, self.status, self.info = {
             "spot": (self.ping, self.get_server_time, self.get_system_status, self._spot_info),
             "usdm": (self.futures_ping, self.futures_time, _none, self._usdm_info),
@@ -97,6 +97,11 @@ class Client(AsyncClient):  # type: ignore[misc]  # python-binance has no types
         names = quote(json.dumps(list(symbols), separators=(",", ":"), ensure_ascii=False))
         chosen = {"symbols": names} if symbols else {"symbolStatus": "HALT"}
         return await self._get("exchangeInfo", data={"showPermissionSets": "false", **chosen})
+
+    def klines_of(self, kind: Kind) -> Callable[..., Awaitable[Any]]:
+        """The method that asks for a page of klines of a kind."""
+        method: Callable[..., Awaitable[Any]] = getattr(self, _KLINES[self._market.name, kind.name])
+        return method
 
     async def all_info(self) -> Any:
         """exchangeInfo of all symbols."""

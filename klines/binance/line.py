@@ -32,7 +32,7 @@ from klines.errors import (
     Unreachable,
 )
 from klines.interval import INTERVALS, MINUTE, Interval
-from klines.market import Market
+from klines.market import Kind, Market
 from klines.outcome import shown
 from klines.rows import Rejects, Row, answered, check_shape
 from klines.window import Window
@@ -236,11 +236,16 @@ class Line:
         self, symbol: str, interval: Interval, start_ms: int | None, end_ms: int | None, limit: int
     ) -> list[Any]:
         """One klines request for [start_ms, end_ms); raises BadAnswer for what is no list of rows."""
-        asked: dict[str, str | int | None] = {**self.market.kind.parameters(symbol), "interval": interval.name}
-        asked |= {"startTime": start_ms, "limit": limit}
-        asked["endTime"] = None if end_ms is None else end_ms - 1  # Binance's ends are inclusive
+        return await self._answer_of(self.market.kind, symbol, interval, start_ms, end_ms, limit)
+
+    async def _answer_of(
+        self, kind: Kind, symbol: str, interval: Interval, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> list[Any]:
+        """As `_answer`, of any kind that the market has."""
+        asked: dict[str, str | int | None] = {**kind.parameters(symbol), "interval": interval.name, "limit": limit}
+        asked |= {"startTime": start_ms, "endTime": None if end_ms is None else end_ms - 1}  # Binance's are inclusive
         parameters = {name: value for name, value in asked.items() if value is not None}
-        body = await self._ask(lambda: self._client.klines(**parameters), self.market.weight(limit))
+        body = await self._ask(lambda: self._client.klines_of(kind)(**parameters), self.market.weight(limit))
         check_shape(body)
         return cast("list[Any]", body)
 

@@ -167,7 +167,7 @@ def doctor_command(*, json: Json = False) -> int:
     """Check, in under a minute, that everything is as klines takes it to be: this machine, the way to Binance, Binance.
 
     A line for each check: ok, or what differs, with what it means and what to do. It writes nothing, and takes at most
-    100 request weight. The exit status is 0 when all is ok.
+    120 request weight. The exit status is 0 when all is ok.
 
     Args:
         json: Print all of it as JSON.

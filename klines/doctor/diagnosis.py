@@ -83,7 +83,7 @@ def _finding(check: str, error: Exception, within_s: float) -> Diagnosis:
             check, "differs", f"no answer within {max(1, round(within_s))} s", "ask again; if it stays, something hangs"
         )
     if isinstance(error, KlinesError):
-        return Diagnosis(check, "differs", str(error), next_step(error))
+        return Diagnosis(check, "differs", str(error), next_step(error) or REPORT)
     return Diagnosis(check, "differs", f"unexpected {type(error).__name__}: {plain(str(error))}", REPORT)
 
 

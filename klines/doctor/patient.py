@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from klines.binance.line import Pool
 from klines.doctor.diagnosis import Clockwork, NotAsked
 from klines.errors import Blocked, RateLimited, Stop
 from klines.interval import MINUTE, Interval
-from klines.market import Market
+from klines.market import Kind, Market
 from klines.window import Window
 
 PATIENCE_S = 6.0
@@ -135,6 +135,11 @@ class Patient(Exchange):
     ) -> list[Any]:
         """The rows of [start_ms, end_ms) as they are."""
         return await self._answer(symbol or self.symbol, interval, start_ms, end_ms, limit)
+
+    async def klines_of(self, kind: Kind, interval: Interval, asked: Window, limit: int) -> list[Any]:
+        """The rows of a window of another kind, as they are."""
+        [symbol] = replace(self.market, kind=kind).well_known([self.symbol])
+        return await self._answer_of(kind, symbol, interval, asked.start_ms, asked.end_ms, limit)
 
     async def rates(self, asked: Window) -> Any:
         """Funding rates of a window as they are; of usdm they cost none of what klines cost."""

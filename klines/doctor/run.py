@@ -18,7 +18,7 @@ from klines.settings import Settings
 from klines.storage.access import place_of
 from klines.storage.place import Place
 
-MOST_WEIGHT = 100
+MOST_WEIGHT = 120
 """Of all markets together."""
 ALL_S = 50.0
 """How long all checks together may take."""

@@ -10,7 +10,7 @@ from functools import partial
 
 from klines.binance.archive import Archive
 from klines.binance.line import WITNESSES, machine_ms
-from klines.doctor import files, klines, market, rates
+from klines.doctor import files, kinds, klines, market, rates
 from klines.doctor.diagnosis import SLOW_S, Clockwork, Diagnosis, examine
 from klines.doctor.files import Shelf
 from klines.doctor.patient import Patient, Purse
@@ -43,10 +43,18 @@ OF_MARKET: dict[str, Callable[[Patient], Awaitable[str]]] = {
     "weights": market.weights_are_stated,
     "pool": market.pool_is_shared,
     "funding": rates.rates_stand_in_their_hours,
+    "kinds": kinds.kinds_add_up,
 }
 """The checks of a market, in their order."""
-ONLY_OF = {"status": "spot", "longest page": "spot", "widest": "coinm", "pool": "coinm", "funding": "usdm"}
-"""What one market alone has, or is asked of one alone, as it costs little there."""
+ONLY_OF = {
+    "status": ("spot",),
+    "longest page": ("spot",),
+    "widest": ("coinm",),
+    "pool": ("coinm",),
+    "funding": ("usdm",),
+    "kinds": ("usdm", "coinm"),
+}
+"""What some markets alone have, or is asked of them alone, as it costs little there."""
 OF_ROWS = {"page", "order", "side", "ends", "end alone", "newest", "first", "day", "grids", "longest page", "widest"}
 """What can't be said where rows can't be read."""
 OF_ARCHIVE: dict[str, Callable[[Shelf], Awaitable[str]]] = {
@@ -110,7 +118,7 @@ class Visit:
 
     async def _ask(self, *markets: str) -> None:
         for name in markets:
-            checks = [check for check in OF_MARKET if ONLY_OF.get(check, name) == name]
+            checks = [check for check in OF_MARKET if name in ONLY_OF.get(check, (name,))]
             self._note([await self._examined(self._patients[name], check) for check in checks])
 
     async def _examined(self, patient: Patient, check: str) -> Diagnosis:

@@ -129,3 +129,15 @@ def test_the_file_remembers(database: Path, symbols: list[str]) -> None:
 def test_a_well_market_writes_nothing() -> None:
     """A Completed run without any incident changes nothing."""
     assert Followed() == follow([], "spot", "1m", Seen("Completed", "", []), 0)
+
+
+def test_kinds_are_parts_of_their_own() -> None:
+    """A kind's shards are replaced by others of that kind and interval alone."""
+    watch = Watch()
+    for part in ("1m 1/2", "mark 1m 1/2", "mark 1h"):
+        watch.see("ExchangeDown", interval=part)
+    for part in ("mark 1m 1/3", "mark 1h"):
+        watch.see("Completed", interval=part)
+    assert ["LOUD ExchangeDown began"] == watch.told
+    watch.see("Completed", interval="1m 1/2")
+    assert ["LOUD ExchangeDown began", "LOUD ExchangeDown ended"] == watch.told

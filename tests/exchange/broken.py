@@ -30,6 +30,7 @@ RULES = {
     "months are 1mo": "they are 1M",
     "files have twelve columns": "they have thirteen",
     "a rate at startTime is included": "it is not answered",
+    "days of kinds are their minutes'": "their highest price is another",
 }
 """Each with what happens instead."""
 LONG = 100

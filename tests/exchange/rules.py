@@ -296,6 +296,8 @@ class Rules(Archives):
         others = {name: value for name, value in params.items() if name not in ("pair", "contractType")}
         answer = self._page(market, asked, others | {"symbol": contract})
         answer.rows = of_kind(answer.rows or [], route, market, contract)
+        if "days of kinds are their minutes'" in self.broken and params["interval"] == "1d":
+            answer.rows = [[*row[:2], f"{2 * float(row[4]) + 1:.8f}", *row[3:]] for row in answer.rows]
         return answer
 
     def _contract(self, market: str, pair: str, of_type: str | None) -> str:

@@ -102,7 +102,7 @@ export function chart(picture, readout, onRange) {
     const [rising, falling] = [colour("up", 0.6), colour("down", 0.6)];
     volumes.setData(all.map((i) => {
       const time = shown.time[i], color = shown.close[i] < shown.open[i] ? falling : rising;
-      return shown.stored[i] ? { time, value: shown.volume[i], color } : { time };
+      return shown.stored[i] && shown.volume[i] !== null ? { time, value: shown.volume[i], color } : { time };
     }));
     name();
     marks.setMarkers(all.filter((i) => shown.restated[i] && shown.stored[i]).map((i) => (
@@ -170,7 +170,7 @@ function described(found, i) {
   const lines = [`${minute(found.time[i] * 1000)} UTC`];
   if (found.stored[i]) {
     lines.push(`open ${found.open[i]} high ${found.high[i]} low ${found.low[i]} close ${found.close[i]}`);
-    lines.push(`volume ${found.volume[i].toLocaleString("en-US")}`);
+    if (found.volume[i] !== null) lines.push(`volume ${found.volume[i].toLocaleString("en-US")}`);
   }
   if (found.stored[i] < found.expected[i]) {
     const unnamed = found.expected[i] - found.stored[i] - found.named[i];
