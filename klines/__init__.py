@@ -1,7 +1,7 @@
 """Binance klines, complete: every kline is stored as Binance published it, or named in a ledger that says why not.
 
-For who uses the data: `read`, `symbols`, `symbols_at`, `coverage`, `gaps`, `funding`, `connect`, and the errors that
-they raise.
+For who uses the data: `read`, `symbols`, `symbols_at`, `coverage`, `gaps`, `funding`, `connect`, `export`, and the errors
+that they raise.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy, KlinesError, NoRoom, NotStored
 
 if TYPE_CHECKING:
+    from klines.exports.run import export
     from klines.reading.coverage import coverage
     from klines.reading.funded import funding
     from klines.reading.inventory import gaps, symbols
@@ -28,6 +29,7 @@ __all__ = [
     "NotStored",
     "connect",
     "coverage",
+    "export",
     "funding",
     "gaps",
     "read",
@@ -37,6 +39,7 @@ __all__ = [
 _PLACES = {
     "connect": "klines.storage.access",
     "coverage": "klines.reading.coverage",
+    "export": "klines.exports.run",
     "funding": "klines.reading.funded",
     "gaps": "klines.reading.inventory",
     "read": "klines.reading.read",

@@ -18,8 +18,8 @@ KLINES, TASKS, FLOWS, STACK = (
 )
 LAYERS = (
     "the modules beside __init__.py",
-    *("binance", "tables", "storage", "reading", "session", "collect", "backfill", "audit", "rates"),
-    *("maintain", "move"),
+    *("binance", "tables", "storage", "reading", "exports", "session", "collect", "backfill", "audit"),
+    *("rates", "maintain", "move"),
     *("explorer", "doctor", "cli"),
 )
 """The rooms of klines/, each importing only those before it; session is a module."""

@@ -259,6 +259,22 @@ def test_read_says_what_is_wrong(
     assert 1 == said.count("\n")
 
 
+@pytest.mark.usefixtures("stored")
+def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command says what there is now, also as JSON; what can't be exported is one line and status 2."""
+    asked = ["export", "freqtrade", str(tmp_path), "--symbols", "*USDT", "--interval", "5m"]
+    for arguments, written in ((asked, 2), ([*asked, "--json"], 0)):
+        assert 0 == exit_status(arguments)
+        said = f"exported 2 symbols for freqtrade to {tmp_path}: 72 klines in 2 files, {written} of them written"
+        printed = capsys.readouterr().out
+        assert said in printed
+    assert {"state": "Completed", "klines": 72, "files": 2, "written": 0} == {
+        name: value for name, value in json.loads(printed).items() if name != "message"
+    }
+    assert 2 == exit_status(["export", "jesse", str(tmp_path), "--interval", "1h"])
+    assert "klines: interval: jesse takes 1m, and makes 1h of it itself\n" == capsys.readouterr().err
+
+
 def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
     """Where only what reading needs is installed, the explorer says in one line what to install."""
     for name in ("starlette", "uvicorn"):

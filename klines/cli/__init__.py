@@ -58,4 +58,4 @@ def refuse(text: str, number: int) -> int:
 
 def _advice(command: str) -> str:
     """How to install what a command needs."""
-    return how_to_install({"explore": "[explore]", "read": "", "status": ""}.get(command, "[collect]"))
+    return how_to_install({"explore": "[explore]", "export": "", "read": "", "status": ""}.get(command, "[collect]"))

@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter, validators
 from klines.cli.environment import complete
 from klines.cli.work import All, Commands, Json, Several
 from klines.errors import BadParameter
+from klines.exports.names import ProgramName
 from klines.market import KindName, MarketName, series_name
 from klines.outcome import counted
 
@@ -226,6 +227,39 @@ def move_command(*, to: str, data: str | None = None, dry_run: bool = False) -> 
     return 0
 
 
+def export_command(
+    to: ProgramName,
+    folder: Path,
+    *,
+    symbols: Several | None = None,
+    market: MarketName = "spot",
+    interval: str = "1m",
+    start: str | None = None,
+    end: str | None = None,
+    json: Json = False,
+) -> int:
+    """Write what is stored into the files of another program; again, only what is new or was corrected since.
+
+    What is not stored, and why, is in gaps/ below the folder.
+
+    Args:
+        to: freqtrade, nautilus (nautilus_trader), jesse, pandas, parquet (by month, in Hive folders) or csv (Binance's
+            own archive).
+        folder: Where to; it is made if need be. Of freqtrade its data folder, as in user_data/data/binance.
+        symbols: Symbols, as in BTCUSDT, or patterns: `*USDT` takes all that are stored, `!USDC*` takes some away; none:
+            all.
+        market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        interval: Binance's name of an interval, which is derived where it is not stored.
+        start: The first open time, as in 2024-01-01 or 2024-01-01T12:00, UTC where no zone is given; none: the first.
+        end: The open time before which it ends, in the same forms; none: now.
+        json: Print the result as JSON.
+    """
+    from klines.cli.exporting import export_all
+
+    complete()
+    return export_all(to, folder, symbols, start, end, market, interval, as_json=json)
+
+
 LOOK: Commands = {
     "status": (status_command, "klines status"),
     "doctor": (doctor_command, "klines doctor"),
@@ -235,6 +269,7 @@ LOOK: Commands = {
         "klines move --to ducklake:postgres:dbname=klines --data s3://bucket/klines",
     ),
     "read": (read_command, "klines read BTCUSDT ETHUSDT --start 2024-01-01 --interval 4h --csv klines.csv"),
+    "export": (export_command, "klines export freqtrade user_data/data/binance --symbols *USDT --interval 5m"),
     "listing": (listing_command, "klines listing *USDT --market usdm --at 2026-11-01"),
     "explore": (explore_command, "klines explore --port 0 --no-browser"),
 }

@@ -1,4 +1,4 @@
-"""Recorded archive files of Binance, served as they are: loaded, compared value by value, and beside REST."""
+"""Recorded archive files of Binance, served as they are: loaded, compared value by value, beside REST, and exported."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import klines
 from tests.drive import backfill_once, published, query, recorded, stored
 from tests.exchange import StandIn
 from tests.exchange.archives import zipped
@@ -36,17 +37,27 @@ def both(exchange: StandIn, tmp_path: Path, symbol: str, start: str, end: str, *
     return stored(tmp_path / "archive", symbol)
 
 
+def exported(database: Path, **options: str) -> list[bytes]:
+    """The CSV files of the archive that klines makes of a database, by month."""
+    made = klines.export("csv", database.with_name(f"{database.name}.csv"), database=database, **options)
+    return [Path(file).read_bytes() for file in made["file"].sort()]
+
+
 def test_recorded_zips_with_their_own_checksums(exchange: StandIn, tmp_path: Path) -> None:
-    """Three days as zips of 2020: the archive's own SHA-256 is the one that is noted, and each value is the CSV's."""
-    rows = []
+    """Three days as zips of 2020: the archive's own SHA-256 is the one that is noted, each value is the CSV's, and what
+    is exported is the same bytes."""
+    rows: list[list[Any]] = []
+    csv = b""
     for day in ("2020-01-01", "2020-01-02", "2020-01-03"):
         name = f"BTCUSDT-1m-{day}"
         body = recorded(FOLDER, f"{name}.zip").read_bytes()
         assert hashlib.sha256(body).hexdigest() == recorded(FOLDER, f"{name}.zip.CHECKSUM").read_text().split()[0]
         exchange.place(name, body)
-        rows += rest_rows(zipfile.ZipFile(io.BytesIO(body)).read(f"{name}.csv").decode())
+        days = zipfile.ZipFile(io.BytesIO(body)).read(f"{name}.csv")
+        csv, rows = csv + days, rows + rest_rows(days.decode())
     exchange.replay("BTCUSDT", rows)
     assert published(rows) == both(exchange, tmp_path, "BTCUSDT", "2020-01-01", "2020-01-04")
+    assert [csv] == exported(tmp_path / "archive")
     noted = query(
         tmp_path / "archive", "SELECT path, sha256, rows, verified_at IS NOT NULL FROM archive_files ORDER BY 1"
     )
@@ -55,39 +66,47 @@ def test_recorded_zips_with_their_own_checksums(exchange: StandIn, tmp_path: Pat
 
 
 def test_three_recorded_months_over_the_switch_to_microseconds(exchange: StandIn, tmp_path: Path) -> None:
-    """December 2024 to February 2025, as monthly files made of the recorded days: 129,600 rows, each as in the CSV."""
+    """December 2024 to February 2025, as monthly files made of the recorded days: 129,600 rows, each as in the CSV,
+    and exported to the byte, in milliseconds and microseconds."""
     with tarfile.open(recorded(FOLDER, "BTCUSDT-1m-daily_2024-12_2025-02.tar.xz")) as tar:
         days = {name: tar.extractfile(name).read() for name in sorted(tar.getnames())}  # type: ignore[union-attr]
     rows = [row for csv in days.values() for row in rest_rows(csv.decode())]
     exchange.replay("BTCUSDT", rows)
-    for month in ("2024-12", "2025-01", "2025-02"):
-        csv = b"".join(body for name, body in days.items() if month in name)
+    names = ("2024-12", "2025-01", "2025-02")
+    months = {month: b"".join(body for name, body in days.items() if month in name) for month in names}
+    for month, csv in months.items():
         exchange.place(f"BTCUSDT-1m-{month}", zipped(f"BTCUSDT-1m-{month}.csv", csv))
     assert published(rows) == both(exchange, tmp_path, "BTCUSDT", "2024-12-01", "2025-03-01")
+    assert list(months.values()) == exported(tmp_path / "archive")
     assert [("monthly", 129_600)] == query(tmp_path / "archive", "SELECT source, count(*) FROM klines GROUP BY 1")
     assert [(3, 3)] == query(tmp_path / "archive", "SELECT count(*), count(verified_at) FROM archive_files")
 
 
 def test_a_recorded_month_of_futures(exchange: StandIn, tmp_path: Path) -> None:
-    """ALGOUSDT of September 2024, with its header: a monthly file of USDS-M, value by value."""
+    """ALGOUSDT of September 2024, with its header: a monthly file of USDS-M, value by value; exported to
+    the byte."""
     body = recorded("usdm_archive", "ALGOUSDT-1m-2024-09.zip").read_bytes()
-    rows = rest_rows(zipfile.ZipFile(io.BytesIO(body)).read("ALGOUSDT-1m-2024-09.csv").decode())
+    csv = zipfile.ZipFile(io.BytesIO(body)).read("ALGOUSDT-1m-2024-09.csv")
+    rows = rest_rows(csv.decode())
     exchange.place("ALGOUSDT-1m-2024-09", body)
     exchange.replay("ALGOUSDT", rows)
     assert published(rows) == both(exchange, tmp_path, "ALGOUSDT", "2024-09-01", "2024-10-01", market="usdm")
+    assert [csv] == exported(tmp_path / "archive", market="usdm")
 
 
 def test_february_2018(exchange: StandIn, tmp_path: Path) -> None:
     """The outage of 8 and 9 February 2018 from the recorded files: cut close times and off-grid rows are kept as they
-    are, and the hole is in the ledger to the minute."""
-    rows = []
+    are, and exported, and the hole is in the ledger to the minute."""
+    rows: list[list[Any]] = []
+    whole = b""
     for day in ("2018-02-08", "2018-02-09"):
         csv = recorded(FOLDER, f"BTCUSDT-1m-{day}.csv").read_bytes()
         exchange.place(f"BTCUSDT-1m-{day}", zipped(f"BTCUSDT-1m-{day}.csv", csv))
-        rows += rest_rows(csv.decode())
+        rows, whole = rows + rest_rows(csv.decode()), whole + csv
     exchange.replay("BTCUSDT", rows)
     backfill_once(exchange, tmp_path / "auto", ["BTCUSDT"], "2018-02-08", "2018-02-10")
     assert published(rows) == stored(tmp_path / "auto", "BTCUSDT")
+    assert [whole] == exported(tmp_path / "auto")
     holes = query(tmp_path / "auto", "SELECT start_time::VARCHAR, end_time::VARCHAR, reason FROM gaps")
     assert [("2018-02-08 00:29:00", "2018-02-09 10:00:00", "unresolved")] == holes
 

@@ -82,7 +82,9 @@ def test_every_deployment_exists() -> None:
     content = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
     there = {f"{part['entrypoint'].rpartition(':')[2]}/{part['name']}" for part in content["deployments"]}
     named = {
-        span for span in code_spans() if re.fullmatch(r"(collect|backfill|audit|funding|maintain|publish)/[\w-]+", span)
+        span
+        for span in code_spans()
+        if re.fullmatch(r"(collect|backfill|audit|funding|maintain|publish|export)/[\w-]+", span)
     }
     assert "audit/daily" in named <= there
 

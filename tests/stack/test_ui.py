@@ -86,16 +86,16 @@ def test_a_run_tells_what_happened(browser: Browser, pictures: Path) -> None:
 
 
 def test_deployments(browser: Browser) -> None:
-    """Every deployment of prefect.yaml is there; those of futures and of publish are off."""
+    """Every deployment of prefect.yaml is there; those of futures, of publish and of export are off."""
     page = browser.open("/deployments", "every-minute", "deployments")
     shown = page.inner_text("body")
-    assert {"every-minute", "ad-hoc", "daily", "weekly", "hourly", "usdm", "coinm"} <= set(shown.split())
+    assert {"every-minute", "ad-hoc", "daily", "weekly", "hourly", "usdm", "coinm", "freqtrade"} <= set(shown.split())
     schedules = {
         deployment["name"]: [s["active"] for s in deployment["schedules"]]
         for deployment in browser.ask("/deployments/filter")
     }
     assert [True] == schedules["every-minute"]
-    assert [[False]] * 3 + [[]] == [schedules[name] for name in ("usdm", "coinm", "hourly", "ad-hoc")]
+    assert [[False]] * 4 + [[]] == [schedules[name] for name in ("usdm", "coinm", "hourly", "freqtrade", "ad-hoc")]
 
 
 def test_the_form_of_a_backfill(browser: Browser) -> None:

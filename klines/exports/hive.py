@@ -1,0 +1,44 @@
+"""Parquet by month, in folders that name the series: what DuckDB, polars, Spark and pyarrow read as one table.
+
+`market=spot/interval=1m/symbol=BTCUSDT/month=2024-01/klines.parquet`, with the columns of the table klines that the
+folders do not name; prices and amounts are decimals.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from klines.columns import AMOUNTS, COLUMNS, DECIMALS, DIGITS, KEY, PRICES
+from klines.exports.arrow import ParquetFile, as_arrow
+from klines.exports.stored import Part, Subject
+from klines.exports.target import OpenFile, Target, interval_in_paths
+
+_COLUMNS = tuple(name for name in COLUMNS if name not in KEY[:3])
+
+
+def _type(name: str) -> pa.DataType:
+    if name in (*PRICES, *AMOUNTS):
+        return pa.decimal128(DIGITS, DECIMALS)
+    return {"trades": pa.int64(), "source": pa.string()}.get(name, pa.timestamp("us"))
+
+
+_SCHEMA = pa.schema([(name, _type(name)) for name in _COLUMNS])
+
+
+class Hive(Target):
+    """See the module."""
+
+    columns = _COLUMNS
+    is_exact = True
+
+    def path(self, subject: Subject, part: Part) -> str:
+        """A file for each month."""
+        series = f"market={subject.market.name}/interval={interval_in_paths(subject.interval)}/symbol={subject.symbol}"
+        return f"{series}/month={datetime.fromtimestamp(part.month_ms / 1000, UTC):%Y-%m}/klines.parquet"
+
+    def open(self, file: BinaryIO, subject: Subject, part: Part) -> OpenFile:  # noqa: ARG002
+        """A Parquet file."""
+        return ParquetFile(file, lambda klines: as_arrow(klines, _SCHEMA), _SCHEMA)

@@ -1,0 +1,89 @@
+"""What an export is asked to do, checked before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+from klines.clock import Time, time_ms
+from klines.errors import BadParameter
+from klines.exports.stored import LAST_MS
+from klines.exports.target import Target
+from klines.exports.targets import target_named
+from klines.interval import Interval
+from klines.market import Market
+from klines.reading.parameters import entries_named, interval_named, market_named
+from klines.settings import Settings
+from klines.storage.access import Database, stored_at
+from klines.tables.klines import FIRST_MS
+from klines.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class ExportJob:
+    """What is exported to where; `to` is what the user calls the program. No entries: every symbol that is stored."""
+
+    to: str
+    target: Target
+    folder: Path
+    market: Market
+    interval: Interval
+    entries: Sequence[str]
+    asked: Window
+    database: Database
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        to: str,
+        folder: str | PathLike[str],
+        symbols: str | Sequence[str] | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        market: str = "spot",
+        interval: str = "1m",
+    ) -> Self:
+        """Of the database of the settings, or raises BadParameter, NotStored; nothing is made yet."""
+        return cls.of_database(settings.database, to, folder, symbols, start, end, market, interval)
+
+    @classmethod
+    def of_database(
+        cls,
+        database: Database,
+        to: str,
+        folder: str | PathLike[str],
+        symbols: str | Sequence[str] | None,
+        start: Time | None,
+        end: Time | None,
+        market: str,
+        interval: str,
+    ) -> Self:
+        """As `of`, of any database."""
+        target, where, wanted = target_named(to), market_named(market), interval_named(interval)
+        target.check(where, wanted)
+        entries = entries_named([symbols] if isinstance(symbols, str) else symbols or [])
+        stored_at(database)
+        return cls(to, target, _folder(folder), where, wanted, entries, _asked(start, end), database)
+
+
+def _asked(start: Time | None, end: Time | None) -> Window:
+    """[start, end); left out, there is no bound, so that a month that goes on is not another one at every moment."""
+    start_ms, end_ms = time_ms("start", start), time_ms("end", end)
+    start_ms, end_ms = start_ms or FIRST_MS, LAST_MS if end_ms is None else end_ms
+    if start_ms >= end_ms:
+        raise BadParameter(f"start: {start} is not before the end, {end}")
+    return Window(start_ms, end_ms)
+
+
+def _folder(folder: str | PathLike[str]) -> Path:
+    try:
+        path = Path(folder).expanduser().absolute()
+    except (TypeError, RuntimeError) as error:
+        raise BadParameter(f"folder: {folder!r:.200} is no path: {error}") from None
+    if path.exists() and not path.is_dir():
+        raise BadParameter(f"folder: {path} is a file; name a folder, which is made where there is none")
+    return path

@@ -1,0 +1,70 @@
+"""What an export is for: a program, and the files that it reads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import polars as pl
+
+from klines.exports.stored import Part, Subject
+from klines.interval import Interval
+from klines.market import Market
+
+ENOUGH = ("open_time", "open", "high", "low", "close", "volume")
+"""The columns that every program wants."""
+
+
+class OpenFile(Protocol):
+    """A file of klines that is being written, in order of time."""
+
+    def take(self, before: Path, rows: int) -> None:
+        """Begin with the first rows of the file of before."""
+
+    def add(self, klines: pl.DataFrame) -> int:
+        """Add klines of one series, each once, in order; how many rows of the file they became."""
+
+    def end(self) -> None:
+        """Write what has to be at the end."""
+
+    def drop(self) -> None:
+        """Write nothing more: the file is given up."""
+
+
+class Target(ABC):
+    """A program: which klines it can have, in which files, and how those are written."""
+
+    columns: Sequence[str] = ENOUGH
+    """Of the table klines; those that are read."""
+    is_exact = False
+    """Whether amounts and prices are read as decimals."""
+
+    def check(self, market: Market, interval: Interval) -> None:  # noqa: B027 - it can have any
+        """Raises BadParameter where the program can't have such klines."""
+
+    def why_not(self, subject: Subject) -> str:  # noqa: ARG002 - it can have any
+        """Why the program can't have this series; empty where it can."""
+        return ""
+
+    @abstractmethod
+    def path(self, subject: Subject, part: Part) -> str:
+        """The file for a part, below the folder; parts that follow each other may have the same."""
+
+    def version(self, subject: Subject) -> str:  # noqa: ARG002 - on nothing
+        """What the files depend on besides the klines: where that changes, they are written again."""
+        return ""
+
+    @abstractmethod
+    def open(self, file: BinaryIO, subject: Subject, part: Part) -> OpenFile:
+        """A file whose first part this is."""
+
+    def beside(self, subject: Subject) -> dict[str, bytes]:  # noqa: ARG002 - there are none
+        """Small files, by path, that belong to the series."""
+        return {}
+
+
+def interval_in_paths(interval: Interval) -> str:
+    """`1mo` for 1M, as in the archive: some disks take 1m and 1M for the same name."""
+    return interval.name.replace("M", "mo")
