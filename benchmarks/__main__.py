@@ -56,6 +56,9 @@ BENCHMARKS = {
     "audit": Benchmark("An audit, before it asks the exchange", [], ["--symbols", "20", "--days", "35"]),
     "maintain": Benchmark("Maintenance", [], ["--symbols", "20", "--minutes", "100_000"]),
     "read": Benchmark("Reading", [], ["--rows", "200_000", "--symbols", "5"]),
+    "export": Benchmark(
+        "Exports, and the programs that read them", [], ["--days", "3", "--programs", "parquet", "csv"]
+    ),
     "day": Benchmark("Prefect's server over a day", [], ["--runs", "8", "--after", "4", "--pause", "0.2"]),
     "attack": Benchmark("Hostile answers, of every kind", [], ["--only", "flood", "age"]),
     "shards": Benchmark("Twenty shards against the limits, simulated", [], []),

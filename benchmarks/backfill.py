@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -178,7 +177,7 @@ def bare(bench: Bench) -> Taken:
 def freqtrade(bench: Bench) -> Iterator[Line]:
     """Part 2, without and with latency."""
     rows = len(bench.symbols) * wanted_minutes(back(PEER_MONTHS))
-    python = installed(bench.options.cache / "freqtrade")
+    python = measure.installed(bench.options.cache / "freqtrade", "freqtrade")
     for latency_s, slow in LATENCIES:
         said = f"archive, {len(bench.symbols)} symbols × {PEER_MONTHS} months{slow}"
         measure.slow_down(bench.url, latency_s)
@@ -197,15 +196,6 @@ def freqtrade(bench: Bench) -> Iterator[Line]:
         costs = [run.cpu_s / rows * 1e6 for run in runs]
         yield compared(f"{said}: CPU a row, without it", "µs", costs, FREQTRADE, peer_costs)
     measure.slow_down(bench.url, 0)
-
-
-def installed(folder: Path) -> Path:
-    """The Python of an environment that has freqtrade; made once."""
-    python = folder / "bin" / "python"
-    if not (folder / "bin" / "freqtrade").exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "freqtrade"], check=True)
-    return python
 
 
 def downloaded(bench: Bench, python: Path, rows: int) -> Taken:

@@ -154,6 +154,16 @@ def _wait_until_it_answers(port: int) -> None:
     raise SystemExit("Prefect's server does not come up")
 
 
+def installed(folder: Path, *packages: str) -> Path:
+    """The Python of an environment that has some packages; made once."""
+    python, whole = folder / "bin" / "python", folder / "installed"
+    if not whole.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        whole.touch()
+    return python
+
+
 def process(command: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> Taken:
     """Run it to its end and say what it took; its output is kept in `folder`, and ends this process if it fails."""
     log = folder / "output.log"
