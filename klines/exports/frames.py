@@ -14,7 +14,7 @@ import pyarrow as pa
 from klines.columns import PRICES, SUMS
 from klines.exports.arrow import ParquetFile, as_arrow
 from klines.exports.stored import Part, Subject
-from klines.exports.target import OpenFile, Target, interval_in_paths
+from klines.exports.target import OpenFile, Target, series_in_paths
 
 _INDEX = "open_time"
 _COLUMNS = (*PRICES, *SUMS)
@@ -54,7 +54,7 @@ class Frames(Target):
 
     def path(self, subject: Subject, part: Part) -> str:  # noqa: ARG002 - one for all of them
         """One file for all of a series."""
-        return f"{subject.market.name}-{interval_in_paths(subject.interval)}/{subject.symbol}.parquet"
+        return f"{series_in_paths(subject)}/{subject.symbol}.parquet"
 
     def open(self, file: BinaryIO, subject: Subject, part: Part) -> OpenFile:  # noqa: ARG002
         """A Parquet file."""

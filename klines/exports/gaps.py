@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import polars as pl
 
 from klines.exports.stored import Subject
-from klines.exports.target import interval_in_paths
+from klines.exports.target import series_in_paths
 
 
 def gaps_file(subject: Subject, gaps: pl.DataFrame) -> tuple[str, bytes]:
     """The path below the folder, and the text: of which interval, from when to before when (UTC), and the reason."""
-    path = f"gaps/{subject.market.name}-{interval_in_paths(subject.interval)}-{subject.symbol}.csv"
+    path = f"gaps/{series_in_paths(subject)}-{subject.symbol}.csv"
     text = gaps.drop("symbol").write_csv(datetime_format="%Y-%m-%d %H:%M:%S")
     return path, text.encode()
 

@@ -1,7 +1,7 @@
 """Parquet by month, in folders that name the series: what DuckDB, polars, Spark and pyarrow read as one table.
 
-`market=spot/interval=1m/symbol=BTCUSDT/month=2024-01/klines.parquet`, with the columns of the table klines that the
-folders do not name; prices and amounts are decimals.
+`market=spot/kind=klines/interval=1m/symbol=BTCUSDT/month=2024-01/klines.parquet`, with the columns of the table
+klines that the folders do not name; prices and amounts are decimals.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from klines.columns import AMOUNTS, COLUMNS, DECIMALS, DIGITS, KEY, PRICES
+from klines.columns import AMOUNTS, BESIDE_KEY, DECIMALS, DIGITS, PRICES
 from klines.exports.arrow import ParquetFile, as_arrow
 from klines.exports.stored import Part, Subject
 from klines.exports.target import OpenFile, Target, interval_in_paths
 
-_COLUMNS = tuple(name for name in COLUMNS if name not in KEY[:3])
+_COLUMNS = ("open_time", *BESIDE_KEY)
 
 
 def _type(name: str) -> pa.DataType:
@@ -36,8 +36,10 @@ class Hive(Target):
 
     def path(self, subject: Subject, part: Part) -> str:
         """A file for each month."""
-        series = f"market={subject.market.name}/interval={interval_in_paths(subject.interval)}/symbol={subject.symbol}"
-        return f"{series}/month={datetime.fromtimestamp(part.month_ms / 1000, UTC):%Y-%m}/klines.parquet"
+        market, kind = subject.market.key
+        month = datetime.fromtimestamp(part.month_ms / 1000, UTC)
+        series = f"market={market}/kind={kind}/interval={interval_in_paths(subject.interval)}"
+        return f"{series}/symbol={subject.symbol}/month={month:%Y-%m}/klines.parquet"
 
     def open(self, file: BinaryIO, subject: Subject, part: Part) -> OpenFile:  # noqa: ARG002
         """A Parquet file."""

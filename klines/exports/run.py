@@ -21,7 +21,7 @@ from klines.exports.folder import Folder, Notes
 from klines.exports.gaps import gaps_file, in_words
 from klines.exports.job import ExportJob
 from klines.exports.stored import Found, Part, Subject, find
-from klines.exports.target import interval_in_paths
+from klines.exports.target import series_in_paths
 from klines.outcome import Outcome, counted, names
 from klines.reading.read import read
 from klines.storage.access import Database, reading, stored_at
@@ -81,7 +81,7 @@ class Export:
     def write(self, found: Found) -> None:
         """Write those files of a series that are others now; one that can't be written is noted in `failed`."""
         subject, job = found.subject, self.job
-        name = f"{job.to}-{subject.market.name}-{interval_in_paths(subject.interval)}-{subject.symbol}"
+        name = f"{job.to}-{series_in_paths(subject)}-{subject.symbol}"
         notes = self._folder.notes(name)
         try:
             for path, parts in groupby(found.parts, lambda part: job.target.path(subject, part)):

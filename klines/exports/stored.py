@@ -28,7 +28,7 @@ from klines.window import Window, intersect
 _PARTS = (Path(__file__).parent / "stored.sql").read_text()
 _GAPS = """
     SELECT symbol, interval, start_time, end_time, reason FROM gaps
-    WHERE market = $market AND INTERVALS AND ($symbols = '' OR is_among(symbol, $symbols))
+    WHERE market = $market AND kind = $kind AND INTERVALS AND ($symbols = '' OR is_among(symbol, $symbols))
       AND start_time < epoch_ms($end::BIGINT) AND end_time > epoch_ms($start::BIGINT)
     ORDER BY ALL
 """
@@ -88,6 +88,7 @@ def find(
     within = f"interval IN ({', '.join(map(repr, intervals))})"
     values: dict[str, str | int] = {
         "market": market.name,
+        "kind": market.kind.name,
         "symbols": " ".join(names),
         "start": asked.start_ms,
         "end": _end_of_parts(interval, asked),

@@ -11,7 +11,7 @@ import polars as pl
 
 from klines.exports.stored import Part, Subject
 from klines.interval import Interval
-from klines.market import Market
+from klines.market import Market, series_name
 
 ENOUGH = ("open_time", "open", "high", "low", "close", "volume")
 """The columns that every program wants."""
@@ -63,6 +63,12 @@ class Target(ABC):
     def beside(self, subject: Subject) -> dict[str, bytes]:  # noqa: ARG002 - there are none
         """Small files, by path, that belong to the series."""
         return {}
+
+
+def series_in_paths(subject: Subject) -> str:
+    """`spot-1m`, or `usdm-mark-1m`: a series without its symbol."""
+    market, kind = subject.market.key
+    return series_name(market, kind, interval_in_paths(subject.interval)).replace(" ", "-")
 
 
 def interval_in_paths(interval: Interval) -> str:
