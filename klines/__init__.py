@@ -1,7 +1,7 @@
 """Binance klines, complete: every kline is stored as Binance published it, or named in a ledger that says why not.
 
-For who uses the data: `read`, `symbols`, `symbols_at`, `coverage`, `gaps`, `funding`, `connect`, `export`, and the errors
-that they raise.
+For who uses the data: `read`, `symbols`, `symbols_at`, `coverage`, `gaps`, `funding`, `connect`, `export`, and the
+errors that they raise.
 """
 
 from __future__ import annotations
