@@ -88,15 +88,17 @@ def _finding(check: str, error: Exception, within_s: float) -> Diagnosis:
 
 
 class Clockwork:
-    """The time of all checks together, in seconds from now."""
+    """The time of all checks together, in seconds from now; each, and each request, may take `patience` times as long
+    as usual."""
 
-    def __init__(self, whole_s: float) -> None:
+    def __init__(self, whole_s: float, patience: float = 1.0) -> None:
+        self.patience = patience
         self._began_s = time.monotonic()
         self.until_s = self._began_s + whole_s
 
     def left_s(self, most_s: float) -> float:
-        """What a check may take, `most_s` at most."""
-        return min(most_s, self.until_s - time.monotonic())
+        """What a check may take, usually `most_s` at most."""
+        return min(most_s * self.patience, self.until_s - time.monotonic())
 
     @property
     def passed_s(self) -> float:

@@ -63,7 +63,7 @@ class Patient(Exchange):
         super().__init__(
             *(market, url),
             deadline_s=time.until_s,
-            request_timeout_s=PATIENCE_S,
+            request_timeout_s=PATIENCE_S * time.patience,
             connections=2,
             clock=clock,
             egress=egress,

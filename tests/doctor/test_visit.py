@@ -32,10 +32,13 @@ def exchange() -> Iterator[StandIn]:
         yield exchange
 
 
-def examined(exchange: StandIn, *, ahead_ms: int = 0, whole_s: float = 10 * ALL_S) -> Examination:
+def examined(exchange: StandIn, *, ahead_ms: int = 0, time: Clockwork | None = None) -> Examination:
     """An examination by a machine whose clock is ahead of the exchange's; it has the time of a slow machine."""
-    clock, time = (lambda: exchange.now_ms() + ahead_ms), Clockwork(whole_s)
-    examination = Examination(clock=clock, open_pause_s=0.01, time=time)
+    examination = Examination(
+        clock=lambda: exchange.now_ms() + ahead_ms,
+        open_pause_s=0.01,
+        time=time or Clockwork(10 * ALL_S, patience=10),
+    )
     examination.run()
     return examination
 
@@ -195,7 +198,7 @@ def test_a_host_that_does_not_answer(exchange: StandIn, monkeypatch: pytest.Monk
 def test_what_hangs(exchange: StandIn, path: str) -> None:
     """What takes longer than all checks together may is named or was not asked: none waits for it."""
     exchange.fault(None, "hang", path=path)
-    examination = examined(exchange, whole_s=3)
+    examination = examined(exchange, time=Clockwork(5))
     assert named(examination)
     assert not examination.is_well
 
