@@ -22,6 +22,7 @@ from klines.explorer.source import Snapshot, Source
 from klines.explorer.stream import Stream
 from klines.interval import DAY
 from klines.market import KLINES, market_of, series_name
+from klines.storage.access import cursor_to_read
 from klines.window import Window, window
 
 
@@ -74,7 +75,7 @@ def answer_coverage(request: Request, question: Question) -> JSONResponse:
     first = _series(request, snapshot)[0]
     asked = _window(request, 0, snapshot.until_ms)
     wanted = Window(asked.start_ms // DAY * DAY, asked.end_ms)
-    with question.reading(snapshot.connection.cursor()) as connection:
+    with question.reading(cursor_to_read(snapshot.connection, source.database)) as connection:
         return JSONResponse(covered(connection, market_of(first.market, first.kind), first.interval, wanted))
 
 
@@ -87,7 +88,7 @@ def answer_klines(request: Request, question: Question) -> JSONResponse:
     if found is None:
         raise BadParameter(f"there is no {symbol} in the file; choose one of the list")
     wanted = _window(request, found.since_ms, found.interval.floor(snapshot.until_ms))
-    with question.reading(snapshot.connection.cursor()) as connection:
+    with question.reading(cursor_to_read(snapshot.connection, source.database)) as connection:
         return JSONResponse(charted(connection, found, wanted))
 
 
@@ -99,7 +100,7 @@ def answer_ledger(request: Request, question: Question) -> JSONResponse:
     first = _series(request, snapshot)[0]
     symbol, reason = (request.query_params.get(name, "") for name in ("symbol", "reason"))
     asked = _window(request, 0, snapshot.until_ms)
-    with question.reading(snapshot.connection.cursor()) as connection:
+    with question.reading(cursor_to_read(snapshot.connection, source.database)) as connection:
         return JSONResponse(
             ledger_rows(connection, market_of(first.market, first.kind), first.interval, asked, symbol, reason)
         )
@@ -109,7 +110,7 @@ def answer_lately(request: Request, question: Question) -> JSONResponse:
     """The incidents of the last days, as the snapshot has them, and the last runs, as Prefect's server has them now."""
     source: Source = request.app.state.source
     snapshot = source.snapshot(question)
-    with question.reading(snapshot.connection.cursor()) as connection:
+    with question.reading(cursor_to_read(snapshot.connection, source.database)) as connection:
         return JSONResponse(lately(connection, snapshot.taken_ms, request.app.state.news))
 
 

@@ -26,6 +26,7 @@ from klines.storage.file import LocalFile
 from klines.storage.literal import literal
 from klines.storage.place import Place
 from klines.storage.places import RESTORE
+from klines.storage.schema.migrations import lend_views
 from klines.storage.snapshot import WAIT_S
 from klines.tables.sound import MANY, check_rows
 
@@ -171,6 +172,13 @@ def _moment(at: Time | int, *, live: bool) -> datetime | int:
     if moment > datetime.now(UTC):
         raise BadParameter(f"at: {moment:%Y-%m-%d %H:%M:%S} UTC is yet to come")
     return moment
+
+
+def cursor_to_read(connection: duckdb.DuckDBPyConnection, place: object) -> duckdb.DuckDBPyConnection:
+    """Another cursor of a connection of `connect` to a file, with the views of this version, as that has them."""
+    cursor = connection.cursor()
+    lend_views(cursor, place)
+    return cursor
 
 
 def fetch_frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, str | int]) -> pl.DataFrame:

@@ -24,7 +24,7 @@ SERIES = {
     ("coinm", "continuous"): ("BTCUSD_PERPETUAL", "BTCUSD_PERP"),
 }
 """Of each market and kind the symbol of a series, and the contract whose klines the stand-in makes it of."""
-DAY = ("2025-12-30", "2025-12-31")
+LIVE, DAY = ("2025-12-29", "2025-12-30"), ("2025-12-30", "2025-12-31")
 
 
 def published(exchange: StandIn, market: str, kind: str, start_ms: int, end_ms: int) -> list[tuple[Any, ...]]:
@@ -52,10 +52,13 @@ def test_a_kind_is_collected_backfilled_and_audited(exchange: StandIn, database:
     symbol, contract = SERIES[market, kind]
     exchange.list(contract)
     assert "Completed" == collect_once(exchange, database, [symbol], market=market, kind=kind).state
-    loaded = backfill_once(exchange, database, [symbol], *DAY, market=market, kind=kind)
-    assert "Completed" == loaded.state, loaded.message
+    by_rest, loaded = (
+        backfill_once(exchange, database, [symbol], *day, market=market, kind=kind, source=source)
+        for day, source in ((LIVE, "rest"), (DAY, "auto"))
+    )
+    assert ("Completed", "Completed") == (by_rest.state, loaded.state), loaded.message
     assert KINDS[kind].is_archived == ("1 daily" in loaded.message)
-    start_ms, end_ms = map(ms, DAY)
+    start_ms, end_ms = ms(LIVE[0]), ms(DAY[1])
     whole = published(exchange, market, kind, start_ms, end_ms) + published(exchange, market, kind, at(-30), NOON)
     assert whole == stored(database, kind)
     assert [(KINDS[kind].has_volumes,)] == query(
@@ -64,6 +67,10 @@ def test_a_kind_is_collected_backfilled_and_audited(exchange: StandIn, database:
 
     audited = audit_once(exchange, database)
     assert "Completed" == audited.state, audited.message
+    confirmed = query(database, "SELECT path FROM archive_files WHERE verified_at IS NOT NULL ORDER BY path")
+    days = (LIVE[0], DAY[0], DAY[1], "2026-01-01") if KINDS[kind].is_archived else ()
+    assert [day for day in days if any(day in path for (path,) in confirmed)] == list(days)
+    assert all(f"/{KINDS[kind].route}/{symbol}/" in path for (path,) in confirmed)
     assert [(market, kind, symbol, 0)] == query(
         database, "SELECT market, kind, symbol, unexplained FROM certificate WHERE interval = '1m'"
     )

@@ -15,6 +15,7 @@ import pytest
 
 import klines
 from klines import settings
+from klines.columns import SUMS
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy, KlinesError, NoRoom, NotStored
 from klines.explorer.source import Source
 from klines.interval import INTERVALS
@@ -286,3 +287,21 @@ def test_a_full_disk_of_data(lakes: Lakes, small_disk: Path) -> None:
     assert Stored(60_000) == put(address, many)
     forget_lakes()
     lakes.postgres.drop(name)
+
+
+def test_who_reads_an_older_lake(exchange: StandIn, lake: LakeAddress) -> None:
+    """A lake that has not taken the newest steps yet is read all the same, by one reader after the other; the next run
+    brings it up."""
+    collect_once(exchange, lake, ["BTCUSDT"])
+    with place_of(lake).opened(time.monotonic() + 30) as connection:
+        connection.execute("ALTER TABLE klines SET PARTITIONED BY (market, interval)")
+        connection.execute("; ".join(f"ALTER TABLE klines ALTER {name} SET NOT NULL" for name in SUMS))
+        tables = ("klines", "gaps", "rejects", "restatements", "audits", "ends", "doubtful", "symbols")
+        connection.execute("; ".join(f"ALTER TABLE {table} DROP COLUMN kind" for table in tables))
+        connection.execute("DROP TABLE funding; UPDATE schema_version SET version = 11, views = 'of old'")
+    forget_lakes()
+    for _ in range(2):
+        assert {"klines"} == set(klines.read("BTCUSDT", database=lake)["kind"])
+    forget_lakes()
+    assert "Completed" == collect_once(exchange, lake, ["BTCUSDT"], market="usdm", kind="mark").state
+    assert [("klines", 30), ("mark", 30)] == klines.symbols(database=lake).select("kind", "klines").rows()

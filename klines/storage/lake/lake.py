@@ -78,6 +78,7 @@ class Lake:
         self._mutex = threading.Lock()
         self._writes: duckdb.DuckDBPyConnection | None = None
         self._reads: duckdb.DuckDBPyConnection | None = None
+        self._is_older = False  # or was when a reader looked: he has to be lent what it lacks
 
     def __str__(self) -> str:
         return str(self.address)
@@ -193,6 +194,8 @@ class Lake:
     def reading(self, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of a connection that only reads."""
         with busy_unless_done_again(), self._cursor(self._living(self._reader, deadline_s)) as cursor:
+            if self._is_older:
+                self._is_older = lend_views(cursor, self)
             yield cursor
 
     def version(self, since: datetime, wait_s: float) -> duckdb.DuckDBPyConnection:  # noqa: ARG002 - it is of now
@@ -332,7 +335,7 @@ class Lake:
         connection = attach(self.login, _READS, self.data(), "READ_ONLY", *options)
         try:
             with named_lake_errors(self.login):
-                lend_views(connection, self)
+                self._is_older |= lend_views(connection, self)
         except BaseException:
             connection.close()
             raise

@@ -83,9 +83,10 @@ def is_current(connection: duckdb.DuckDBPyConnection, path: object) -> bool:
     return (steps, views) == (len(STEPS), VIEWS_SHA256) and (is_exact or not has_few(connection))
 
 
-def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
+def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> bool:
     """Give a connection that only reads the views of this version, where the file has others, and the tables and
-    columns that it has not yet; they end with it.
+    columns that it has not yet; whether there were others. What is lent ends with the connection, and is not its
+    cursors'.
 
     Raises BadDatabase for a file that this version can't read.
     """
@@ -97,9 +98,11 @@ def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> None:
             f"{path} has schema {steps}, and this klines reads {READABLE} and newer: any run that writes it, such as "
             "a collect, brings it up"
         )
-    if views != VIEWS_SHA256:
+    is_other = views != VIEWS_SHA256
+    if is_other:
         _lend_tables(connection, "".join(STEPS[steps:]))
         connection.execute(VIEWS.replace("CREATE OR REPLACE", "CREATE OR REPLACE TEMP"))
+    return is_other
 
 
 def _lend_tables(connection: duckdb.DuckDBPyConnection, steps: str) -> None:
