@@ -191,6 +191,9 @@ def collected(folder: Path, database: Path, parts: Sequence[Part], url: str, min
 def deployments(parts: Sequence[Part]) -> dict[str, Any]:
     """prefect.yaml with the schedules of the markets on, and a pattern for the symbols of each."""
     found: dict[str, Any] = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
+    for deployment in found["deployments"]:
+        for schedule in deployment.get("schedules", ()) if "collect" in deployment["entrypoint"] else ():
+            schedule["active"] = False
     for part in parts:
         name = "every-minute" if part.market == "spot" else part.name.replace(" ", "-")
         [deployment] = [one for one in found["deployments"] if one["name"] == name]
