@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from klines.market import series_name
-from klines.outcome import counted
+from klines.outcome import counted, names
+from klines.reading.funded import FundingNow
 from klines.reading.status import NAMED, Behind, Status
 from klines.storage.schema.exact import HOW
 
@@ -40,6 +41,8 @@ def draw(found: Status, runs: Runs) -> None:
     console.print(_series(found))
     _draw_behind(console, found)
     console.print(f"[b]ledger[/b]      {_ledger(found)}")
+    for rates in found.funding:
+        console.print(f"[b]funding[/b]     {_funding(rates)}")
     said = [escape(incident.said) for incident in found.incidents]
     console.print(f"[b]incidents[/b]   {'[red]' + '; '.join(said) + '[/red]' if said else 'none is going on'}")
     if found.bans:
@@ -100,6 +103,13 @@ def _ledger(found: Status) -> str:
     """Slots by reason."""
     told = [f"{one.reason} {one.slots:,} ({counted(one.series, 'symbol')})" for one in found.ledger]
     return " · ".join(told) or "nothing is missing"
+
+
+def _funding(found: FundingNow) -> str:
+    """`usdm: 10 symbols, the newest rate of 2026-01-02 08:00; none lacks a rate`."""
+    newest = "no rate yet" if found.newest is None else f"the newest rate of {_time(found.newest)}"
+    lacking = f"[yellow]lacking: {escape(names(found.lacking))}[/]" if found.lacking else "none lacks a rate"
+    return f"{found.market}: {counted(found.symbols, 'symbol')}, {newest}; {lacking}"
 
 
 def _draw_runs(console: Console, runs: Runs) -> None:

@@ -1,14 +1,18 @@
-"""`funding`: funding rates of some symbols as a frame. The database is opened, asked, and closed again on return."""
+"""`funding`: funding rates of some symbols as a frame; and how they are just now."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
+import duckdb
 import polars as pl
 
 from klines.clock import Time
 from klines.errors import NotStored
+from klines.market import FUNDING
 from klines.outcome import names
 from klines.reading.inventory import asked_window
 from klines.reading.parameters import market_named, symbols_named
@@ -21,7 +25,36 @@ _RATES = f"""
       AND funding_time >= epoch_ms($start::BIGINT) AND funding_time < epoch_ms($end::BIGINT)
     ORDER BY symbol, funding_time
 """
+_NOW = f"""
+    WITH lacking AS (
+        SELECT market, symbol, min(start_time) AS since, arg_min(reason, start_time) AS reason FROM gaps
+        WHERE kind = '{FUNDING.name}' AND NOT is_explained(reason) GROUP BY ALL
+    ), stored AS (
+        SELECT market, count(DISTINCT symbol) AS symbols, max(funding_time) AS newest FROM funding GROUP BY ALL
+    )
+    SELECT market, coalesce(any_value(symbols), 0), any_value(newest),
+           list(symbol || strftime(since, ' since %Y-%m-%d %H:%M (') || reason || ')' ORDER BY since, symbol)
+               FILTER (symbol IS NOT NULL)
+    FROM stored FULL JOIN lacking USING (market) GROUP BY market ORDER BY market
+"""
 _STORED = "SELECT DISTINCT symbol FROM funding WHERE market = $market AND is_among(symbol, $symbols)"
+
+
+@dataclass(frozen=True, slots=True)
+class FundingNow:
+    """Funding rates of a market: of how many symbols there are any, the newest time (UTC; None: none is stored), and
+    the symbols that lack any and nobody knows why, each with its first gap: `BTCUSDT since 2026-01-02 08:00 (due)`."""
+
+    market: str
+    symbols: int
+    newest: datetime | None
+    lacking: Sequence[str]
+
+
+def funding_now(connection: duckdb.DuckDBPyConnection) -> list[FundingNow]:
+    """Each market of which any rate is stored, or lacks."""
+    rows = connection.execute(_NOW).fetchall()
+    return [FundingNow(market, symbols, newest, lacking or []) for market, symbols, newest, lacking in rows]
 
 
 def funding(

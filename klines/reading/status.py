@@ -10,6 +10,7 @@ import duckdb
 
 from klines.columns import KEY
 from klines.market import MARKETS
+from klines.reading.funded import FundingNow, funding_now
 from klines.storage.access import Database, reading_at, stored_at
 from klines.storage.schema.exact import is_exact
 from klines.tables.bans import holding, whose
@@ -110,6 +111,7 @@ class Status:
     is_exact: bool
     doubtful: int
     doubts: Sequence[Doubt]
+    funding: Sequence[FundingNow]
 
 
 def status(database: Database = None) -> Status:
@@ -129,6 +131,7 @@ def status(database: Database = None) -> Status:
             _silences(connection, place, now),
             is_exact(connection),
             *doubts(connection, NAMED),
+            funding_now(connection),
         )
 
 

@@ -8,9 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
+from klines.cli.screen import _funding as shown
 from klines.interval import DAY, HOUR, MINUTE
 from klines.rates.job import FundingJob
 from klines.rates.run import FundingRun
+from klines.reading.status import status
 from klines.settings import Address
 from tests.drive import NOON, collect_once, funding_once, ms, query, settings_of
 from tests.exchange import StandIn
@@ -101,8 +105,10 @@ def test_holes_are_named_and_filled_when_they_can_be(exchange: StandIn, database
     assert [("11-01 00", 216, "not_listed")] == ledger(database)
 
 
+@pytest.mark.file
 def test_an_answer_without_a_rate_settles_nothing(exchange: StandIn, database: Address) -> None:
-    """Empty answers leave what lacks unresolved, and the run Degraded; the next check has it."""
+    """Empty answers leave what lacks unresolved, the run Degraded, and `klines status` names it; the next check has
+    it."""
     funding_once(exchange, database, [BTC], since="2026-01-01")
     exchange.freeze(NOON + DAY)
     exchange.fault(BTC, "empty", path=PATH)
@@ -110,6 +116,9 @@ def test_an_answer_without_a_rate_settles_nothing(exchange: StandIn, database: A
     assert "Degraded" == outcome.state
     assert "BTCUSDT 3 since 2026-01-02 16:00" in outcome.message
     assert [("01-02 16", 17, "unresolved")] == ledger(database)
+    [now] = status(database).funding
+    assert (1, ["BTCUSDT since 2026-01-02 16:00 (unresolved)"]) == (now.symbols, now.lacking)
+    assert "usdm: 1 symbol, the newest rate of 2026-01-02 08:00; [yellow]lacking: BTCUSDT since" in shown(now)
     exchange.clear()
     exchange.freeze(NOON + DAY + HOUR + MINUTE)
     assert "Completed" == funding_once(exchange, database, [BTC], since="2026-01-01").state
