@@ -85,6 +85,8 @@ def test_a_hole_is_the_exchanges_only_beside_its_neighbours() -> None:
     assert [(4, HOLE)] == told(funded, Heard(whole, BOTH))
     assert [(4, UNRESOLVED)] == told(funded, Heard(whole))
     assert [(4, DUE)] == told(funded, Heard())
+    asunder = Heard([Window(at(-4), at(8)), Window(at(12), at(13))], BOTH)
+    assert [(4, UNRESOLVED), (8, DUE)] == told(funded, asunder)
     assert [(4, REJECTED), (5, HOLE)] == told(funded, Heard(whole, BOTH, refused=[at(4)]))
 
 

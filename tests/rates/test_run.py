@@ -125,6 +125,15 @@ def test_an_answer_without_a_rate_settles_nothing(exchange: StandIn, database: A
     assert published(exchange, since="2026-01-01") == stored(database)
 
 
+def test_an_answer_that_is_cut_is_gone_on_from(exchange: StandIn, database: Address) -> None:
+    """Where an answer holds only the first rates of what was asked for, the rest is asked for at once."""
+    rates = exchange.rates("usdm", BTC, ms("2026-01-01"), NOON, NOON)
+    exchange.fault(BTC, "body", body=json.dumps(rates[:2]), path=PATH, times=1)
+    assert "Completed" == funding_once(exchange, database, [BTC], since="2026-01-01").state
+    assert published(exchange, since="2026-01-01") == stored(database)
+    assert 3 == len(exchange.funding_requests())  # the last one for what is after the newest rate
+
+
 def test_rows_that_are_no_rates_are_kept_apart(exchange: StandIn, database: Address) -> None:
     """A rate that is no number, and one of a time that is yet to come, are rejects; the good ones are stored, and the
     hour is rejected until it comes well."""
@@ -154,6 +163,7 @@ def test_one_bad_symbol_spoils_only_itself(exchange: StandIn, database: Address)
     assert "Degraded" == outcome.state
     assert "1 failed: BTCUSDT" in outcome.message
     assert "1 unknown to Binance: GHOST" in outcome.message
+    assert [] == ledger(database, "GHOST")
     assert published(exchange, "ETHUSDT", since="2026-01-01") == stored(database, "ETHUSDT")
     assert [("01-01 00", 36, "due")] == ledger(database)
     exchange.clear()
@@ -199,10 +209,13 @@ def test_the_archive_is_published_later_and_stands(exchange: StandIn, database: 
     eighth = ms("2025-12-08")
     [rate] = exchange.rates("usdm", BTC, eighth, eighth + HOUR, NOON)
     exchange.refund(BTC, eighth, fundingRate="0.00012345")
+    exchange.unfund(eighth + 8 * HOUR, eighth + 16 * HOUR)  # a hole that is asked for again with that hour beside it
     funding_once(exchange, database, [BTC], since=DECEMBER)
     assert Decimal("0.00012345") in [row[1] for row in stored(database)]
     exchange.freeze(NOON + 2 * DAY)
+    exchange.forget()
     outcome = funding_once(exchange, database, [BTC], since=DECEMBER)
+    assert eighth in [int(request.params["startTime"]) for request in exchange.funding_requests()]
     assert (1, 1) == (outcome.numbers["restated"], outcome.numbers["files"])
     which = f"epoch_ms(funding_time) = {rate['fundingTime']}"
     found = query(database, f"SELECT rate, mark_price, interval_hours, source FROM funding WHERE {which}")
