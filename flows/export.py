@@ -13,7 +13,7 @@ from klines.exports.job import ExportJob
 from klines.exports.names import ProgramName
 from klines.exports.run import Export
 from klines.interval import IntervalName
-from klines.market import MarketName
+from klines.market import KindName, MarketName, series_name
 from klines.outcome import fail
 from klines.storage.access import settings_to_write
 from tasks.export import plan, write_all
@@ -21,9 +21,9 @@ from tasks.report import report
 
 
 def _name() -> str:
-    """`freqtrade spot 1m`."""
+    """`freqtrade spot 1m`, `parquet usdm mark 1m`."""
     parameters = runtime.flow_run.parameters
-    return " ".join(parameters[name] for name in ("to", "market", "interval"))
+    return f"{parameters['to']} {series_name(parameters['market'], parameters['kind'], parameters['interval'])}"
 
 
 @flow(name="export", flow_run_name=_name, validate_parameters=True)
@@ -32,6 +32,7 @@ def export(
     folder: str,
     symbols: Entries | None = None,
     market: MarketName = "spot",
+    kind: KindName = "klines",
     interval: IntervalName = "1m",
     start: Time | None = None,
     end: Time | None = None,
@@ -47,12 +48,13 @@ def export(
         symbols: Symbols, as in BTCUSDT, or patterns: `*USDT` takes all that are stored, `!USDC*` takes some away; none:
             all.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        kind: klines are those of trades; of futures also mark, index, premium and continuous, into parquet alone.
         interval: Binance's name of an interval, which is derived where it is not stored.
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00, UTC where no zone is given; none: the first.
         end: The open time before which it ends, in the same forms; none: now.
     """
     try:
-        job = ExportJob.of(settings_to_write(), to, folder, symbols, start, end, market, interval)
+        job = ExportJob.of(settings_to_write(), to, folder, symbols, start, end, market, interval, kind)
         with Export(job) as run:
             write_all(plan(run), run)
             outcome = run.outcome()

@@ -233,6 +233,7 @@ def export_command(
     *,
     symbols: Several | None = None,
     market: MarketName = "spot",
+    kind: KindName = "klines",
     interval: str = "1m",
     start: str | None = None,
     end: str | None = None,
@@ -249,6 +250,7 @@ def export_command(
         symbols: Symbols, as in BTCUSDT, or patterns: `*USDT` takes all that are stored, `!USDC*` takes some away; none:
             all.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
+        kind: klines are those of trades; of futures also mark, index, premium and continuous, into parquet alone.
         interval: Binance's name of an interval, which is derived where it is not stored.
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00, UTC where no zone is given; none: the first.
         end: The open time before which it ends, in the same forms; none: now.
@@ -257,7 +259,7 @@ def export_command(
     from klines.cli.exporting import export_all
 
     complete()
-    return export_all(to, folder, symbols, start, end, market, interval, as_json=json)
+    return export_all(to, folder, symbols, start, end, market, interval, kind, as_json=json)
 
 
 LOOK: Commands = {

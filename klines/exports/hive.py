@@ -33,6 +33,7 @@ class Hive(Target):
 
     columns = _COLUMNS
     is_exact = True
+    has_kinds = True
 
     def path(self, subject: Subject, part: Part) -> str:
         """A file for each month."""

@@ -14,7 +14,7 @@ from klines.exports.stored import LAST_MS
 from klines.exports.target import Target
 from klines.exports.targets import target_named
 from klines.interval import Interval
-from klines.market import Market
+from klines.market import KLINES, Market
 from klines.reading.parameters import entries_named, interval_named, market_named
 from klines.settings import Settings
 from klines.storage.access import Database, stored_at
@@ -46,9 +46,10 @@ class ExportJob:
         end: Time | None = None,
         market: str = "spot",
         interval: str = "1m",
+        kind: str = KLINES.name,
     ) -> Self:
         """Of the database of the settings, or raises BadParameter, NotStored; nothing is made yet."""
-        return cls.of_database(settings.database, to, folder, symbols, start, end, market, interval)
+        return cls.of_database(settings.database, to, folder, symbols, start, end, market, interval, kind)
 
     @classmethod
     def of_database(
@@ -61,9 +62,12 @@ class ExportJob:
         end: Time | None,
         market: str,
         interval: str,
+        kind: str,
     ) -> Self:
         """As `of`, of any database."""
-        target, where, wanted = target_named(to), market_named(market), interval_named(interval)
+        target, where, wanted = target_named(to), market_named(market, kind), interval_named(interval)
+        if where.kind != KLINES and not target.has_kinds:
+            raise BadParameter(f"kind: {to} has klines of trades alone; parquet has every kind")
         target.check(where, wanted)
         entries = entries_named([symbols] if isinstance(symbols, str) else symbols or [])
         stored_at(database)

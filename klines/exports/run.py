@@ -139,6 +139,7 @@ class Export:
             return read(
                 *(subject.symbol, _utc(within.start_ms), _utc(within.end_ms)),
                 market=subject.market.name,
+                kind=subject.market.kind.name,
                 interval=subject.interval.name,
                 columns=self.job.target.columns,
                 exact=self.job.target.is_exact,
@@ -177,6 +178,7 @@ def export(
     end: Time | None = None,
     *,
     market: str = "spot",
+    kind: str = "klines",
     interval: str = "1m",
     database: Database = None,
 ) -> pl.DataFrame:
@@ -186,7 +188,7 @@ def export(
 
     `to` is freqtrade, nautilus, jesse, pandas, parquet or csv (Binance's own archive); docs/export.md says what each of
     them gets. `symbols` are names and patterns such as *USDT, or none for all that are stored. The others are as those
-    of `read`: an interval that is not stored is derived.
+    of `read`: an interval that is not stored is derived. Another `kind` than klines is for parquet alone.
 
     Files that are as they should be stay as they are, so that a second call writes what is new, or was corrected. What
     is not stored, and why, is in `gaps/` below the folder.
@@ -194,7 +196,7 @@ def export(
     Raises BadParameter, also where the program can't have a symbol that is named, or the folder can't be written;
     NotStored, DatabaseBusy, BadDatabase, NoRoom; and GiveUp, when all others are written, where a symbol can't be.
     """
-    job = ExportJob.of_database(database, to, folder, symbols, start, end, market, interval)
+    job = ExportJob.of_database(database, to, folder, symbols, start, end, market, interval, kind)
     with Export(job) as run:
         for found in run.plan():
             run.write(found)

@@ -40,6 +40,8 @@ class Target(ABC):
     """Of the table klines; those that are read."""
     is_exact = False
     """Whether amounts and prices are read as decimals."""
+    has_kinds = False
+    """Whether it can have klines that are not of trades."""
 
     def check(self, market: Market, interval: Interval) -> None:  # noqa: B027 - it can have any
         """Raises BadParameter where the program can't have such klines."""

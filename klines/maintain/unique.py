@@ -58,7 +58,8 @@ def _look(
               AND open_time < epoch_ms({window.end_ms}::BIGINT)
             GROUP BY market, kind, symbol, {known.sql_index("open_time")} HAVING klines > 1)
         SELECT count(*) OVER (), sum(klines - 1) OVER (),
-               format('{{}} {{}} {interval.name} {{}}', market, symbol, strftime(open_time, '%Y-%m-%d %H:%M'))
+               format('{{}} {{}} {interval.name} {{}}', concat_ws(' ', market, nullif(kind, 'klines')), symbol,
+                      strftime(open_time, '%Y-%m-%d %H:%M'))
         FROM doubles ORDER BY open_time, market, kind, symbol LIMIT {SHOWN}
         """
     ).fetchall()

@@ -175,7 +175,7 @@ class Move:
             f"""
             WITH here AS (SELECT * EXCLUDE (month) FROM digests WHERE month = {month.index}),
                  there AS (SELECT {_DIGEST} FROM beside.klines WHERE {within(month.window)} GROUP BY ALL)
-            SELECT DISTINCT format('{{}} {{}} {{}}', market, symbol, interval)
+            SELECT DISTINCT format('{{}} {{}} {{}}', concat_ws(' ', market, nullif(kind, 'klines')), symbol, interval)
             FROM ((FROM here EXCEPT FROM there) UNION ALL (FROM there EXCEPT FROM here)) ORDER BY 1
             """
         )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
+import pytest
+
 import klines
 from tests.drive import collect_once
 from tests.exchange import StandIn
 
 
-def test_kinds_of_a_symbol_are_apart(exchange: StandIn, database: Path) -> None:
+def test_kinds_of_a_symbol_are_apart(exchange: StandIn, database: Path, tmp_path: Path) -> None:
     """Klines, mark and premium of one symbol are three series. Of a kind without volumes there are none, whether its
     klines are stored, derived or filled in; a premium can be negative."""
     for kind in ("klines", "mark", "premium"):
@@ -31,3 +34,9 @@ def test_kinds_of_a_symbol_are_apart(exchange: StandIn, database: Path) -> None:
     assert (0, 0) == (filled["trades"].count(), filled["close"].null_count())
     premium = klines.read("BTCUSDT", market="usdm", kind="premium", database=database)
     assert premium["low"].min() < 0  # type: ignore[operator]
+
+    [file] = klines.export("parquet", tmp_path, market="usdm", kind="mark", database=database)["file"]
+    assert "market=usdm/kind=mark/interval=1m/symbol=BTCUSDT" in file
+    assert pl.read_parquet(file)["open"].cast(pl.Float64).to_list() == minutes["open"].to_list()
+    with pytest.raises(klines.BadParameter, match="kind: csv has klines of trades alone"):
+        klines.export("csv", tmp_path, market="usdm", kind="mark", database=database)
