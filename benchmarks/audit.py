@@ -20,7 +20,7 @@ from benchmarks.table import line, machine
 from klines.interval import DAY, INTERVALS, MINUTE
 from klines.market import MARKETS
 from klines.storage.database import opened
-from klines.tables.klines import first_stored, stored_windows
+from klines.tables.klines import stored_windows
 from klines.window import Window, missing
 
 START_MS = 1_704_067_200_000
@@ -90,9 +90,8 @@ def measured(database: Path, symbols: int, from_ms: int, to_ms: int) -> dict[str
     names = [f"S{n:04}" for n in range(symbols)]
     began_s = time.monotonic()
     with opened(database, began_s + 10) as connection:
-        first_ms = first_stored(connection, SPOT, MINUTES, names)
         stored = stored_windows(connection, SPOT, MINUTES, names, from_ms, to_ms)
-    gaps = [gap for name in names for gap in missing(stored[name], Window(max(from_ms, first_ms[name]), to_ms), [])]
+    gaps = [gap for name in names for gap in missing(stored[name], Window(stored[name][0].start_ms, to_ms), [])]
     seconds = time.monotonic() - began_s
     klines = sum(w.end_ms - w.start_ms for windows in stored.values() for w in windows) // MINUTE
     return {"klines": klines, "gaps": len(gaps), "seconds": seconds, "megabytes": peak_mb()}

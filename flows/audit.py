@@ -27,12 +27,12 @@ from tasks.review import only_news
 
 
 def _name() -> str:
-    """`spot 1m BTCUSDT`, or `all that is stored`."""
+    """`spot 1m BTCUSDT`, or `all that is wanted`."""
     parameters = runtime.flow_run.parameters
     said = [str(parameters[name]) for name in ("market", "kind", "interval") if parameters.get(name)] + (
         parameters.get("symbols") or []
     )[:3]
-    return " ".join(said) or "all that is stored"
+    return " ".join(said) or "all that is wanted"
 
 
 @flow(
@@ -54,12 +54,12 @@ def audit(
     """Find every kline that is missing, fetch what can be had, and say of the rest truthfully why it is not there.
 
     Args:
-        symbols: Symbols to audit, as in BTCUSDT; none: all of which anything is stored.
-        start: From this open time on; none: from KLINES_SINCE, the listing or the first stored kline on.
+        symbols: Symbols to audit, as in BTCUSDT; none: all of which anything is wanted.
+        start: From this open time on; none: all that is wanted.
         end: Up to this open time, which is not included; none: now.
         market: spot, usdm or coinm; none: all.
-        kind: klines, mark, index, premium or continuous; none: all that are stored.
-        interval: Binance's name of an interval; none: all that are stored.
+        kind: klines, mark, index, premium or continuous; none: all that are wanted.
+        interval: Binance's name of an interval; none: all that are wanted.
         repair: Fetch what is missing, and correct what two of three sources give differently.
         force: Ask again for what is settled, too.
     """

@@ -17,6 +17,7 @@ from klines.interval import IntervalName
 from klines.market import KindName, MarketName, series_name
 from klines.outcome import NEXT_RUN, Outcome, fail
 from klines.storage.access import settings_to_write
+from tasks.chooser import chooser
 from tasks.fetch import SINGLE, fetch_missing
 from tasks.health import health
 from tasks.ping import ping
@@ -67,7 +68,8 @@ def collect(
     """
     try:
         loaded = settings_to_write()
-        run = Collect(loaded, CollectJob.of(loaded, symbols, market, interval, lookback, shard, kind))
+        whose = kind, chooser(shard)
+        run = Collect(loaded, CollectJob.of(loaded, symbols, market, interval, lookback, shard, *whose))
     except KlinesError as error:
         return report(fail(error, NEXT_RUN))
     outcome = _outcome(run)

@@ -100,6 +100,16 @@ def release(gaps: Sequence[Gap], windows: Iterable[Window], now_ms: int) -> list
     return lease(gaps, intersect(dues, windows), now_ms, now_ms)
 
 
+def drop_due(gaps: Sequence[Gap], windows: Iterable[Window]) -> list[Gap]:
+    """The ledger without what is due of `windows`: nobody wants it any more."""
+    windows = list(windows)
+    return [
+        replace(gap, window=part)
+        for gap in gaps
+        for part in (subtract([gap.window], windows) if gap.reason == DUE else [gap.window])
+    ]
+
+
 def revise(
     gaps: Sequence[Gap], stored: Iterable[Window], found: Iterable[tuple[Window, str]], now_ms: int
 ) -> list[Gap]:

@@ -219,6 +219,16 @@ def _audit_part(
         return SeriesOutcome(series.name, fail(error))
 
 
+WANT_STORED = """INSERT INTO wanted SELECT market, kind, symbol, interval, min(open_time), NULL, 'person', utc_now()
+                 FROM klines GROUP BY ALL"""
+"""Every series of which anything is stored is wanted on and on: for databases that no run has made."""
+
+
+def want_on(database: Address) -> None:
+    """What a backfill wanted is wanted on and on, as what is collected."""
+    query(database, "UPDATE wanted SET until = NULL")
+
+
 def maintain_once(database: Address, now_ms: int = NOON) -> Outcome:
     """One maintenance, as the flow does it."""
     try:

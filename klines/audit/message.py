@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from klines.backfill.chunks import Work
+from klines.clock import duration
 from klines.outcome import Outcome, counted, names
 
 WORST = ("Blocked", "RateLimited", "ExchangeDown", "DatabaseBusy", "Failed", "Degraded")
@@ -23,11 +25,34 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What lies between the ranges of some series, which nobody wants, what it would cost to want that, too, and the
+    command that does so."""
+
+    symbols: int
+    work: Work
+    seconds: float
+    command: str
+
+    @property
+    def said(self) -> str:
+        """`1,234,567 klines lie between, of 1 symbol, …, and are wanted by nobody: klines wanted … wants them`."""
+        cost = (
+            f"{self.work.monthly:,} monthly and {self.work.daily:,} daily files, about {self.work.megabytes:,.0f} MB, "
+            f"weight {self.work.weight:,}, at least {duration(self.seconds)}"
+        )
+        return (
+            f"{counted(self.work.klines, 'kline')} of {counted(self.symbols, 'symbol')} lie between what is wanted "
+            f"({cost}), and were not fetched: `{self.command}` wants them"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesOutcome:
     """What became of one market and interval; of each symbol of `unexplained` so many klines are neither stored nor
     explained, but for those that are only late. `fetched` klines were missing and are stored now; `refused` are the
     files of the archive that were not used for that, or only in part, and why; `outvoted` those with klines that are
-    neither stored nor what REST gives."""
+    neither stored nor what REST gives; `offer` is about what lies between the ranges that are wanted."""
 
     name: str
     outcome: Outcome
@@ -40,6 +65,7 @@ class SeriesOutcome:
     fetched: int = 0
     refused: Sequence[str] = ()
     outvoted: Sequence[str] = ()
+    offer: Offer | None = None
 
 
 def audit_outcome(
@@ -96,5 +122,6 @@ def summary(parts: Sequence[SeriesOutcome], rows: Sequence[Mapping[str, Any]], f
         else []
     )
     said += [f"{counted(len(troubles), 'file')} not compared: {names(troubles)}"] if troubles else []
+    said += [part.offer.said for part in parts if part.offer]
     said += [f"{finding.count:,} × {finding.name}: {', '.join(finding.examples[:3])}" for finding in found]
     return "; ".join(said)

@@ -19,13 +19,15 @@ import duckdb
 
 from klines.audit.certificate import certificate
 from klines.audit.explain import CANDIDATES, LARGE, Court
-from klines.audit.message import Finding, SeriesOutcome
+from klines.audit.message import Finding, Offer, SeriesOutcome
 from klines.audit.quality import findings
 from klines.audit.reconcile import Reconciled, reconcile
+from klines.backfill.chunks import NOTHING, Piece, work
 from klines.backfill.job import BackfillJob, backward
 from klines.backfill.plan import Missing
 from klines.backfill.run import FILE_S, REQUEST_S, Backfill, empty_of
 from klines.binance.archive import PAUSES_S
+from klines.binance.files import Life
 from klines.clock import epoch_ms
 from klines.errors import NotStored
 from klines.interval import DAY, FRESH_MS, INTERVALS
@@ -36,12 +38,15 @@ from klines.reading.coverage import Coverage, last_days
 from klines.settings import Settings
 from klines.storage.access import place_of
 from klines.tables.gaps import read_gaps, write_gaps
-from klines.tables.klines import FIRST_MS, first_stored, largest, stored_windows
+from klines.tables.klines import FIRST_MS, kinds_stored, largest, stored_windows
+from klines.tables.promise import add_command, lying_between, promised
 from klines.tables.sound import MANY, check_rows
 from klines.tables.symbols import EVERY_MS
 from klines.tables.transaction import transaction
+from klines.tables.wanted import read_wanted, wanted_series
 from klines.window import Window, intersect, merge, missing, subtract, window
 
+HOW = "`klines wanted` shows what is wanted, and changes it."
 YEAR_2100_MS = 4_102_444_800_000
 EMPTY = (UNRESOLVED, OUTAGE, HOLE)
 """Reasons of slots that the exchange answered to be empty."""
@@ -49,7 +54,7 @@ EMPTY = (UNRESOLVED, OUTAGE, HOLE)
 
 @dataclass(frozen=True, slots=True)
 class SeriesGroup:
-    """What is stored, or noted in the ledger, of one market, kind and interval."""
+    """What is wanted of one market, kind and interval."""
 
     market: str
     kind: str
@@ -98,36 +103,24 @@ class AuditJob:
         return cls(settings, symbols, start_ms, end_ms, market, interval, repair, force, kind)
 
     def series(self) -> list[SeriesGroup]:
-        """Every market, kind and interval of which anything is stored or noted, with its symbols.
+        """Every market, kind and interval of which anything is wanted, with its symbols.
 
         Raises NotStored where there is nothing of what was named, or of one of the symbols.
         """
-        asked = None if self.symbols is None else " ".join(self.symbols)
         with self._opened() as connection:
-            rows = connection.execute(
-                """
-                SELECT market, kind, interval, list(symbol ORDER BY symbol) FROM (
-                    SELECT DISTINCT market, kind, interval, symbol FROM klines
-                    UNION SELECT market, kind, interval, symbol FROM gaps WHERE kind <> 'funding')
-                WHERE market = coalesce(?, market) AND kind = coalesce(?, kind) AND interval = coalesce(?, interval)
-                  AND (?::VARCHAR IS NULL OR is_among(symbol, ?))
-                GROUP BY ALL ORDER BY ALL
-                """,
-                [self.market, self.kind, self.interval, asked, asked],
-            ).fetchall()
-            known = set(product(MARKETS, KINDS, INTERVALS))
-            if any(row[:-1] not in known for row in rows):
+            rows = wanted_series(connection, self.market, self.kind, self.interval, self.symbols)
+            if not kinds_stored(connection) <= set(product(MARKETS, KINDS, INTERVALS)):
                 check_rows(connection, self.settings.database, MANY)
-        self._check_stored([symbol for *_, symbols in rows for symbol in symbols])
+        self._check_wanted([symbol for *_, symbols in rows for symbol in symbols])
         return [SeriesGroup(*row) for row in rows]
 
-    def _check_stored(self, found: Sequence[str]) -> None:
+    def _check_wanted(self, found: Sequence[str]) -> None:
         absent = [symbol for symbol in self.symbols or [] if symbol not in found]
         what = " ".join(filter(None, [self.market, self.kind, self.interval])) or "any market"
         if absent:
-            raise NotStored(f"nothing is stored of {names(absent)} ({what}), so that it can't be audited")
+            raise NotStored(f"nothing is wanted of {names(absent)} ({what}), so that it can't be audited. {HOW}")
         if not found and (self.market or self.kind or self.interval):
-            raise NotStored(f"nothing is stored of {what}, so that it can't be audited")
+            raise NotStored(f"nothing is wanted of {what}, so that it can't be audited. {HOW}")
 
     def whole(self) -> tuple[list[dict[str, Any]], list[Finding]]:
         """The certificate of all that was ever audited, without the hash, and findings about the quality of the range,
@@ -171,7 +164,8 @@ class Audit(Backfill):
         clock: Callable[[], int] | None = None,
     ) -> None:
         self.series = series
-        self.begins: dict[str, int] = {}
+        self.ranges: dict[str, list[Window]] = {}
+        self._between: dict[str, list[Window]] = {}
         self.reconciled = Reconciled()
         self._since_ms = job.settings.since_ms
         self._force = job.force
@@ -199,7 +193,22 @@ class Audit(Backfill):
             self.stored.inserted,
             [*self.account.troubles, *self.account.partly],
             done.outvoted,
+            self._offer(),
         )
+
+    def _offer(self) -> Offer | None:
+        """What lies between the ranges, as far as it is not stored."""
+        between = {symbol: parts for symbol, parts in self._between.items() if parts}
+        if not between:
+            return None
+        now_ms = self.exchange.now_ms()
+        lives = {symbol: Life(parts[0].start_ms, now_ms, now_ms) for symbol, parts in between.items()}
+        pieces = [Piece(symbol, parts, lives[symbol], "auto") for symbol, parts in between.items()]
+        cost = sum((work(piece, self.market, self.interval) for piece in pieces), NOTHING)
+        whole = merge(part for parts in between.values() for part in parts)
+        asked = Window(whole[0].start_ms, whole[-1].end_ms)
+        command = add_command(list(between), self.market, self.interval, asked)
+        return Offer(len(between), cost, cost.seconds(self.exchange.budget.ceiling), command)
 
     def _unexplained(self) -> dict[str, int]:
         """How many klines of each symbol are neither stored nor explained; those that closed just now may be late."""
@@ -209,7 +218,7 @@ class Audit(Backfill):
         its = [
             row
             for row in rows
-            if (row["market"], row["kind"], row["interval"]) == series and row["symbol"] in self.begins
+            if (row["market"], row["kind"], row["interval"]) == series and row["symbol"] in self.ranges
         ]
         counts = {row["symbol"]: row["unexplained"] - self._late(row) for row in its}
         return {symbol: count for symbol, count in counts.items() if count > 0}
@@ -227,35 +236,28 @@ class Audit(Backfill):
         self._known(EVERY_MS)
         return skew_ms
 
+    def _note_wanted(self, asked: Window, now_ms: int) -> None:
+        """An audit wants nothing that is not wanted already."""
+
     def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
-        """Of each symbol what is missing since KLINES_SINCE, or since its first stored kline."""
+        """Of each symbol what is missing of what is wanted of it."""
         symbols = self.job.symbols
         ledger = read_gaps(connection, self.market, self.interval, symbols)
         stored = stored_windows(connection, self.market, self.interval, symbols, wanted.start_ms, wanted.end_ms)
-        self.begins = self._begins(first_stored(connection, self.market, self.interval, symbols), ledger)
+        ranges = read_wanted(connection, self.market, self.interval, symbols)
+        since_ms = None if self._since_ms is None else self.interval.ceil(max(self._since_ms, FIRST_MS))
+        self.ranges = {symbol: intersect([wanted], promised(its, since_ms)) for symbol, its in ranges.items()}
         found = {}
-        for symbol, begin_ms in self.begins.items():
-            whole = intersect([wanted], window(begin_ms, wanted.end_ms))
+        for symbol, whole in self.ranges.items():
             others = [gap for gap in ledger[symbol] if gap.reason != DUE]
             waiting = [gap.window for gap in others if not (self._force or self._is_open(gap, now_ms))]
             there = stored.get(symbol, [])
+            self._between[symbol] = subtract(lying_between(ranges[symbol], wanted.end_ms), there)
             gaps = [part for span in whole for part in missing(there, span, waiting)]
             owed = [part for span in whole for part in missing(there, span, [gap.window for gap in others])]
             if gaps:
                 found[symbol] = Missing(owed, gaps, there, empty_of(others))
         return found
-
-    def _begins(self, first_ms: Mapping[str, int], ledger: Mapping[str, Sequence[Gap]]) -> dict[str, int]:
-        """Where the history of each symbol should begin, in ms."""
-        if self._since_ms is not None:
-            return dict.fromkeys(self.job.symbols, self.interval.ceil(max(self._since_ms, FIRST_MS)))
-        begins: dict[str, int] = {}
-        for symbol in self.job.symbols:
-            times = [gap.window.start_ms for gap in ledger[symbol]]
-            times += [self.interval.floor(first_ms[symbol])] if symbol in first_ms else []
-            if times:
-                begins[symbol] = min(times)
-        return begins
 
     def _is_open(self, gap: Gap, now_ms: int) -> bool:
         """Whether the work of an audit begins with asking for the gap: holes are looked at afterwards, all at once."""
@@ -267,7 +269,11 @@ class Audit(Backfill):
         with self._opened() as connection:
             ledger = read_gaps(connection, self.market, self.interval, self.job.symbols)
             stored = largest(connection, self.market, self.interval, CANDIDATES)
-        holes = {symbol: spans for symbol, gaps in ledger.items() if (spans := self._to_look_into(gaps, now_ms))}
+        holes = {
+            symbol: spans
+            for symbol, gaps in ledger.items()
+            if (spans := self._to_look_into(gaps, self.ranges.get(symbol, []), now_ms))
+        }
         if not holes:
             return 0
         large = self.market.well_known(LARGE[self.market.name])
@@ -278,16 +284,15 @@ class Audit(Backfill):
         self._change(self._scope([*{*verdicts, *filled}]), enter)
         return sum(len(parts) for parts in filled.values())
 
-    def _to_look_into(self, gaps: Sequence[Gap], now_ms: int) -> list[Window]:
-        """Holes whose check has come, or that nobody has explained yet; neighbouring ones as one."""
+    def _to_look_into(self, gaps: Sequence[Gap], ranges: Sequence[Window], now_ms: int) -> list[Window]:
+        """Holes within what is audited whose check has come, or that nobody has explained yet; neighbours as one."""
         whole = merge(gap.window for gap in gaps if gap.reason in EMPTY)
         asked = [
             gap.window
             for gap in gaps
             if gap.reason == UNRESOLVED or (gap.reason in EMPTY and (self._force or gap.is_to_check(now_ms)))
         ]
-        within = [Window(self.job.start_ms, self.job.end_ms)]
-        return [hole for hole in whole if intersect([hole], asked) and intersect([hole], within)]
+        return [hole for hole in whole if intersect([hole], asked) and intersect([hole], ranges)]
 
     def _enter(
         self,
@@ -313,25 +318,23 @@ class Audit(Backfill):
         """Enter what was audited, for the certificate."""
         now_ms = self.exchange.now_ms()
         until_ms = self.interval.floor(min(now_ms, self.job.end_ms))
-        spans = [
-            (symbol, max(begin_ms, self.interval.ceil(self.job.start_ms))) for symbol, begin_ms in self.begins.items()
-        ]
-        audited = {symbol: since_ms for symbol, since_ms in spans if since_ms < until_ms}
-        note = partial(self._note_audit, audited=audited, until_ms=until_ms, now_ms=now_ms)
-        self._change(self._scope(list(audited)), note)
+        over = window(self.interval.ceil(self.job.start_ms), until_ms)
+        audited = {symbol: intersect(ranges, over) for symbol, ranges in self.ranges.items()}
+        self._change(self._scope(list(audited)), partial(self._note_audit, audited=audited, now_ms=now_ms))
 
     def _note_audit(
-        self, connection: duckdb.DuckDBPyConnection, audited: Mapping[str, int], until_ms: int, now_ms: int
+        self, connection: duckdb.DuckDBPyConnection, audited: Mapping[str, Sequence[Window]], now_ms: int
     ) -> None:
         with transaction(connection):
-            for symbol, since_ms in audited.items():
+            for symbol, ranges in audited.items():
                 series = [*self.market.key, symbol, self.interval.name]
                 connection.execute("DELETE FROM audits WHERE (market, kind, symbol, interval) = (?, ?, ?, ?)", series)
-                connection.execute(
-                    """INSERT INTO audits (market, kind, symbol, interval, since, until, audited_at)
-                       VALUES (?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), epoch_ms(?::BIGINT))""",
-                    [*series, since_ms, until_ms, now_ms],
-                )
+                for part in ranges:
+                    connection.execute(
+                        """INSERT INTO audits (market, kind, symbol, interval, since, until, audited_at)
+                           VALUES (?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), epoch_ms(?::BIGINT))""",
+                        [*series, part.start_ms, part.end_ms, now_ms],
+                    )
 
     def reconcile(self) -> None:
         """Compare what was collected live with the archive's daily files of the last 30 days."""

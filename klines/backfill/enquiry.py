@@ -30,6 +30,7 @@ class Enquiry:
     `ended` whether exchangeInfo still lists them.
 
     `source` is that of the run. Where the exchange can't be asked (`is_asked` is false) all comes from the archive.
+    Of those `nowhere` neither has anything.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Enquiry:
         self.stale: list[str] = []
         self.not_trading: list[str] = []
         self.ended: dict[str, bool] = {}
+        self.nowhere: list[str] = []
         self._exchange = exchange
         self._archive = archive
         self._source = source
@@ -54,6 +56,8 @@ class Enquiry:
             self._whole_piece(symbol, lacking.gaps, listed_ms.get(symbol), now_ms) for symbol, lacking in found.items()
         ]
         pieces = [piece for piece in await asyncio.gather(*jobs) if piece]
+        had = {piece.symbol for piece in pieces}
+        self.nowhere = [symbol for symbol in self.unknown if symbol not in had]
         for piece in pieces:
             lives_before = window(0, piece.between.start_ms) if piece.between else []  # of which REST knows nothing
             piece.empty = [*found[piece.symbol].empty, *lives_before]

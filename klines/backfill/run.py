@@ -51,7 +51,9 @@ from klines.symbol import choose, is_pattern
 from klines.tables.archive_files import Loaded
 from klines.tables.gaps import read_gaps
 from klines.tables.klines import FIRST_MS, daily_totals, stored_windows
+from klines.tables.promise import BACKFILL
 from klines.tables.symbols import EVERY_MS, listings
+from klines.tables.wanted import note_range
 from klines.want import Want
 from klines.window import Window, intersect, merge, missing, subtract
 
@@ -82,7 +84,7 @@ class Backfill(Session):
         self.account = Account()
         self._broken: Exception | None = None
         self._listed: dict[Piece, list[Window]] = {}
-        self._nearest: list[str] = []
+        self.nearest: list[str] = []
         self._began_s = time.monotonic()
         exchange = Exchange(
             job.market,
@@ -183,13 +185,14 @@ class Backfill(Session):
             found = self._missing(connection, Window(start_ms, end_ms), now_ms)
             listed_ms = listings(connection, self.market, list(found))
         whole = self._call(self.heard.pieces, found, listed_ms, now_ms)
-        self._nearest = self._look_up_nearest()
+        self.nearest = self._look_up_nearest()
         costs = {piece.symbol: work(piece, self.market, self.interval) for piece in whole}
         total = sum(costs.values(), NOTHING)
         seconds = total.seconds(self.exchange.budget.ceiling)
         made = chunks([piece for piece in whole if piece.gaps], self.interval)
         if not self.job.dry_run:
             until_ms = now_ms + max(HOUR, int(seconds * 2000))
+            self._note_wanted(Window(start_ms, end_ms), now_ms)
             note = partial(note_missing, heard=self.heard, found=found, pieces=whole, now_ms=now_ms, until_ms=until_ms)
             self._change(self._scope(list(found), notes=True), note)
         self.pieces = [piece for chunk in made for piece in chunk.pieces]
@@ -200,6 +203,12 @@ class Backfill(Session):
         self.loader = Loader(*sources, self._writer, self.interval, whole, self._pauses_s, self.account)
         self.loaders.append(self.loader)
         return Plan(made, costs, total, seconds)
+
+    def _note_wanted(self, asked: Window, now_ms: int) -> None:
+        """From now on the range is wanted of every symbol that there is, or was."""
+        symbols = [symbol for symbol in self.job.symbols if symbol not in self.heard.nowhere]
+        note = partial(note_range, market=self.market, interval=self.interval, symbols=symbols, asked=asked)
+        self._change(self._scope(symbols), partial(note, by=BACKFILL, now_ms=now_ms))
 
     def _chosen(self) -> list[str]:
         """The symbols that names and patterns take: of those that trade, or of all that there ever were.
@@ -277,7 +286,7 @@ class Backfill(Session):
                 contested=contested,
                 unchecked=self.unhealthy,
                 stopped=stopped,
-                nearest=self._nearest,
+                nearest=self.nearest,
             )
         )
         return doubted(outcome, self._doubt)

@@ -14,6 +14,7 @@ from klines.cli.environment import complete
 from klines.cli.work import All, Commands, Json, Several
 from klines.errors import BadParameter
 from klines.exports.names import ProgramName
+from klines.interval import IntervalName
 from klines.market import KindName, MarketName, series_name
 from klines.outcome import counted
 
@@ -27,6 +28,7 @@ SHORT = ("symbol", "open_time", "open", "high", "low", "close", "volume")
 LISTED = ("symbol", "status", "base", "quote", "contract_type", "tick_size", "step_size", "min_notional", "first_seen")
 """Those of a listing."""
 RUNS = 10
+_DO = Group("Change", validator=validators.LimitedChoice())
 _FORM = Group("Form", validator=validators.LimitedChoice())
 
 
@@ -210,6 +212,47 @@ def unban_command(pool: Literal["spot", "futures", "funding"] | None = None, /, 
     return 0
 
 
+def wanted_command(
+    symbols: Several | None = None,
+    *,
+    add: Annotated[bool, Parameter(group=_DO, negative="")] = False,
+    remove: Annotated[bool, Parameter(group=_DO, negative="")] = False,
+    start: str | None = None,
+    end: str | None = None,
+    market: MarketName | None = None,
+    kind: KindName | None = None,
+    interval: IntervalName | None = None,
+    dry_run: bool = False,
+    json: Json = False,
+) -> int:
+    """What is to be complete: ranges of series, and who wants them; or a range more, or less, from now on.
+
+    What is collected is wanted on and on, what was backfilled is wanted as a range. What nobody wants is neither due
+    nor stale. A change fetches nothing and deletes no kline.
+
+    Args:
+        symbols: Symbols, as in BTCUSDT; with --add also patterns; none: all that are wanted, which only shows them.
+        add: Want a range of them from now on; what that will cost is said first.
+        remove: Want a range of them no more, whoever wanted it.
+        start: The first open time, as in 2024-01-01 or 2024-01-01T12:00, UTC where no zone is given.
+        end: The open time before which it ends, in the same forms; none: it goes on.
+        market: spot, usdm (USDS-M futures) or coinm (COIN-M futures); none: all, and for a change spot.
+        kind: klines, mark, index, premium or continuous; none: all, and for a change klines.
+        interval: Binance's name of an interval; none: all, and for a change 1m.
+        dry_run: Only say what would be done, and what it would cost.
+        json: Print it as JSON.
+    """
+    from klines.cli import wanting
+
+    complete()
+    if not add and not remove:
+        return wanting.show(symbols, market, kind, interval, as_json=json)
+    if not symbols or (add and start is None):
+        raise BadParameter("--add needs symbols and --start" if add else "--remove needs symbols")
+    asked = wanting.RangeAsked.of(market or "spot", kind or "klines", interval or "1m", start, end)
+    return wanting.change(symbols, asked, is_more=add, is_dry=dry_run, as_json=json)
+
+
 def move_command(*, to: str, data: str | None = None, dry_run: bool = False) -> int:
     """Move all that the database holds from a file to a lake, or back, while runs go on writing it.
 
@@ -264,6 +307,7 @@ def export_command(
 
 LOOK: Commands = {
     "status": (status_command, "klines status"),
+    "wanted": (wanted_command, "klines wanted BTCUSDT --add --start 2024-01-01 --end 2024-03-01 --dry-run"),
     "doctor": (doctor_command, "klines doctor"),
     "unban": (unban_command, "klines unban spot"),
     "move": (

@@ -150,12 +150,12 @@ def audit_command(
     """Find every kline that is missing, fetch what can be had, and say of the rest truthfully why it is not there.
 
     Args:
-        symbols: Symbols to audit, as in BTCUSDT; none: all of which anything is stored.
-        start: From this open time on; none: from KLINES_SINCE, the listing or the first stored kline on.
+        symbols: Symbols to audit, as in BTCUSDT; none: all of which anything is wanted.
+        start: From this open time on; none: all that is wanted.
         end: Up to this open time, which is not included; none: now.
         market: spot, usdm or coinm; none: all.
-        kind: klines, mark, index, premium or continuous; none: all that are stored.
-        interval: Binance's name of an interval; none: all that are stored.
+        kind: klines, mark, index, premium or continuous; none: all that are wanted.
+        interval: Binance's name of an interval; none: all that are wanted.
         repair: Fetch what is missing, and correct what two of three sources give differently.
         force: Ask again for what is settled, too.
         json: Print the result as JSON, with the certificate of every series.

@@ -14,7 +14,8 @@ class CollectFacts:
     """What one run found: each symbol of `errors` failed, `stale` ones trade but lack a kline over 5 minutes old,
     `unclear` ones lack it, too, and nobody could say whether they trade, of `unasked` ones not even the newest page was
     asked for; `dropped` counts the entries of exchangeInfo that are no symbols, `unkept` the refused
-    rows that were not kept. `shard` is the part of the market's symbols that it is about; empty: of all."""
+    rows that were not kept; `left_out` symbols were collected until now. `shard` is the part of the market's symbols
+    that it is about; empty: of all."""
 
     symbols: int
     seconds: float
@@ -32,6 +33,7 @@ class CollectFacts:
     dropped: int = 0
     unkept: int = 0
     shard: str = ""
+    left_out: Sequence[str] = ()
 
 
 def collect_outcome(facts: CollectFacts) -> Outcome:
@@ -88,6 +90,7 @@ def _said(facts: CollectFacts, failed: Mapping[str, Exception], unknown: Sequenc
         ("published late", facts.late),
         ("not trading", facts.not_trading),
         ("unknown to Binance, asked again in an hour", unknown),
+        ("no longer collected, whose klines stay", facts.left_out),
     ):
         parts += [f"{len(listed)} {what}: {names(listed)}"] if listed else []
     parts += [f"{facts.dropped:,} entries of exchangeInfo are no symbols, and left out"] if facts.dropped else []

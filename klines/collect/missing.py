@@ -25,16 +25,14 @@ def wants(
     *,
     now_ms: int,
     lookback_ms: int,
-    since_ms: int | None = None,
-    joined_ms: Mapping[str, int] | None = None,
+    since_ms: Mapping[str, int],
 ) -> tuple[list[Want], dict[str, int]]:
     """Per symbol what a run should ask for: `lookback` and all since the last stored kline, less what is stored or
     settled, and what the ledger has due. Symbols of which nothing is missing are left out.
 
     Returns it with the open time, in ms, of each symbol's newest stored kline.
 
-    `now_ms` is the exchange's clock. A symbol with nothing stored begins at `since_ms`, or `lookback_ms` ago, or where
-    the ledger says that it began; one that was listed meanwhile at `joined_ms`.
+    `now_ms` is the exchange's clock. Nothing is asked for that is before `since_ms`, from where on a symbol is wanted.
     What does not fit into a symbol's newest page is entered into the ledger as due before this returns.
     """
     end_ms = interval.floor(now_ms)
@@ -45,9 +43,7 @@ def wants(
     ledger = read_gaps(connection, market, interval, symbols)
     found = []
     for symbol in symbols:
-        oldest_ms = min(from_ms, interval.step(end_ms, -1), interval.floor((joined_ms or {}).get(symbol, from_ms)))
-        start_ms = _start(interval, oldest_ms, last_ms.get(symbol), since_ms)
-        start_ms = min([start_ms, *(gap.window.start_ms for gap in ledger[symbol] if symbol not in last_ms)])
+        start_ms = _start(interval, min(from_ms, interval.step(end_ms, -1)), last_ms.get(symbol), since_ms[symbol])
         gaps = _gaps(stored.get(symbol, []), ledger[symbol], start_ms, end_ms, now_ms)
         if gaps:
             found.append(Want(symbol, gaps, last_ms.get(symbol), listed_ms.get(symbol)))
@@ -55,12 +51,19 @@ def wants(
     return found, last_ms
 
 
-def _start(interval: Interval, from_ms: int, last_ms: int | None, since_ms: int | None) -> int:
+def _start(interval: Interval, from_ms: int, last_ms: int | None, since_ms: int) -> int:
     """Where the window of a run begins."""
-    since_ms = None if since_ms is None else interval.ceil(max(since_ms, FIRST_MS))
-    if last_ms is None:
-        return from_ms if since_ms is None else since_ms
-    return max(min(from_ms, interval.step(last_ms, 1)), since_ms or 0)
+    return since_ms if last_ms is None else max(min(from_ms, interval.step(last_ms, 1)), since_ms)
+
+
+def beginnings(
+    interval: Interval, symbols: Sequence[str], *, now_ms: int, lookback_ms: int, joined_ms: Mapping[str, int]
+) -> dict[str, int]:
+    """Where the history of each symbol begins that is collected for the first time, in ms: `lookback_ms` ago; where it
+    was listed meanwhile, at `joined_ms`."""
+    from_ms = interval.floor(max(now_ms - lookback_ms, FIRST_MS))
+    oldest_ms = min(from_ms, interval.step(interval.floor(now_ms), -1))
+    return {symbol: min(oldest_ms, interval.floor(joined_ms.get(symbol, oldest_ms))) for symbol in symbols}
 
 
 def _gaps(stored: list[Window], ledger: list[Gap], start_ms: int, end_ms: int, now_ms: int) -> list[Window]:

@@ -19,10 +19,11 @@ from klines.binance.archive import Archive
 from klines.binance.exchange import Exchange
 from klines.binance.line import LATE_PAUSES_S
 from klines.clock import clock as time_of
+from klines.collect.choosing import Choice, Chosen, forget_unknown, note_choice
 from klines.collect.freshness import UNKNOWN, Freshness, Standing, freshness, state
 from klines.collect.incidents import Followed, Seen, follow
 from klines.collect.message import CollectFacts, collect_outcome
-from klines.collect.missing import wants
+from klines.collect.missing import beginnings, wants
 from klines.collect.timeliness import Timeliness, timeliness
 from klines.errors import BadParameter, DatabaseBusy, Retry, Stop, UnknownSymbol
 from klines.interval import INTERVALS, MINUTE, Interval
@@ -32,9 +33,11 @@ from klines.session import Session
 from klines.settings import Settings
 from klines.shard import Shard
 from klines.storage.access import place_of
-from klines.storage.store import scope_of, store
+from klines.storage.store import is_unheard_of, scope_of, store
 from klines.tables.incidents import Incident, going_on, write_incidents
+from klines.tables.promise import SHELL
 from klines.tables.symbols import joined, quarantined
+from klines.tables.transaction import transaction
 from klines.want import Want, share_out
 
 DEADLINE_S, FETCH_SHARE = 45.0, 2 / 3
@@ -47,13 +50,15 @@ PAGES_A_RUN = 500
 
 @dataclass(frozen=True, slots=True)
 class CollectJob:
-    """What a run is asked to do, already validated; with a shard it is about the symbols of that alone."""
+    """What a run is asked to do, already validated, and `by` whom: a deployment, or the shell; with a shard it is about
+    the symbols of that alone."""
 
     symbols: list[str]
     market: Market
     interval: Interval
     lookback: timedelta
     shard: Shard | None = None
+    by: str = SHELL
 
     @classmethod
     def of(
@@ -65,6 +70,7 @@ class CollectJob:
         lookback: timedelta,
         shard: str | None = None,
         kind: str = KLINES.name,
+        by: str = SHELL,
     ) -> Self:
         """The job that the flow's parameters and the settings describe; raises BadParameter for one that can't be."""
         its_market = market_of(market, kind)
@@ -75,7 +81,7 @@ class CollectJob:
             part = None if shard is None else Shard.parse(shard)
         except ValueError as error:
             raise BadParameter(f"shard: {error}") from None
-        return cls(chosen, its_market, INTERVALS[interval], lookback, part)
+        return cls(chosen, its_market, INTERVALS[interval], lookback, part, by)
 
     def takes(self, symbol: str) -> bool:
         """Whether a symbol is among those of the shard."""
@@ -108,6 +114,7 @@ class Collect(Session):
         self._pages = pages
         self._began_s = time.monotonic()
         self._quarantined: list[str] = []
+        self._left_out: Sequence[str] = ()
         self._stale: list[str] = []
         self._unclear: list[str] = []
         self._not_trading: list[str] = []
@@ -167,17 +174,27 @@ class Collect(Session):
         """What is missing, and what goes on."""
         self._incidents = going_on(connection, self.job.market)
         self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
+        lookback_ms = int(self.job.lookback.total_seconds() * 1000)
+        chosen = self._choose(connection, now_ms, lookback_ms)
+        self._left_out = chosen.left_out
         found, self._last_ms = wants(
             connection,
             self.job.market,
             self.interval,
-            [symbol for symbol in self.job.symbols if symbol not in self._quarantined],
+            list(chosen.since_ms),
             now_ms=now_ms,
-            lookback_ms=int(self.job.lookback.total_seconds() * 1000),
-            since_ms=self._since_ms,
-            joined_ms=joined(connection, self.job.market, self.job.symbols),
+            lookback_ms=lookback_ms,
+            since_ms=chosen.since_ms,
         )
         return found
+
+    def _choose(self, connection: duckdb.DuckDBPyConnection, now_ms: int, lookback_ms: int) -> Chosen:
+        joined_ms = joined(connection, self.job.market, self.job.symbols)
+        begins_ms = beginnings(
+            self.interval, self.job.symbols, now_ms=now_ms, lookback_ms=lookback_ms, joined_ms=joined_ms
+        )
+        choice = Choice(self.job.by, self.job.symbols, self.job.takes, self._since_ms, self._quarantined)
+        return note_choice(connection, self.job.market, self.interval, choice, begins_ms, now_ms)
 
     def fetch(self, symbols: Sequence[str]) -> dict[str, Exception]:
         """Ask for what is missing of `symbols`; returns the errors of those that failed. Safe to call from threads."""
@@ -221,7 +238,7 @@ class Collect(Session):
         self.stored = self._change(scope_of(self.job.market, self.interval, wants), partial(self._put, wants))
 
     def _put(self, wants: Sequence[Want], connection: duckdb.DuckDBPyConnection) -> Stored:
-        return store(
+        stored = store(
             connection,
             self.job.market,
             self.interval,
@@ -229,6 +246,10 @@ class Collect(Session):
             now_ms=self.exchange.now_ms(),
             not_trading=self._not_trading,
         )
+        if unknown := [want.symbol for want in wants if is_unheard_of(want)]:
+            with transaction(connection):
+                forget_unknown(connection, self.job.market, self.interval, self.job.by, unknown)
+        return stored
 
     def outcome(self) -> Outcome:
         """The final state, with its message."""
@@ -252,6 +273,7 @@ class Collect(Session):
                 stopped=self.exchange.budget.stopped,
                 is_silent=self._is_silent,
                 shard=str(self.job.shard or ""),
+                left_out=self._left_out,
             )
         )
         return doubted(outcome, self.exchange.doubt)

@@ -78,15 +78,16 @@ def _interval(name: str, open_ms: int) -> Interval:
 
 
 def fresh_now(connection: duckdb.DuckDBPyConnection, series: Sequence[Series], now_ms: int) -> dict[str, Any]:
-    """Whether the newest closed kline is stored at `now_ms`, of each of the series of one market, kind and interval,
-    worst first. Their `last_ms` counts for those that have been silent for days, and are in no recent row.
+    """Whether the newest closed kline is stored at `now_ms`, of each of the series of one market, kind and interval
+    that is wanted on and on, worst first. Their `last_ms` counts for those that have been silent for days.
     """
     market, kind, interval = series[0].market, series[0].kind, series[0].interval
     query = Query(HERE / "freshness.sql", {"market": market, "kind": kind, "interval": interval.name, "now": now_ms})
     recent = {row["symbol"]: row for row in query.rows(connection).iter_rows(named=True)}
     due_ms = interval.step(now_ms - SETTLE_MS, -1)
     standings = []
-    for one in series:
+    wanted = {symbol for symbol, row in recent.items() if row["goes_on"]}
+    for one in (one for one in series if one.symbol in wanted):
         newest_ms, is_trading = _newest(one, recent.get(one.symbol))
         lacks_ms = None if newest_ms is None else interval.step(newest_ms, 1)
         how = state(lacks_ms, interval, due_ms=due_ms, now_ms=now_ms, is_trading=is_trading)

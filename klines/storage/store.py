@@ -139,15 +139,15 @@ def _revise_ledger(
     for want, stored, found in answers:
         there = held.get(want.symbol, [])
         truly = [(part, reason) for gap, reason in found for part in subtract([gap], there)]
-        due = subtract(want.owed(interval), [*stored, *there]) if _exists(want) else []
+        due = [] if is_unheard_of(want) else subtract(want.owed(interval), [*stored, *there])
         after[want.symbol] = owe(revise(after[want.symbol], stored, truly, now_ms), due, now_ms)
     changed = {symbol: gaps for symbol, gaps in after.items() if gaps != before[symbol]}
     write_gaps(connection, market, interval, changed)
 
 
-def _exists(want: Want) -> bool:
-    """Whether the exchange knows the symbol, or did: a misspelt name owes us nothing."""
-    return want.last_ms is not None or not isinstance(want.error, UnknownSymbol)
+def is_unheard_of(want: Want) -> bool:
+    """Whether the exchange neither knows the symbol nor did: a misspelt name owes us nothing."""
+    return want.last_ms is None and isinstance(want.error, UnknownSymbol)
 
 
 def _stored_already(

@@ -132,15 +132,9 @@ def daily_totals(
     return {day: Totals(*totals) for day, *totals in rows}
 
 
-def first_stored(
-    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbols: Sequence[str]
-) -> dict[str, int]:
-    """The open time, in ms, of the first stored kline of each symbol that has any."""
-    rows = connection.execute(
-        f"SELECT symbol, epoch_ms(min(open_time)) {_FROM} GROUP BY symbol",
-        [*market.key, interval.name, " ".join(symbols), 0, NO_END_MS],
-    ).fetchall()
-    return dict(rows)
+def kinds_stored(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str, str]]:
+    """Each market, kind and interval of which any kline is stored; every row is looked at."""
+    return {*connection.execute("SELECT DISTINCT market, kind, interval FROM klines").fetchall()}
 
 
 def largest(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, count: int) -> list[str]:

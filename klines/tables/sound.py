@@ -45,6 +45,8 @@ FEW = {
     "incidents": f"{_MARKET} AND {_times('began_at')} AND {_times_if_any('ended_at')} AND "
     + "list_count(intervals) = len(intervals) AND list_count(symbols) = len(symbols)",
     "audits": f"{_SERIES} AND since <= until AND {_times('since', 'until', 'audited_at')}",
+    "wanted": f"{_SERIES} AND (until IS NULL OR since < until) AND {_times('since', 'noted_at')} AND "
+    + _times_if_any("until"),
     "clustered": _times("month", "clustered_at"),
     "ends": f"{_SERIES} AND {_times('open_time', 'noted_at')} AND "
     + " AND ".join(

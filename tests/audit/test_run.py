@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from klines.window import Window
-from tests.drive import MINUTE, NOON, at, audit_once, backfill_once, collect_once, ms, published, query, stored
+from tests.drive import MINUTE, NOON, at, audit_once, backfill_once, collect_once, ms, published, query, stored, want_on
 from tests.exchange import Request, StandIn
 from tests.exchange.market import DAY_MS, HOUR_MS
 
@@ -48,11 +48,25 @@ def test_our_own_downtime_is_repaired(exchange: StandIn, database: Path) -> None
     assert [] == query(database, "FROM gaps")
 
 
-def test_without_since_it_begins_at_the_first_stored_kline(exchange: StandIn, database: Path) -> None:
-    """Between the first stored kline and now nothing may be missing."""
-    backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-01T01:00")
-    assert "Completed" == audit_once(exchange, database).state
-    assert is_complete(exchange, database)
+def test_what_is_wanted_is_audited_and_no_more(exchange: StandIn, database: Path) -> None:
+    """After a backfill of two days of a symbol that is collected these and the present are audited and certified, each
+    as a range; what lies between is said, with its cost and a command, and not fetched. That was 2.9 million klines."""
+    backfill_once(exchange, database, ["BTCUSDT"], "2025-11-01", "2025-11-03")
+    collect_once(exchange, database, ["BTCUSDT"])
+    query(database, "DELETE FROM klines WHERE open_time = '2025-11-02 07:00'")
+    exchange.forget()
+    outcome = audit_once(exchange, database)
+    assert ("Completed", True) == (outcome.state, "of 2,910 klines 2,910 are stored" in outcome.message)
+    assert "; 1 kline fetched; " in outcome.message
+    assert (
+        "87,087 klines of 1 symbol lie between what is wanted (2 monthly and 1 daily files, about 4 MB, weight 4"
+        in (outcome.message)
+    )
+    said = "and were not fetched: `klines wanted BTCUSDT --add --start 2025-11-03 --end 2026-01-02T11:27` wants them"
+    assert said in outcome.message
+    assert [("BTCUSDT", 30, 30, 0, 100.0), ("BTCUSDT", 2880, 2880, 0, 100.0)] == sorted(certified(database))
+    missing = query(database, "SELECT count(*) FROM klines WHERE open_time > '2025-11-03' AND open_time < '2026-01-01'")
+    assert ([(0,)], []) == (missing, reasons(database))
 
 
 def test_an_outage_over_forty_symbols_with_ragged_edges(exchange: StandIn, database: Path) -> None:
@@ -107,6 +121,7 @@ def test_our_downtime_during_the_exchanges_outage(exchange: StandIn, database: P
     exchange.hole(START + 3 * HOUR_MS, START + 5 * HOUR_MS)
     for start, end in (("2026-01-01T00:00", "2026-01-01T02:00"), ("2026-01-01T06:00", "2026-01-02T12:00")):
         backfill_once(exchange, database, ["BTCUSDT", "ETHUSDT"], start, end, source="rest")
+    want_on(database)
     audit_once(exchange, database)
     assert [("01-01 03:00", "01-01 05:00", "exchange_outage")] == reasons(database)
     assert is_complete(exchange, database)
@@ -127,6 +142,7 @@ def test_delisting_and_relisting(exchange: StandIn, database: Path) -> None:
     it has is stored, and what was between is a hole."""
     exchange.list("OLDUSDT", until_ms=START + 20 * HOUR_MS)
     backfill_once(exchange, database, ["OLDUSDT"], "2026-01-01T00:00", "2026-01-01T10:00")
+    want_on(database)
     audit_once(exchange, database)
     assert [("01-01 20:00", "12-31 00:00", "delisted")] == reasons(database, "OLDUSDT")
     assert [(NOON + DAY_MS) // DAY_MS] == [
@@ -148,6 +164,7 @@ def test_delisting_and_relisting(exchange: StandIn, database: Path) -> None:
 def test_a_symbol_that_is_listed_no_more(exchange: StandIn, database: Path) -> None:
     """An ended symbol that exchangeInfo does not list is looked at weekly."""
     backfill_once(exchange, database, ["GONEUSDT"], "2026-01-01T00:00", "2026-01-01T10:00")
+    want_on(database)
     exchange.hole(START + 10 * HOUR_MS, NOON + DAY_MS, "GONEUSDT")
     audit_once(exchange, database)
     [(reason, next_check_ms)] = query(database, "SELECT reason, epoch_ms(next_check) FROM gaps")
@@ -160,6 +177,7 @@ def test_an_exchange_info_without_symbols_ends_none(database: Path) -> None:
     with StandIn([], any_symbol=True) as exchange:
         exchange.freeze(NOON + 5_000)
         backfill_once(exchange, database, ["GONEUSDT"], "2026-01-02T00:00", "2026-01-02T10:00", source="rest")
+        want_on(database)
         exchange.hole(NOON - 2 * HOUR_MS, NOON + DAY_MS, "GONEUSDT")
         outcome = audit_once(exchange, database)
     assert ("Degraded", True) == (outcome.state, "exchangeInfo lists no symbol" in outcome.message)

@@ -560,4 +560,5 @@ def test_collect_leaves_a_running_backfill_its_work(exchange: StandIn, database:
         assert [("2026-01-02 00:00", "2026-01-02 06:00", "due")] == gaps(database)[:1]
         assert [] == [row for row in stored(database, "BTCUSDT") if row[0] < ms("2026-01-02T06:00")]
     assert "Completed" == collect_once(exchange, database, ["BTCUSDT"]).state
-    assert is_complete(exchange, database, "2026-01-02", "2026-01-02T12:00")
+    asked = [row for row in stored(database, "BTCUSDT") if row[0] < ms("2026-01-02T06:00")]
+    assert published(exchange.klines("BTCUSDT", ms("2026-01-02"), ms("2026-01-02T06:00"))) == asked

@@ -33,7 +33,7 @@ from klines.tables.incidents import Incident, write_incidents
 from klines.window import Window
 from tests import CHECKOUT, chromium
 from tests.chromium import SCREENSHOTS
-from tests.drive import audit_once, backfill_once, collect_once
+from tests.drive import WANT_STORED, audit_once, backfill_once, collect_once
 from tests.exchange import StandIn
 
 pytestmark = pytest.mark.slow
@@ -309,6 +309,7 @@ def test_three_years_of_600_symbols(browser: Any, tmp_path: Path) -> None:
                WHERE n > 0 OR day < today() - INTERVAL 9 DAY""",
             [HOSTILE],
         )
+        connection.execute(WANT_STORED)
     with exploring(path) as explorer:
         page = explorer.open(browser)
         page.click("#coverage button[value='1095']")
@@ -370,6 +371,7 @@ def test_a_name_is_a_name(tmp_path: Path) -> None:
                    FROM range(today() - INTERVAL 2 HOUR, today() - INTERVAL 1 HOUR, INTERVAL 1 MINUTE) minutes(m)""",
                 [name],
             )
+        connection.execute(WANT_STORED)
     asked = {"market": "spot", "kind": "klines", "interval": "1m", "start": "2020-01-01", "end": "2100-01-01"}
     with exploring(path) as explorer:
         assert sorted(names) == explorer.ask("coverage", **asked)["symbol"] == sorted(names)

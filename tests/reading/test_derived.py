@@ -21,7 +21,7 @@ from klines.errors import NotStored
 from klines.interval import INTERVALS
 from klines.reading.parameters import interval_named
 from tests.backfill.test_recorded import FOLDER, rest_rows
-from tests.drive import MINUTE, audit_once, backfill_once, collect_once, ms, query, recorded
+from tests.drive import MINUTE, audit_once, backfill_once, collect_once, ms, query, recorded, want_on
 from tests.exchange import StandIn
 from tests.exchange.market import HOUR_MS
 
@@ -120,6 +120,7 @@ def test_a_kline_with_an_unexplained_hole_is_left_out(exchange: StandIn, databas
     for start, end in (("2026-01-01", "2026-01-01T02:30"), ("2026-01-01T02:31", "2026-01-01T09:30")):
         backfill_once(exchange, database, ["BTCUSDT"], start, end, source="rest")
     before = klines.read("BTCUSDT", interval="1h", database=database)
+    want_on(database)
     audit_once(exchange, database)
     after = klines.read("BTCUSDT", interval="1h", database=database)
     assert [0, 1, 3, 6, 7, 8] == before["open_time"].dt.hour().to_list()

@@ -36,6 +36,7 @@ FILLING = (
     INSERT INTO bans VALUES ('spot', t, 'm', 'RateLimited', t, '');
     INSERT INTO incidents VALUES ('spot', 'Degraded', ['1m'], ['BTCUSDT'], t, t, 3, true, 'm');
     INSERT INTO audits VALUES ('spot', 'BTCUSDT', '1m', t, t, t, 'klines');
+    INSERT INTO wanted VALUES ('spot', 'klines', 'BTCUSDT', '1m', t, epoch_ms(1767358800000), 'person', t);
     INSERT INTO clustered VALUES (t, 3, t);
     INSERT INTO doubtful VALUES ('spot', 'BTCUSDT', '1m', t, 'klines');
     INSERT INTO funding VALUES ('usdm', 'BTCUSDT', t, 0.0001, 1, 8, 'rest', t);

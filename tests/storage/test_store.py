@@ -153,7 +153,8 @@ def test_stored_ledger_and_missing_tile_the_window(
         Window(*gap)
         for gap in connection.execute("SELECT epoch_ms(start_time), epoch_ms(end_time) FROM gaps").fetchall()
     ]
-    found, _ = wants(connection, SPOT, ONE_MINUTE, ["BTCUSDT"], now_ms=now_ms, lookback_ms=SLOTS * MINUTE)
+    times = {"now_ms": now_ms, "lookback_ms": SLOTS * MINUTE}
+    found, _ = wants(connection, SPOT, ONE_MINUTE, ["BTCUSDT"], **times, since_ms={"BTCUSDT": at(0)})
     missing = found[0].gaps if found else []
 
     tiles = [m for w in (*stored, *gaps, *missing) for m in range(w.start_ms // MINUTE, w.end_ms // MINUTE)]

@@ -74,6 +74,7 @@ def test_freshness(exchange: StandIn, database: Path, interval: str, newest: str
     is late, then stale."""
     collect_once(exchange, database, ["BTCUSDT"], lookback=timedelta(minutes=1))
     query(database, f"UPDATE klines SET interval = '{interval}', open_time = {newest}")
+    query(database, f"UPDATE wanted SET interval = '{interval}'")
     for zone in ZONES:
         [(lacking, said)] = asked(database, zone, "SELECT lacking, state FROM freshness")
         assert (state, state == "fresh") == (said, lacking == 0)

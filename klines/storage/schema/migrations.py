@@ -27,6 +27,7 @@ STEPS = tuple(
 )
 """The steps that lead to the schema of today."""
 _TABLE = re.compile(r"^CREATE TABLE (\w+) (\(.*?^\));$", re.MULTILINE | re.DOTALL)
+_ROWS = re.compile(r"^INSERT INTO .*?;$", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"^ALTER TABLE (\w+) ADD COLUMN (\w+) (\w+)(?: DEFAULT (\S+))?;", re.MULTILINE)
 READABLE = 6
 """With so many steps a file can be read as it is."""
@@ -106,8 +107,8 @@ def lend_views(connection: duckdb.DuckDBPyConnection, path: object) -> bool:
 
 
 def _lend_tables(connection: duckdb.DuckDBPyConnection, steps: str) -> None:
-    """Tables that the text of some steps makes, empty; and those that it adds columns to, with what these have by
-    default. They hide those of the file."""
+    """Tables that the text of some steps makes, with the rows that it gives them; and those that it adds columns to,
+    with what these have by default. They hide those of the file."""
     [(database,)] = connection.execute("SELECT current_database()").fetchall()
     made = dict(_TABLE.findall(steps))
     for name, columns in made.items():
@@ -120,6 +121,8 @@ def _lend_tables(connection: duckdb.DuckDBPyConnection, steps: str) -> None:
             added[table].append(f"{default or 'NULL'}::{type_name} AS {column}")
     for table, columns in added.items():
         connection.execute(f'CREATE TEMP VIEW {table} AS SELECT *, {", ".join(columns)} FROM "{database}".main.{table}')
+    for rows in _ROWS.findall(steps):
+        connection.execute(rows)
 
 
 def schema_state(connection: duckdb.DuckDBPyConnection, path: object) -> State:

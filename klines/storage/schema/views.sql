@@ -34,58 +34,71 @@ SELECT *, slots_between(interval, greatest(start_time, since), least(end_time, u
 FROM query_table(spans) JOIN query_table(parts) USING (market, kind, symbol, interval)
 WHERE start_time < until AND end_time > since;
 
--- Of each series of an interval up to 1d, for each day from from_time to to_time: how many slots should be there, are
--- stored, are explained by the ledger, and (part of these) could not be there, as the symbol was not listed. NULL
--- stands for all markets, kinds, intervals, symbols; these are names with blanks between. A series begins with its first
--- kline, its first gap, or where an audit looked.
+-- All that is wanted of every series, by whomever: ranges that neither overlap nor touch. What goes on has no end.
+CREATE OR REPLACE VIEW promised AS
+WITH ranges AS (
+    SELECT market, kind, symbol, interval, since, coalesce(until, TIMESTAMP '9999-12-31') AS until FROM wanted
+), beginnings AS (
+    SELECT *, since > max(until) OVER (series ORDER BY since, until ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+              AS is_beginning
+    FROM ranges WINDOW series AS (PARTITION BY market, kind, symbol, interval)
+), numbered AS (
+    SELECT *, count(*) FILTER (is_beginning) OVER (PARTITION BY market, kind, symbol, interval ORDER BY since, until)
+              AS number
+    FROM beginnings
+)
+SELECT market, kind, symbol, interval, min(since) AS since, max(until) AS until FROM numbered
+GROUP BY market, kind, symbol, interval, number;
+
+-- Of each series of an interval up to 1d, for each day from from_time to to_time of which anything is wanted: how many
+-- slots should be there, are stored, are explained by the ledger, and (part of these) could not be there, as the symbol
+-- was not listed. What nobody wants does not count. NULL stands for all markets, kinds, intervals, symbols; these are
+-- names with blanks between.
 CREATE OR REPLACE MACRO daily_coverage(of_market, of_kind, of_interval, of_symbols, from_time, to_time) AS TABLE
-WITH kline AS NOT MATERIALIZED (
-    SELECT market, kind, symbol, interval, open_time FROM klines
-    WHERE (of_market IS NULL OR market = of_market) AND (of_kind IS NULL OR kind = of_kind) AND (of_interval IS NULL OR interval = of_interval)
-      AND (of_symbols IS NULL OR is_among(symbol, of_symbols))
-), begun AS (
-    SELECT market, kind, symbol, interval, min(first) AS first FROM (
-        SELECT market, kind, symbol, interval, min(open_time) AS first FROM kline GROUP BY ALL
-        UNION ALL SELECT market, kind, symbol, interval, start_time FROM gaps WHERE kind <> 'funding'
-        UNION ALL SELECT market, kind, symbol, interval, since FROM audits)
-    WHERE (of_market IS NULL OR market = of_market) AND (of_kind IS NULL OR kind = of_kind) AND (of_interval IS NULL OR interval = of_interval)
-      AND (of_symbols IS NULL OR is_among(symbol, of_symbols)) AND slot_length(interval) <= 86400000
-    GROUP BY ALL
-), series AS (
-    SELECT *, epoch_ms(epoch_ms(to_time) // slot_length(interval) * slot_length(interval)) AS finish FROM begun
+WITH series AS (
+    SELECT market, kind, symbol, interval, since,
+           least(until, epoch_ms(epoch_ms(to_time) // slot_length(interval) * slot_length(interval))) AS finish
+    FROM promised
+    WHERE (of_market IS NULL OR market = of_market) AND (of_kind IS NULL OR kind = of_kind)
+      AND (of_interval IS NULL OR interval = of_interval) AND (of_symbols IS NULL OR is_among(symbol, of_symbols))
+      AND slot_length(interval) <= 86400000
 ), days AS (
-    SELECT market, kind, symbol, interval, midnight, midnight::DATE AS day, greatest(first, midnight, from_time) AS since,
+    SELECT market, kind, symbol, interval, midnight, midnight::DATE AS day, greatest(since, midnight, from_time) AS since,
            least(midnight + INTERVAL 1 DAY, finish) AS until
-    FROM (SELECT *, unnest(range(date_trunc('day', greatest(first, from_time)), finish, INTERVAL 1 DAY)) AS midnight
+    FROM (SELECT *, unnest(range(date_trunc('day', greatest(since, from_time)), finish, INTERVAL 1 DAY)) AS midnight
           FROM series)
 ), stored AS (
     SELECT market, kind, symbol, interval, open_time::DATE AS day, count(*) AS stored -- half the time of date_trunc
-    FROM kline WHERE open_time >= from_time AND open_time < to_time GROUP BY ALL
+    FROM klines JOIN series USING (market, kind, symbol, interval)
+    WHERE open_time >= greatest(since, from_time) AND open_time < finish GROUP BY ALL
 ), gap AS (
     SELECT * FROM gaps WHERE is_explained(reason) AND start_time < to_time AND end_time > from_time
 ), explained AS (
     SELECT market, kind, symbol, interval, day, sum(slots) AS explained,
            sum(slots) FILTER (reason IN ('not_listed', 'delisted')) AS not_trading
     FROM slots_within('days', 'gap') GROUP BY ALL
+), wanted_slots AS (
+    SELECT market, kind, symbol, interval, day,
+           sum(greatest(0, slots_between(interval, midnight, until) - slots_between(interval, midnight, since))) AS slots
+    FROM days GROUP BY ALL
 )
-SELECT market, kind, symbol, interval, day,
-       greatest(0, slots_between(interval, midnight, until) - slots_between(interval, midnight, since))::BIGINT AS expected,
+SELECT market, kind, symbol, interval, day, slots::BIGINT AS expected,
        coalesce(stored, 0) AS stored, coalesce(explained, 0)::BIGINT AS explained,
        coalesce(not_trading, 0)::BIGINT AS not_trading,
        greatest(0, expected - coalesce(stored, 0) - coalesce(explained, 0))::BIGINT AS unexplained
-FROM days LEFT JOIN stored USING (market, kind, symbol, interval, day)
-          LEFT JOIN explained USING (market, kind, symbol, interval, day);
+FROM wanted_slots LEFT JOIN stored USING (market, kind, symbol, interval, day)
+                  LEFT JOIN explained USING (market, kind, symbol, interval, day);
 
--- What every audited series should have, has, and lacks, and why.
+-- What every audited range of a series should have, has, and lacks, and why.
 CREATE OR REPLACE VIEW certificate AS
 WITH stored AS (
-    SELECT market, kind, symbol, interval, min(open_time) AS first, max(open_time) AS last, count(*) AS stored,
+    SELECT market, kind, symbol, interval, since, min(open_time) AS first, max(open_time) AS last, count(*) AS stored,
            @hash@ AS hash
     FROM klines JOIN audits USING (market, kind, symbol, interval)
     WHERE open_time >= since AND open_time < until
     GROUP BY ALL
 ), explained AS (
-    SELECT market, kind, symbol, interval, sum(slots) FILTER (reason = 'exchange_outage') AS exchange_outage,
+    SELECT market, kind, symbol, interval, since, sum(slots) FILTER (reason = 'exchange_outage') AS exchange_outage,
            sum(slots) FILTER (reason = 'exchange_hole') AS exchange_hole,
            sum(slots) FILTER (reason = 'not_listed') AS not_listed, sum(slots) FILTER (reason = 'delisted') AS delisted,
            sum(slots) FILTER (reason = 'rejected') AS rejected, sum(slots) FILTER (is_explained(reason)) AS explained
@@ -103,7 +116,8 @@ SELECT market, kind, symbol, interval, since, until, first, last,
        round(100 * (expected - unexplained) / greatest(expected, 1), 6) AS percent_complete,
        audited_at,
        lpad(format('{:x}', hash), 32, '0') AS hash
-FROM audits LEFT JOIN stored USING (market, kind, symbol, interval) LEFT JOIN explained USING (market, kind, symbol, interval);
+FROM audits LEFT JOIN stored USING (market, kind, symbol, interval, since)
+            LEFT JOIN explained USING (market, kind, symbol, interval, since);
 
 -- What exchangeInfo said of each symbol at a time: the last that was said until then. Where that is after last_seen it
 -- may have changed already. The answers that tell when it was last said are those of the rows before and after.
@@ -193,12 +207,12 @@ SELECT * FROM (SELECT market, kind, symbol, interval, open_time, @of_texts@
                          ANTI JOIN restated USING (market, kind, symbol, interval, open_time))
 WHERE fetched_at < ends_in_doubt();
 
--- How far every series is: the first slot after its newest kline, how many klines have closed since, and whether that is
+-- How far every series is that is wanted on and on: the first slot after its newest kline, how many klines have closed since, and whether that is
 -- fresh (none), late (under 5 minutes), stale, or as it should be, as the symbol is not trading any more.
 CREATE OR REPLACE VIEW freshness AS
 WITH reached AS (
     SELECT market, kind, symbol, interval, open_time AS last, slot_after(interval, slot_start(interval, last)) AS lacks_from
-    FROM newest()
+    FROM newest() SEMI JOIN (FROM wanted WHERE until IS NULL) USING (market, kind, symbol, interval)
 ), delisted AS (
     SELECT market, kind, symbol, interval, min(start_time) AS delisted_at FROM gaps
     WHERE reason = 'delisted' AND end_time > utc_now() GROUP BY ALL -- others are between two lives of a name
