@@ -224,8 +224,8 @@ def test_one_failing_symbol_spoils_only_itself(exchange: StandIn, database: Path
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("hang", "no whole answer within 1 s"),
-        ("drip", "no whole answer within 1 s"),
+        ("hang", "no whole answer within 3 s"),
+        ("drip", "no whole answer within 3 s"),
         ("reset", "no answer"),
         ("truncate", "no answer"),
         ("gzip_garbage", "no answer"),
@@ -242,7 +242,7 @@ def test_broken_answers_fail_one_symbol_within_a_request_s_time(
     """Whatever comes over the wire, one byte a second included, costs that symbol its minute and no other, in bounded
     time and memory; the next run heals it."""
     exchange.fault("ETHUSDT", kind)
-    patience_s = 1 if "within 1 s" in said else PATIENCE_S
+    patience_s = 3 if "within 3 s" in said else PATIENCE_S
     outcome = collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"], request_timeout_s=patience_s)
     assert outcome.state == "Degraded"
     assert "1 failed: ETHUSDT" in outcome.message
