@@ -10,12 +10,13 @@ import polars as pl
 
 from klines.clock import Time, time_ms
 from klines.errors import BadParameter, NotStored
-from klines.interval import Interval
+from klines.interval import INTERVALS, Interval
 from klines.ledger import FOREVER_MS
-from klines.market import Market, series_name
+from klines.market import FUNDING, Market, series_name
 from klines.outcome import plain
 from klines.reading.parameters import interval_named, market_named, symbols_named
 from klines.storage.access import Database, fetch_frame, reading
+from klines.tables.funding import of_rates
 from klines.tables.klines import FIRST_MS
 from klines.window import Window
 
@@ -86,15 +87,16 @@ def gaps(
 ) -> pl.DataFrame:
     """The rows of the ledger that overlap [start, end), of `symbols`, or all: what is not stored, and why.
 
-    Left out, `start` and `end` are the beginning and the end of time: a delisted symbol's row is open-ended.
-    Raises as `read` does.
+    Left out, `start` and `end` are the beginning and the end of time: a delisted symbol's row is open-ended. The kind
+    "funding" has the gaps of funding rates, of whole hours whatever the interval. Raises as `read` does.
     """
-    names = None if symbols is None else symbols_named(symbols)
-    where, wanted = market_named(market, kind), interval_named(interval)
+    names, is_funding = None if symbols is None else symbols_named(symbols), kind == FUNDING.name
+    where = of_rates(market_named(market)) if is_funding else market_named(market, kind)
+    wanted = INTERVALS["1h"] if is_funding else interval_named(interval)
     start_ms, end_ms = time_ms("start", start) or 0, time_ms("end", end) or FOREVER_MS
     with reading(database) as connection:
         rows = answer(connection, _GAPS, where, wanted, names, start_ms, end_ms)
-        if names and rows.is_empty():
+        if names and rows.is_empty() and not is_funding:
             check_known(connection, where, names)
     return rows
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import klines
 from klines.cli.screen import _funding as shown
 from klines.interval import DAY, HOUR, MINUTE
 from klines.rates.job import FundingJob
@@ -116,6 +117,8 @@ def test_an_answer_without_a_rate_settles_nothing(exchange: StandIn, database: A
     assert "Degraded" == outcome.state
     assert "BTCUSDT 3 since 2026-01-02 16:00" in outcome.message
     assert [("01-02 16", 17, "unresolved")] == ledger(database)
+    gaps = klines.gaps(BTC, market="usdm", kind="funding", database=database)
+    assert ["unresolved"] == gaps["reason"].to_list()
     [now] = status(database).funding
     assert (1, ["BTCUSDT since 2026-01-02 16:00 (unresolved)"]) == (now.symbols, now.lacking)
     assert "usdm: 1 symbol, the newest rate of 2026-01-02 08:00; [yellow]lacking: BTCUSDT since" in shown(now)
