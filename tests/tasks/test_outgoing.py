@@ -22,7 +22,11 @@ def test_what_is_taken_and_what_is_not() -> None:
     assert {"text": "ä"} == json.loads(listener.asked[1][2])
 
 
-@pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}/secret", "http://[/secret", "gopher://x/secret"])
+@pytest.mark.parametrize(
+    "url",
+    [f"http://127.0.0.1:{free_port()}/secret", "http://[/secret", "gopher://x/secret"],
+    ids=["nobody", "no host", "no web"],  # the same in every process
+)
 def test_no_secret_is_said(url: str) -> None:
     """Why nobody could be asked says nothing of the address, and the name of an address is its host."""
     assert send(url)
