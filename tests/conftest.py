@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--pictures`: the tests of what people see write the pictures of docs/ anew."""
     parser.addoption("--pictures", action="store_true", help="write docs/pictures, from the tests of what people see")
     parser.addoption(
-        "--full", action="store_true", help="kills and other faults in their full counts, for half an hour"
+        "--full", action="store_true", help="kills and other faults in full counts, and DuckDB with all its threads"
     )
     parser.addoption("--lake", action="store_true", help="on a lake, too: every test of a run, not some of each kind")
 
