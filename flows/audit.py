@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Symbols, Time
-from klines.audit.message import SeriesOutcome, audit_outcome
+from klines.audit.message import SeriesOutcome, audit_outcome, audit_plan
 from klines.audit.run import Audit, AuditJob, SeriesGroup
 from klines.backfill.message import planned
 from klines.errors import KlinesError
@@ -50,6 +50,7 @@ def audit(
     interval: IntervalName | None = None,
     repair: bool = True,
     force: bool = False,
+    dry_run: bool = False,
 ) -> State[Any]:
     """Find every kline that is missing, fetch what can be had, and say of the rest truthfully why it is not there.
 
@@ -62,9 +63,12 @@ def audit(
         interval: Binance's name of an interval; none: all that are wanted.
         repair: Fetch what is missing, and correct what two of three sources give differently.
         force: Ask again for what is settled, too.
+        dry_run: Only say what would be fetched, and what it would cost; the holes that are left are not looked into.
     """
     try:
-        job = AuditJob.of(settings_to_write(), symbols, start, end, market, interval, repair, force, kind)
+        job = AuditJob.of(settings_to_write(), symbols, start, end, market, interval, repair, force, kind, dry_run)
+        if dry_run:
+            return report(audit_plan([_planned(job, series) for series in job.series()]))
         parts = [_part(job, series) for series in job.series()]
         rows, found = job.whole()
         write_certificate(rows)
@@ -88,6 +92,16 @@ def _part(job: AuditJob, series: SeriesGroup) -> SeriesOutcome:
                 reconcile(run)
             run.note()
             return run.part()
+    except KlinesError as error:
+        return SeriesOutcome(series.name, fail(error))
+
+
+def _planned(job: AuditJob, series: SeriesGroup) -> SeriesOutcome:
+    """What would be fetched of one market and interval."""
+    try:
+        with Audit(job, series) as run:
+            health(run)
+            return run.dry_part(run.plan())
     except KlinesError as error:
         return SeriesOutcome(series.name, fail(error))
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pytest
 
-from klines.audit.message import SeriesOutcome, audit_outcome
+from klines.audit.message import SeriesOutcome, audit_outcome, audit_plan
 from klines.audit.run import Audit, AuditJob, SeriesGroup
 from klines.backfill.job import BackfillJob
 from klines.backfill.run import Backfill
@@ -192,8 +192,16 @@ def audit_once(
     settings = Settings(database=database, since=since, spot_url=url, usdm_url=url, coinm_url=url, archive_url=url)
     job = AuditJob(settings, **options)
     clock = clock or clock_of(exchange)
+    if job.dry_run:
+        return audit_plan([_planned_part(job, series, clock) for series in job.series()])
     parts = [_audit_part(job, series, request_timeout_s, clock) for series in job.series()]
     return audit_outcome(parts, *job.whole())
+
+
+def _planned_part(job: AuditJob, series: SeriesGroup, clock: Callable[[], int] | None) -> SeriesOutcome:
+    with Audit(job, series, clock=clock) as run:
+        run.health()
+        return run.dry_part(run.plan())
 
 
 def _audit_part(

@@ -81,6 +81,15 @@ def audit_outcome(
     return Outcome("Completed", said)
 
 
+def audit_plan(parts: Sequence[SeriesOutcome]) -> Outcome:
+    """The final state of an audit that only says what it would do: of each market and interval what a backfill says."""
+    said = "; ".join(
+        f"{part.name}: {part.outcome.message}" + (f"; {part.offer.said}" if part.offer else "") for part in parts
+    )
+    failed = sorted((part for part in parts if not part.outcome.is_completed), key=_rank)
+    return Outcome(failed[0].outcome.state if failed else "Completed", said or "nothing is wanted yet")
+
+
 def _rank(part: SeriesOutcome) -> int:
     return WORST.index(part.outcome.state) if part.outcome.state in WORST else 0
 

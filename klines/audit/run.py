@@ -24,7 +24,7 @@ from klines.audit.quality import findings
 from klines.audit.reconcile import Reconciled, reconcile
 from klines.backfill.chunks import NOTHING, Piece, work
 from klines.backfill.job import BackfillJob, backward
-from klines.backfill.plan import Missing
+from klines.backfill.plan import Missing, Plan
 from klines.backfill.run import FILE_S, REQUEST_S, Backfill, empty_of
 from klines.binance.archive import PAUSES_S
 from klines.binance.files import Life
@@ -80,6 +80,7 @@ class AuditJob:
     repair: bool = True
     force: bool = False
     kind: str | None = None
+    dry_run: bool = False
 
     @classmethod
     def of(
@@ -93,6 +94,7 @@ class AuditJob:
         repair: bool = True,
         force: bool = False,
         kind: str | None = None,
+        dry_run: bool = False,
     ) -> Self:
         """The job that the flow's parameters describe; raises BadParameter for one that can't be."""
         start_ms, end_ms = (None if time is None else epoch_ms(time) for time in (start, end))
@@ -100,7 +102,7 @@ class AuditJob:
             raise backward(start, end)
         if market and kind:
             market_of(market, kind)
-        return cls(settings, symbols, start_ms, end_ms, market, interval, repair, force, kind)
+        return cls(settings, symbols, start_ms, end_ms, market, interval, repair, force, kind, dry_run)
 
     def series(self) -> list[SeriesGroup]:
         """Every market, kind and interval of which anything is wanted, with its symbols.
@@ -175,6 +177,7 @@ class Audit(Backfill):
             YEAR_2100_MS if job.end_ms is None else job.end_ms,
             market_of(series.market, series.kind),
             INTERVALS[series.interval],
+            dry_run=job.dry_run,
         )
         super().__init__(job.settings, work, request_timeout_s=request_timeout_s, pauses_s=pauses_s, clock=clock)
 
@@ -193,10 +196,14 @@ class Audit(Backfill):
             self.stored.inserted,
             [*self.account.troubles, *self.account.partly],
             done.outvoted,
-            self._offer(),
+            self.offer(),
         )
 
-    def _offer(self) -> Offer | None:
+    def dry_part(self, plan: Plan) -> SeriesOutcome:
+        """What it would do."""
+        return SeriesOutcome(self.series.name, self.dry_outcome(plan), offer=self.offer())
+
+    def offer(self) -> Offer | None:
         """What lies between the ranges, as far as it is not stored."""
         between = {symbol: parts for symbol, parts in self._between.items() if parts}
         if not between:

@@ -145,6 +145,7 @@ def audit_command(
     interval: IntervalName | None = None,
     repair: bool = True,
     force: bool = False,
+    dry_run: bool = False,
     json: Json = False,
 ) -> int:
     """Find every kline that is missing, fetch what can be had, and say of the rest truthfully why it is not there.
@@ -158,10 +159,11 @@ def audit_command(
         interval: Binance's name of an interval; none: all that are wanted.
         repair: Fetch what is missing, and correct what two of three sources give differently.
         force: Ask again for what is settled, too.
+        dry_run: Only say what would be fetched, and what it would cost; the holes that are left are not looked into.
         json: Print the result as JSON, with the certificate of every series.
     """
     given = {"symbols": symbols, "start": start, "end": end, "market": market, "kind": kind, "interval": interval}
-    return _flow("audit", json, **given, repair=repair, force=force)
+    return _flow("audit", json, **given, repair=repair, force=force, dry_run=dry_run)
 
 
 def funding_command(

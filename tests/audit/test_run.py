@@ -50,11 +50,16 @@ def test_our_own_downtime_is_repaired(exchange: StandIn, database: Path) -> None
 
 def test_what_is_wanted_is_audited_and_no_more(exchange: StandIn, database: Path) -> None:
     """After a backfill of two days of a symbol that is collected these and the present are audited and certified, each
-    as a range; what lies between is said, with its cost and a command, and not fetched. That was 2.9 million klines."""
+    as a range; a dry run says what that costs and leaves no trace; what lies between is said, with its cost and a
+    command, and not fetched. That was 2.9 million klines."""
     backfill_once(exchange, database, ["BTCUSDT"], "2025-11-01", "2025-11-03")
     collect_once(exchange, database, ["BTCUSDT"])
     query(database, "DELETE FROM klines WHERE open_time = '2025-11-02 07:00'")
     exchange.forget()
+    planned = audit_once(exchange, database, dry_run=True)
+    assert "spot 1m: planned 1 kline of 1 symbol: 0 monthly and 0 daily files" in planned.message
+    assert "lie between what is wanted" in planned.message
+    assert [(0, 0)] == query(database, "SELECT (SELECT count(*) FROM audits), (SELECT count(*) FROM gaps)")
     outcome = audit_once(exchange, database)
     assert ("Completed", True) == (outcome.state, "of 2,910 klines 2,910 are stored" in outcome.message)
     assert "; 1 kline fetched; " in outcome.message
