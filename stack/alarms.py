@@ -1,4 +1,4 @@
-"""Creates the alarms of automations.yaml on the Prefect server, with a webhook that they call.
+"""Notes on the Prefect server the webhook that alarms call, and creates those of automations.yaml.
 
 The server is that of PREFECT_API_URL, or the one of `klines run`. Done again, it replaces what it made before.
 """
@@ -19,8 +19,8 @@ from klines.errors import BadParameter
 
 PORT = 4200
 SHIPPED = Path(__file__).with_name("automations.yaml")
-BLOCK = "klines-alarms"
-"""The name of the webhook's block."""
+RETIRED = tuple(f"klines: {kind}" for kind in ("ExchangeDown", "Blocked", "Degraded", "stale"))
+"""Automations that told what runs tell by themselves now."""
 
 
 def main(address: str) -> int:
@@ -46,20 +46,26 @@ def main(address: str) -> int:
 
 
 def create(address: str) -> list[str]:
-    """Create the webhook's block and the automations, in the place of those of the same names; returns the names."""
+    """Create the webhook's block and the automations, in the place of those of the same names; returns the names.
+
+    Runs of collect tell the webhook of incidents from then on.
+    """
     from prefect.blocks.webhook import Webhook  # Prefect reads its settings while it is imported
     from prefect.client.orchestration import get_client
     from prefect.events.schemas.automations import AutomationCore
     from prefect.types import SecretDict
     from pydantic import SecretStr
 
+    from tasks.alarms import WEBHOOK
+
     headers = SecretDict({"Content-Type": "application/json"})
-    block_id = Webhook(url=SecretStr(address), headers=headers).save(BLOCK, overwrite=True)
+    block_id = Webhook(url=SecretStr(address), headers=headers).save(WEBHOOK, overwrite=True)
     wanted = [AutomationCore.model_validate(_filled(automation, str(block_id))) for automation in _shipped()]
     with get_client(sync_client=True) as client:
-        for automation in wanted:
-            for old in client.read_automations_by_name(automation.name):
+        for name in (*RETIRED, *(automation.name for automation in wanted)):
+            for old in client.read_automations_by_name(name):
                 client.delete_automation(old.id)
+        for automation in wanted:
             client.create_automation(automation)
     return [automation.name for automation in wanted]
 

@@ -17,6 +17,8 @@ from stack.children import CannotRun, Children, is_ours, kill_left_over, pause, 
 if TYPE_CHECKING:
     from stack.runs import Runs
 
+MISSED = 2
+"""A server that does not answer so often in a row, for a second or, where it only says nothing, for five, is away."""
 LOOK_S = 10
 """How often is looked for runs that have no process, or no worker, and for logs that are too long."""
 
@@ -76,6 +78,7 @@ def start_worker(children: Children, runs: Runs, queues: Sequence[str], name: st
 def _look_after(children: Children, runs: Runs, name: str, each_second: Callable[[], None]) -> None:
     """Until Stopped is raised."""
     look_s = time.monotonic()
+    is_away = False
     while True:
         if name in children.revive():
             runs.crash_dead(is_ours, is_worker_new=True)
@@ -87,4 +90,15 @@ def _look_after(children: Children, runs: Runs, name: str, each_second: Callable
         each_second()
         for line in runs.finished():
             say(line)
+        is_away = _told_of_server(runs, was_away=is_away)
         pause(1)
+
+
+def _told_of_server(runs: Runs, *, was_away: bool) -> bool:
+    """Whether the server is away; says so when it goes, and when it has come back."""
+    is_away = runs.missed >= MISSED
+    if is_away and not was_away:
+        say(f"the Prefect server at {os.environ['PREFECT_API_URL']} does not answer: until it does no run begins")
+    if was_away and not is_away:
+        say("the Prefect server answers again")
+    return is_away

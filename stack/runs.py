@@ -68,6 +68,7 @@ class Runs:
         self.grace_s = BEATS * PREFECT_WORKER_HEARTBEAT_SECONDS.value()
         self._away_s = time.monotonic()
         self.asked: datetime | None = None
+        self.missed = 0
 
     def close(self) -> None:
         """End its connections."""
@@ -124,11 +125,14 @@ class Runs:
                     self._crash(run, f"Its worker, {worker}, is gone; {AGAIN}")
 
     def finished(self) -> list[str]:
-        """A line for each run that ended since this was asked last, or since the start."""
+        """A line for each run that ended since this was asked last, or since the start. `missed` is how often in a row
+        the server has not answered that."""
         told = self._told
+        self.missed += 1
         since = min(self._since, datetime.now(UTC) + OVERLAP)  # the clock may have been put back
         with self._when_it_answers():
             runs = self._runs(ENDED, FlowRunFilterEndTime(after_=cast(Any, since - OVERLAP)))
+            self.missed = 0
             self._told = [*told, *(run.id for run in runs if run.id not in told)][-REMEMBERED:]
             self._since = max([since, *(run.end_time for run in runs if run.end_time)])
             return [text for run in runs if run.id not in told for text in line(run, self.asked)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prefect.events import emit_event
 
 from klines.collect.freshness import STALE
@@ -43,14 +45,16 @@ def collected(run: Collect) -> None:
 
 
 def tell(followed: Followed) -> None:
-    """Emit an event for each incident that began, and for each that ended."""
+    """Emit an event for each incident that began, that came to more symbols, and that ended."""
     for incident in followed.began:
-        _emit(incident, NAMES.get(incident.kind, OTHERS)[0])
+        _emit(incident, NAMES.get(incident.kind, OTHERS)[0], incident.said, incident.symbols)
+    for spread in followed.spread:
+        _emit(spread.incident, NAMES[STALE][0], spread.said, spread.symbols)
     for incident in followed.ended:
-        _emit(incident, NAMES.get(incident.kind, OTHERS)[1])
+        _emit(incident, NAMES.get(incident.kind, OTHERS)[1], incident.said, incident.symbols)
 
 
-def _emit(incident: Incident, name: str) -> None:
+def _emit(incident: Incident, name: str, message: str, symbols: Sequence[str]) -> None:
     """The label `klines.kind` is ExchangeDown, Blocked, Degraded or stale; `klines.loud` is `yes` for an alarm."""
     emit_event(
         name,
@@ -62,8 +66,8 @@ def _emit(incident: Incident, name: str) -> None:
             "klines.loud": "yes" if incident.loud else "no",
         },
         payload={
-            "message": incident.said,
-            "symbols": list(incident.symbols),
+            "message": message,
+            "symbols": list(symbols),
             "intervals": list(incident.intervals),
             "runs": incident.runs,
         },

@@ -12,18 +12,20 @@ from prefect.exceptions import PrefectException
 from klines.collect.run import Collect
 from klines.errors import DatabaseBusy
 from klines.outcome import Outcome
-from tasks import coverage, events, freshness
+from tasks import alarms, coverage, events, freshness
 from tasks.artifacts import last
 
 
 def review(run: Collect, outcome: Outcome) -> None:
-    """Events of new data and of incidents, the artifacts `freshness` and, every hour, `coverage`, which is of all that
-    is stored, and so one shard's matter."""
+    """Events of new data and of incidents, alarms, the artifacts `freshness` and, every hour, `coverage`, which is of
+    all that is stored, and so one shard's matter."""
     with only_news():
         if run.is_done:
             events.collected(run)
         found = run.freshness()
-        events.tell(run.follow(outcome, found))
+        followed = run.follow(outcome, found)
+        events.tell(followed)
+        alarms.deliver(run, followed)
         is_new = found is not None and freshness.write_freshness(found, run)
         is_first = run.job.shard is None or run.job.shard.number == 1
         if is_new and is_first and last("coverage")[1] > coverage.EVERY:

@@ -45,10 +45,22 @@ def draw(found: Status, runs: Runs) -> None:
         console.print(f"[b]funding[/b]     {_funding(rates)}")
     said = [escape(incident.said) for incident in found.incidents]
     console.print(f"[b]incidents[/b]   {'[red]' + '; '.join(said) + '[/red]' if said else 'none is going on'}")
+    if found.alarms:
+        console.print(
+            f"[b]alarms[/b]      [red]{counted(len(found.alarms), 'alarm')} not delivered[/]: {_alarm(found)}"
+        )
     if found.bans:
         console.print(f"[b]bans[/b]        [red]{'; '.join(escape(ban.said) for ban in found.bans)}[/red]")
     _draw_doubts(console, found)
     _draw_runs(console, runs)
+
+
+def _alarm(found: Status) -> str:
+    """Of the oldest that waits: whom it was to reach, and why it did not."""
+    first = found.alarms[0]
+    if not first.attempts:
+        return "the next run tells them"
+    return f"{escape(first.url)} said {escape(first.last_error or 'nothing yet')} at attempt {first.attempts}"
 
 
 def _series(found: Status) -> Table:

@@ -1,4 +1,4 @@
-"""What has been wrong for a while, so that it is told once when it begins and once when it ends."""
+"""What has been wrong for a while, so that it is told when it begins, comes to more symbols, and ends."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from klines.collect.freshness import STALE
 from klines.outcome import counted, names
+from klines.tables.alarms import Alarm
 from klines.tables.incidents import Incident
 
-TOLD_AFTER = {"ExchangeDown": 1, "Blocked": 1, "Degraded": 3, STALE: 1}
+TOLD_AFTER = {"ExchangeDown": 1, "Blocked": 1, STALE: 1, "Degraded": 3}
 """The kinds of incident: final states of runs, and symbols that are stale; each is told after so many runs in a row."""
 ALWAYS_LOUD = ("ExchangeDown", "Blocked")
 REACHED = ("Completed", "Degraded")
@@ -18,20 +19,52 @@ REACHED = ("Completed", "Degraded")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one run saw: its final state and message; the stale symbols, None if it did not come that far."""
+    """What one run saw: its final state and message; the stale symbols, None if it did not come that far; those that
+    failed."""
 
     state: str
     message: str
     stale: Sequence[str] | None = None
+    failed: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Symbols that an incident which was told has come to, too."""
+
+    incident: Incident
+    symbols: Sequence[str]
+
+    @property
+    def said(self) -> str:
+        """`spot: 2 more symbols trading without a 1m kline for 5 minutes: …`."""
+        more = f"{len(self.symbols)} more {'symbol' if len(self.symbols) == 1 else 'symbols'}"
+        intervals = ", ".join(dict.fromkeys(part.split()[0] for part in self.incident.intervals))
+        return (
+            f"{self.incident.market}: {more} trading without a {intervals} kline for 5 minutes: {names(self.symbols)}"
+        )
 
 
 @dataclass(slots=True)
 class Followed:
-    """What a run changes: the incidents to write, and of these the ones to tell the beginning and the end of."""
+    """What a run changes: the incidents to write, of these the ones to tell the beginning and the end of, and where one
+    has spread. `waiting` says that alarms wait to be delivered."""
 
     changed: list[Incident] = field(default_factory=list)
     began: list[Incident] = field(default_factory=list)
     ended: list[Incident] = field(default_factory=list)
+    spread: list[Spread] = field(default_factory=list)
+    waiting: bool = False
+
+    def alarms(self, now_ms: int) -> list[Alarm]:
+        """What of it deserves an alarm, at `now_ms`."""
+        told = [(incident, incident.said) for incident in self.began if incident.loud]
+        told += [(spread.incident, spread.said) for spread in self.spread]
+        told += [(incident, incident.said) for incident in self.ended if incident.loud]
+        return [
+            Alarm(one.market, one.kind, one.began_ms, said, now_ms, is_end=one.ended_ms is not None)
+            for one, said in told
+        ]
 
 
 def follow(before: Sequence[Incident], market: str, part: str, seen: Seen, now_ms: int) -> Followed:
@@ -47,15 +80,38 @@ def follow(before: Sequence[Incident], market: str, part: str, seen: Seen, now_m
         incident = _next(was, market, part, kind, seen, now_ms)
         if incident is None or incident == was:
             continue
-        if _is_told(incident) and not (was and _is_told(was)):
-            is_news = not any(other.loud and other.ended_ms is None for other in going_on.values())
-            incident = replace(incident, loud=is_news or kind in ALWAYS_LOUD)
-            followed.began.append(incident)
         if incident.ended_ms is not None and _is_told(incident):
             followed.ended.append(incident)
+        elif _is_told(incident):
+            others = [other for other in going_on.values() if other.loud and other.ended_ms is None and other != was]
+            incident = _told(was, incident, others, followed, _said(kind, part, seen))
         followed.changed.append(incident)
         going_on[kind] = incident
     return followed
+
+
+def _told(
+    was: Incident | None, incident: Incident, others: Sequence[Incident], followed: Followed, said: str
+) -> Incident:
+    """The incident as it is once its news is noted in `followed`; beside `others` that are loud. `said` is what the run
+    says of it."""
+    before = was if was and _is_told(was) else None
+    is_loud = incident.kind in ALWAYS_LOUD or not _is_known(incident.symbols, others)
+    if before is None or (is_loud and not before.loud):
+        incident = replace(incident, loud=is_loud, message=said if before else incident.message)
+        followed.began.append(incident)
+    elif incident.kind == STALE and before.loud:
+        more = [symbol for symbol in incident.symbols if symbol not in before.symbols]
+        if more and _is_known(more, others):  # they are told later, if they are still stale then
+            return replace(incident, symbols=before.symbols)
+        followed.spread += [Spread(incident, more)] if more else []
+    return incident
+
+
+def _is_known(symbols: Sequence[str], others: Sequence[Incident]) -> bool:
+    """Whether others are loud already, of the same symbols, or of nobody in particular."""
+    concerned = {symbol for other in others for symbol in other.symbols}
+    return bool(others) and ({*symbols} <= concerned or any(not other.symbols for other in others))
 
 
 def _is_told(incident: Incident) -> bool:
@@ -70,7 +126,7 @@ def _next(was: Incident | None, market: str, part: str, kind: str, seen: Seen, n
         return was
     if not is_on:
         return was and _without(was, part, now_ms)
-    symbols = list(seen.stale or ()) if kind == STALE else []
+    symbols = list({STALE: seen.stale or (), "Degraded": seen.failed}.get(kind, ()))
     if was is None:
         return Incident(market, kind, [part], symbols, now_ms, _said(kind, part, seen))
     parts = list(dict.fromkeys([*_still_there(was, part), part]))

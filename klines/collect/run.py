@@ -34,6 +34,7 @@ from klines.settings import Settings
 from klines.shard import Shard
 from klines.storage.access import place_of
 from klines.storage.store import is_unheard_of, scope_of, store
+from klines.tables.alarms import Alarm, add_alarms, claim, note_attempt, waiting
 from klines.tables.incidents import Incident, going_on, write_incidents
 from klines.tables.promise import SHELL
 from klines.tables.symbols import joined, quarantined
@@ -123,6 +124,8 @@ class Collect(Session):
         self._last_ms: dict[str, int] = {}
         self._due_ms = -1
         self._incidents: list[Incident] | None = None
+        self._alarms_wait = False
+        self._failed: list[str] = []
         self.is_done = False
         exchange = Exchange(
             job.market,
@@ -173,6 +176,7 @@ class Collect(Session):
     def _look_up(self, connection: duckdb.DuckDBPyConnection, now_ms: int) -> list[Want]:
         """What is missing, and what goes on."""
         self._incidents = going_on(connection, self.job.market)
+        self._alarms_wait = bool(waiting(connection, self.job.market))
         self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
         lookback_ms = int(self.job.lookback.total_seconds() * 1000)
         chosen = self._choose(connection, now_ms, lookback_ms)
@@ -255,6 +259,7 @@ class Collect(Session):
         """The final state, with its message."""
         self.is_done = True
         errors = {symbol: want.error for symbol, want in self.wants.items() if want.error}
+        self._failed = [*errors]
         outcome = collect_outcome(
             CollectFacts(
                 symbols=len(self.job.symbols),
@@ -334,8 +339,8 @@ class Collect(Session):
 
     def follow(self, outcome: Outcome, known: Freshness | None) -> Followed:
         """Enter what the run means for the incidents of its market; nothing while others hold the file."""
-        seen = Seen(outcome.state, outcome.message, known.stale if known else None)
-        if outcome.is_completed and not seen.stale and self._incidents == []:
+        seen = Seen(outcome.state, outcome.message, known.stale if known else None, self._failed)
+        if outcome.is_completed and not seen.stale and self._incidents == [] and not self._alarms_wait:
             return Followed()
         try:
             return self._change_afterwards(self._scope(notes=True), partial(self._follow, seen))
@@ -344,9 +349,33 @@ class Collect(Session):
 
     def _follow(self, seen: Seen, connection: duckdb.DuckDBPyConnection) -> Followed:
         before = going_on(connection, self.market)
-        followed = follow(before, self.market.name, self.job.part, seen, self.exchange.now_ms())
-        write_incidents(connection, followed.changed)
+        now_ms = self.exchange.now_ms()
+        followed = follow(before, self.market.name, self.job.part, seen, now_ms)
+        with transaction(connection):
+            write_incidents(connection, followed.changed)
+            add_alarms(connection, followed.alarms(now_ms))
+        followed.waiting = bool(waiting(connection, self.market))
         return followed
+
+    def claim_alarms(self, url: str) -> list[Alarm]:
+        """The alarms that are to be told `url`, a webhook by its name, now; empty: there is none. Raises
+        DatabaseBusy."""
+
+        def take(connection: duckdb.DuckDBPyConnection) -> list[Alarm]:
+            with transaction(connection):
+                return claim(connection, self.market, url, self.exchange.now_ms())
+
+        return self._change_afterwards(self._scope(notes=True), take)
+
+    def note_alarms(self, tried: Sequence[tuple[Alarm, str]]) -> None:
+        """Enter what became of alarms: why each was not taken, empty where it was. Raises DatabaseBusy."""
+
+        def note(connection: duckdb.DuckDBPyConnection) -> None:
+            with transaction(connection):
+                for alarm, error in tried:
+                    note_attempt(connection, alarm, error, self.exchange.now_ms())
+
+        self._change_afterwards(self._scope(notes=True), note)
 
     def timeliness(self) -> Timeliness:
         """How soon klines were stored in the last hour, of a shard its own; raises DatabaseBusy."""

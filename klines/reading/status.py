@@ -13,6 +13,7 @@ from klines.market import MARKETS
 from klines.reading.funded import FundingNow, funding_now
 from klines.storage.access import Database, reading_at, stored_at
 from klines.storage.schema.exact import is_exact
+from klines.tables.alarms import Alarm, waiting
 from klines.tables.bans import holding, whose
 from klines.tables.doubtful import Doubt, doubts
 from klines.tables.incidents import Incident, going_on
@@ -107,6 +108,7 @@ class Status:
     behind: Sequence[Behind]
     ledger: Sequence[Explained]
     incidents: Sequence[Incident]
+    alarms: Sequence[Alarm]
     bans: Sequence[Silence]
     is_exact: bool
     doubtful: int
@@ -128,6 +130,7 @@ def status(database: Database = None) -> Status:
             [Behind(*row) for row in connection.execute(_BEHIND).fetchall()],
             [Explained(*row) for row in connection.execute(_LEDGER).fetchall()],
             [incident for market in MARKETS.values() for incident in going_on(connection, market)],
+            [alarm for market in MARKETS.values() for alarm in waiting(connection, market)],
             _silences(connection, place, now),
             is_exact(connection),
             *doubts(connection, NAMED),

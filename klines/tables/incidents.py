@@ -10,7 +10,6 @@ import duckdb
 from klines.clock import duration
 from klines.market import Market
 from klines.outcome import names
-from klines.tables.transaction import transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +17,7 @@ class Incident:
     """One kind of trouble of a market, seen by `runs` runs in a row; it goes on while `ended_ms` is None.
 
     `intervals` are those whose last run saw it, of a shard `1m 3/10`, `symbols` all that were concerned since it began
-    (none: all are). One that is `loud` deserves an alarm: a symbol's trouble is no news where an alarm goes on already.
+    (none: all may be). One that is `loud` deserves an alarm: what another alarm that goes on has told of is no news.
     """
 
     market: str
@@ -52,18 +51,17 @@ def going_on(connection: duckdb.DuckDBPyConnection, market: Market) -> list[Inci
 
 
 def write_incidents(connection: duckdb.DuckDBPyConnection, changed: Iterable[Incident]) -> None:
-    """Enter the incidents, each in the place of itself as it was."""
-    with transaction(connection):
-        for incident in changed:
-            connection.execute(
-                "DELETE FROM incidents WHERE market = ? AND kind = ? AND ended_at IS NULL",
-                [incident.market, incident.kind],
-            )
-            connection.execute(
-                """INSERT INTO incidents
-                   VALUES (?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), ?, ?, ?)""",
-                [
-                    *(incident.market, incident.kind, list(incident.intervals), list(incident.symbols)),
-                    *(incident.began_ms, incident.ended_ms, incident.runs, incident.loud, incident.message),
-                ],
-            )
+    """Enter the incidents, each in the place of itself as it was. Part of the caller's transaction."""
+    for incident in changed:
+        connection.execute(
+            "DELETE FROM incidents WHERE market = ? AND kind = ? AND ended_at IS NULL",
+            [incident.market, incident.kind],
+        )
+        connection.execute(
+            """INSERT INTO incidents
+               VALUES (?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), ?, ?, ?)""",
+            [
+                *(incident.market, incident.kind, list(incident.intervals), list(incident.symbols)),
+                *(incident.began_ms, incident.ended_ms, incident.runs, incident.loud, incident.message),
+            ],
+        )

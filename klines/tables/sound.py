@@ -44,6 +44,8 @@ FEW = {
     "bans": f"egress IS NOT NULL AND {_times('until', 'since')}",
     "incidents": f"{_MARKET} AND {_times('began_at')} AND {_times_if_any('ended_at')} AND "
     + "list_count(intervals) = len(intervals) AND list_count(symbols) = len(symbols)",
+    "alarms": f"{_MARKET} AND attempts >= 0 AND {_times('began_at', 'made_at')} AND "
+    + _times_if_any("next_attempt", "delivered_at"),
     "audits": f"{_SERIES} AND since <= until AND {_times('since', 'until', 'audited_at')}",
     "wanted": f"{_SERIES} AND (until IS NULL OR since < until) AND {_times('since', 'noted_at')} AND "
     + _times_if_any("until"),

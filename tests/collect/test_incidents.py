@@ -78,7 +78,7 @@ def test_one_trouble_is_one_alarm() -> None:
     for stale in ([], [], [], [], [], ["A"], ["A"]):
         watch.see("Degraded", stale)
     watch.see("Completed", [])
-    assert ["LOUD Degraded began", "stale began", "LOUD Degraded ended", "stale ended"] == watch.told
+    assert ["LOUD Degraded began", "stale began", "stale ended", "LOUD Degraded ended"] == watch.told
 
     watch = Watch()
     for state, stale in (("ExchangeDown", ["A", "B"]), ("ExchangeDown", ["A", "B"]), ("Completed", [])):

@@ -53,6 +53,10 @@ def behind(database: Path) -> Path:
         connection.execute(
             "INSERT INTO incidents VALUES ('spot', 'stale', ['1m'], ['SOLUSDT'], now(), NULL, 3, true, 'SOLUSDT is')"
         )
+        connection.execute(
+            """INSERT INTO alarms
+               VALUES ('spot', 'stale', now(), 'm', now(), false, 'h.example', 2, now(), 'HTTP 500', NULL)"""
+        )
     return database
 
 
@@ -93,6 +97,7 @@ def test_one_screen(
         "unresolved; asked again at 2100-01-01 00:00",
         "exchange_outage 10 (2 symbols)",
         "spot: SOLUSDT is",
+        "1 alarm not delivered: h.example said HTTP 500 at attempt 2",
         "no Prefect server of ours answers",
     ):
         assert text in shown

@@ -1,4 +1,4 @@
-"""The alarms, for real: a stack, its automations, and somebody who listens at the webhook's address."""
+"""The alarms, for real: a stack, its runs and automations, and somebody who listens at the webhook's address."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +14,8 @@ import pytest
 
 from stack.temporary import free_port
 from tests import CHECKOUT
+from tests.drive import query
+from tests.listener import Listener
 from tests.stack.conftest import SYMBOLS
 from tests.stacks import LINE, Running, ask
 
@@ -27,39 +28,11 @@ TEXTS = [
 """How the messages begin, in this order."""
 
 
-class Receiver(ThreadingHTTPServer):
-    """Keeps the text of every message that is posted to it."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Post)
-        self.heard: list[str] = []
-
-    def wait_for(self, count: int) -> None:
-        """Wait until so many messages have come, at most four minutes."""
-        until_s = time.monotonic() + 240
-        while len(self.heard) < count and time.monotonic() < until_s:
-            time.sleep(0.1)
-
-
-class _Post(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Receiver)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.heard.append(json.loads(body)["text"])
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Say nothing."""
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A webhook on loopback."""
-    with Receiver() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+def listener() -> Iterator[Listener]:
+    """A webhook."""
+    with Listener() as listener:
+        yield listener
 
 
 def alarms(environment: dict[str, str], address: str) -> subprocess.CompletedProcess[str]:
@@ -68,13 +41,14 @@ def alarms(environment: dict[str, str], address: str) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
 
 
-def test_each_incident_is_one_alarm_and_its_end(running: Running, receiver: Receiver) -> None:
+def test_each_incident_is_one_alarm_and_its_end(running: Running, listener: Listener) -> None:
     """However many runs an outage lasts, the webhook hears of it once, and once of its end; so it is with symbols that
-    fall behind. Alarms that are made twice are there once. Programs hear of each run's klines and of incidents."""
+    fall behind. Each is kept, with whom it was told. What is made twice is there once. Programs hear of each run's
+    klines and of incidents."""
     environment, exchange = running.environment, running.exchange
     at_server = {"PREFECT_API_URL": f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"}
     for _ in range(2):
-        made = alarms(environment | at_server, f"http://127.0.0.1:{receiver.server_port}/")
+        made = alarms(environment | at_server, listener.url)
         assert 0 == made.returncode, made.stderr
     names = [automation["name"] for automation in ask(environment, "POST", "/automations/filter", {})]
     assert [f"created {name}" for name in sorted(names)] == sorted(made.stdout.splitlines())
@@ -90,11 +64,13 @@ def test_each_incident_is_one_alarm_and_its_end(running: Running, receiver: Rece
         running.run(lambda line: "Degraded: " in line)
     exchange.clear()
     running.run(LINE.fullmatch)
-    receiver.wait_for(4)
     running.run(LINE.fullmatch)
     wanted = {"filter": {"event": {"prefix": ["klines."]}, "order": "ASC"}, "limit": 50}
     events = ask(environment, "POST", "/events/filter", wanted)["events"]
-    assert TEXTS == [heard[: len(text)] for heard, text in zip(receiver.heard, TEXTS, strict=True)]
+    heard = [json.loads(body)["text"] for _, _, body in listener.asked]
+    assert TEXTS == [said[: len(text)] for said, text in zip(heard, TEXTS, strict=True)]
+    database = Path(environment["KLINES_DATABASE"])
+    assert [("127.0.0.1", 1, True)] * 4 == query(database, "SELECT url, attempts, delivered_at IS NOT NULL FROM alarms")
     told = [event["event"] for event in events if event["event"] != "klines.collected"]
     assert ["klines.trouble", "klines.recovered", "klines.stale", "klines.fresh"] == told
     [stale] = [event for event in events if event["event"] == "klines.stale"]
