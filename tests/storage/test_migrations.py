@@ -70,6 +70,31 @@ def test_a_file_of_any_version_is_brought_up(database: Path, steps: int) -> None
     assert [("klines", 3.0)] == query(database, "SELECT kind, volume FROM klines")
 
 
+def test_what_a_file_of_before_wants(database: Path) -> None:
+    """A series that was collected within a day of the newest one goes on; of another, such as one that was backfilled,
+    what is stored is wanted. Who only reads sees the same, before any run has brought the file up."""
+    columns = ", ".join(name for name in COLUMNS if name != "kind")
+    times = (("BTCUSDT", "2026-01-02 11:59", "2026-01-02 12:00"), ("ETHUSDT", "2024-02-29 23:59", "2026-01-02 12:00"))
+    rows = ", ".join(
+        f"('spot', '{symbol}', '1m', '{opened_at}', 1, 2, 1, 2, 3, TIMESTAMP '{opened_at}' + INTERVAL 59 SECOND, "
+        f"4, 5, 6, 7, 'rest', '{fetched_at}')"
+        for symbol, opened_at, fetched_at in times
+    )
+    make_of_steps(database, 13, f"INSERT INTO klines ({columns}) VALUES {rows}")
+    wanted = "SELECT symbol, since::VARCHAR, until::VARCHAR, wanted_by FROM wanted ORDER BY symbol"
+    with read_only(database, time.monotonic() + 5) as connection:
+        lent = connection.execute(wanted).fetchall()
+    brought_up(database)
+    assert (
+        [
+            ("BTCUSDT", "2026-01-02 11:59:00", None, "upgrade"),
+            ("ETHUSDT", "2024-02-29 23:59:00", "2024-03-01 00:00:00", "upgrade"),
+        ]
+        == lent
+        == query(database, wanted)
+    )
+
+
 def test_a_ban_of_before_is_of_no_address(database: Path) -> None:
     """Bans that a file has from before they were of an address hold where none is named; who only reads sees them."""
     make(database, 7)
