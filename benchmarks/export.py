@@ -28,7 +28,7 @@ from benchmarks import CHECKOUT
 from benchmarks.measure import installed
 from benchmarks.table import line, machine
 from klines.exports.targets import TARGETS
-from tests.drive import backfill_once, collect_once, ms
+from tests.drive import backfill_once, collect_once, funding_once, ms
 from tests.exchange import StandIn
 
 END = datetime(2026, 1, 15, tzinfo=UTC)
@@ -84,6 +84,9 @@ def fill(exchange: StandIn, bench: Bench) -> None:
         outcome = backfill_once(exchange, bench.database, SYMBOLS, *range_, market=market)
         if not outcome.is_completed:
             raise SystemExit(outcome.message)
+        if market == "usdm":
+            backfill_once(exchange, bench.database, SYMBOLS, *range_, market=market, kind="mark", interval="1h")
+            funding_once(exchange, bench.database, SYMBOLS, since=range_[0])
         collect_once(exchange, bench.database, ["BTCUSD*", "ETHUSD*"], market=market)
 
 
@@ -92,6 +95,10 @@ def export(bench: Bench, to: str) -> None:
     markets = MARKETS if to != "parquet" else MARKETS[:1]
     for what in ("", ", again, with nothing new"):
         began_s, count = time.perf_counter(), 0
+        if to == "freqtrade":
+            for kind in ("mark", "funding"):
+                folder = bench.exported(to)
+                klines.export(to, folder, market="usdm", kind=kind, interval="1h", database=bench.database)
         for market in markets:
             made = klines.export(to, bench.exported(to), market=market, database=bench.database)
             count += int(made["klines"].sum())
@@ -125,7 +132,9 @@ def freqtrade(bench: Bench) -> str:
         where: list[str | Path] = ["--config", config, "--userdir", bench.folder / "user"]
         where += ["--datadir", bench.exported("freqtrade")]
         listed = spoken(bench, "freqtrade", program, "list-data", "--show-timerange", *where)
-        check(bench, "freqtrade", [int(count) for count in re.findall(r"│ +(\d+) │$", listed, re.MULTILINE)])
+        check(
+            bench, "freqtrade", [int(count) for count in re.findall(rf"│ +{mode} │.*│ +(\d+) │$", listed, re.MULTILINE)]
+        )
         strategy = (
             "--strategy",
             "Crossing",

@@ -10,10 +10,10 @@ from prefect.client.schemas.objects import State
 from flows.parameters import Entries, Time
 from klines.errors import KlinesError
 from klines.exports.job import ExportJob
-from klines.exports.names import ProgramName
+from klines.exports.names import ExportedKind, ProgramName
 from klines.exports.run import Export
 from klines.interval import IntervalName
-from klines.market import KindName, MarketName, series_name
+from klines.market import MarketName, series_name
 from klines.outcome import fail
 from klines.storage.access import settings_to_write
 from tasks.export import plan, write_all
@@ -32,7 +32,7 @@ def export(
     folder: str,
     symbols: Entries | None = None,
     market: MarketName = "spot",
-    kind: KindName = "klines",
+    kind: ExportedKind = "klines",
     interval: IntervalName = "1m",
     start: Time | None = None,
     end: Time | None = None,
@@ -48,7 +48,8 @@ def export(
         symbols: Symbols, as in BTCUSDT, or patterns: `*USDT` takes all that are stored, `!USDC*` takes some away; none:
             all.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
-        kind: klines are those of trades; of futures also mark, index, premium and continuous, into parquet alone.
+        kind: klines are those of trades; of futures also mark (price), index (price, of a pair), premium (index),
+            continuous, and funding (rates, of 1h) for freqtrade.
         interval: Binance's name of an interval, which is derived where it is not stored.
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00, UTC where no zone is given; none: the first.
         end: The open time before which it ends, in the same forms; none: now.

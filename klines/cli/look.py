@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter, validators
 from klines.cli.environment import complete
 from klines.cli.work import All, Commands, Json, Several
 from klines.errors import BadParameter
-from klines.exports.names import ProgramName
+from klines.exports.names import ExportedKind, ProgramName
 from klines.interval import IntervalName
 from klines.market import KindName, MarketName, series_name
 from klines.outcome import counted
@@ -276,7 +276,7 @@ def export_command(
     *,
     symbols: Several | None = None,
     market: MarketName = "spot",
-    kind: KindName = "klines",
+    kind: ExportedKind = "klines",
     interval: str = "1m",
     start: str | None = None,
     end: str | None = None,
@@ -293,7 +293,8 @@ def export_command(
         symbols: Symbols, as in BTCUSDT, or patterns: `*USDT` takes all that are stored, `!USDC*` takes some away; none:
             all.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures).
-        kind: klines are those of trades; of futures also mark, index, premium and continuous, into parquet alone.
+        kind: klines are those of trades; of futures also mark (price), index (price, of a pair), premium (index),
+            continuous, and funding (rates, of 1h) for freqtrade.
         interval: Binance's name of an interval, which is derived where it is not stored.
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00, UTC where no zone is given; none: the first.
         end: The open time before which it ends, in the same forms; none: now.

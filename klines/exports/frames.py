@@ -15,6 +15,7 @@ from klines.columns import PRICES, SUMS
 from klines.exports.arrow import ParquetFile, as_arrow
 from klines.exports.stored import Part, Subject
 from klines.exports.target import OpenFile, Target, series_in_paths
+from klines.market import KINDS
 
 _INDEX = "open_time"
 _COLUMNS = (*PRICES, *SUMS)
@@ -50,6 +51,7 @@ _SCHEMA = pa.schema(
 class Frames(Target):
     """See the module."""
 
+    kinds = tuple(KINDS)
     columns = (_INDEX, *_COLUMNS)
 
     def path(self, subject: Subject, part: Part) -> str:  # noqa: ARG002 - one for all of them

@@ -15,6 +15,7 @@ from klines.columns import AMOUNTS, BESIDE_KEY, DECIMALS, DIGITS, PRICES
 from klines.exports.arrow import ParquetFile, as_arrow
 from klines.exports.stored import Part, Subject
 from klines.exports.target import OpenFile, Target, interval_in_paths
+from klines.market import KINDS
 
 _COLUMNS = ("open_time", *BESIDE_KEY)
 
@@ -31,9 +32,9 @@ _SCHEMA = pa.schema([(name, _type(name)) for name in _COLUMNS])
 class Hive(Target):
     """See the module."""
 
+    kinds = tuple(KINDS)
     columns = _COLUMNS
     is_exact = True
-    has_kinds = True
 
     def path(self, subject: Subject, part: Part) -> str:
         """A file for each month."""

@@ -14,10 +14,11 @@ from klines.exports.stored import LAST_MS
 from klines.exports.target import Target
 from klines.exports.targets import target_named
 from klines.interval import Interval
-from klines.market import KLINES, Market
+from klines.market import FUNDING, Market
 from klines.reading.parameters import entries_named, interval_named, market_named
 from klines.settings import Settings
 from klines.storage.access import Database, stored_at
+from klines.tables.funding import of_rates
 from klines.tables.klines import FIRST_MS
 from klines.window import Window
 
@@ -46,7 +47,7 @@ class ExportJob:
         end: Time | None = None,
         market: str = "spot",
         interval: str = "1m",
-        kind: str = KLINES.name,
+        kind: str = "klines",
     ) -> Self:
         """Of the database of the settings, or raises BadParameter, NotStored; nothing is made yet."""
         return cls.of_database(settings.database, to, folder, symbols, start, end, market, interval, kind)
@@ -65,13 +66,25 @@ class ExportJob:
         kind: str,
     ) -> Self:
         """As `of`, of any database."""
-        target, where, wanted = target_named(to), market_named(market, kind), interval_named(interval)
-        if where.kind != KLINES and not target.has_kinds:
-            raise BadParameter(f"kind: {to} has klines of trades alone; parquet has every kind")
+        target, where, wanted = target_named(to), _market(market, kind), interval_named(interval)
+        if kind not in target.kinds:
+            raise BadParameter(f"kind: {to} takes {', '.join(target.kinds)}, not {kind}")
+        if where.kind == FUNDING and wanted.name != "1h":
+            raise BadParameter(f"interval: funding rates have slots of 1h, not of {wanted.name}")
         target.check(where, wanted)
         entries = entries_named([symbols] if isinstance(symbols, str) else symbols or [])
+        where.check_entries(entries)
         stored_at(database)
         return cls(to, target, _folder(folder), where, wanted, entries, _asked(start, end), database)
+
+
+def _market(name: str, kind: str) -> Market:
+    """The market, for klines of a kind or for funding rates; raises BadParameter."""
+    if kind != FUNDING.name:
+        return market_named(name, kind)
+    if name not in FUNDING.markets:
+        raise BadParameter(f"market: funding rates are of {' and '.join(FUNDING.markets)}, not of {name!r:.100}")
+    return of_rates(market_named(name))
 
 
 def _asked(start: Time | None, end: Time | None) -> Window:

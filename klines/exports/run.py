@@ -22,7 +22,9 @@ from klines.exports.gaps import gaps_file, in_words
 from klines.exports.job import ExportJob
 from klines.exports.stored import Found, Part, Subject, find
 from klines.exports.target import series_in_paths
+from klines.market import FUNDING
 from klines.outcome import Outcome, counted, names
+from klines.reading.funded import funding
 from klines.reading.read import read
 from klines.storage.access import Database, reading, stored_at
 from klines.symbol import is_pattern
@@ -135,6 +137,8 @@ class Export:
 
     def _klines(self, subject: Subject, within: Window) -> pl.DataFrame:
         """The columns that the program wants, by time; of a derived interval there may be no kline."""
+        if subject.market.kind == FUNDING:
+            return self._rates(subject, within)
         try:
             return read(
                 *(subject.symbol, _utc(within.start_ms), _utc(within.end_ms)),
@@ -148,6 +152,16 @@ class Export:
         except NotStored:
             stored_at(self.job.database)
             return _NOTHING
+
+    def _rates(self, subject: Subject, within: Window) -> pl.DataFrame:
+        """Funding rates, each at the hour that is its slot."""
+        rates = funding(
+            *(subject.symbol, _utc(within.start_ms), _utc(within.end_ms)),
+            market=subject.market.name,
+            database=self.job.database,
+        )
+        hour = pl.col("funding_time").dt.truncate("1h")
+        return rates.select(open_time=hour, funding_rate=pl.col("rate").cast(pl.Float64))
 
     def outcome(self) -> Outcome:
         """Completed, or Degraded where a series could not be written."""
@@ -188,7 +202,7 @@ def export(
 
     `to` is freqtrade, nautilus, jesse, pandas, parquet or csv (Binance's own archive); docs/export.md says what each of
     them gets. `symbols` are names and patterns such as *USDT, or none for all that are stored. The others are as those
-    of `read`: an interval that is not stored is derived. Another `kind` than klines is for parquet alone.
+    of `read`: an interval that is not stored is derived. `kind` may also be funding, of which freqtrade has files.
 
     Files that are as they should be stay as they are, so that a second call writes what is new, or was corrected. What
     is not stored, and why, is in `gaps/` below the folder.

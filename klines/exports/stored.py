@@ -19,7 +19,7 @@ from klines.binance.listing import GONE
 from klines.errors import NotStored
 from klines.interval import DAY, INTERVALS, Interval
 from klines.ledger import FOREVER_MS
-from klines.market import Market
+from klines.market import FUNDING, Market, series_name
 from klines.reading.inventory import check_known
 from klines.storage.access import fetch_frame
 from klines.symbol import choose, is_pattern
@@ -32,6 +32,9 @@ _GAPS = """
       AND start_time < epoch_ms($end::BIGINT) AND end_time > epoch_ms($start::BIGINT)
     ORDER BY ALL
 """
+_RATES = f"""(SELECT market, '{FUNDING.name}' AS kind, symbol, '1h' AS interval, funding_time AS open_time, fetched_at
+              FROM funding)"""
+"""Funding rates, as their ledger has them: the hour is the slot."""
 _RULES = f"""
     SELECT symbol, base, quote, contract_type, tick_size, step_size, min_quantity, min_notional FROM rules
     WHERE market = $market AND status <> '{GONE}'
@@ -93,7 +96,8 @@ def find(
         "start": asked.start_ms,
         "end": _end_of_parts(interval, asked),
     }
-    parts, gaps = (fetch_frame(connection, sql.replace("INTERVALS", within), values) for sql in (_PARTS, _GAPS))
+    of_parts = _PARTS.replace("SERIES", _RATES if market.kind == FUNDING else "klines")
+    parts, gaps = (fetch_frame(connection, sql.replace("INTERVALS", within), values) for sql in (of_parts, _GAPS))
     rules = fetch_frame(connection, _RULES, {"market": market.name})
     stored = parts["symbol"].unique().sort().to_list()
     chosen = choose(entries, stored, market.name, which="that is stored") if entries else stored
@@ -134,10 +138,11 @@ def _check_stored(
     if absent:
         check_known(connection, market, absent)
     if absent or not stored:
-        whose = f"{absent[0]} {interval.name}" if absent else f"{interval.name} klines"
+        whose = f"{absent[0]} {interval.name}" if absent else interval.name
+        about = series_name(*market.key, "")
         raise NotStored(
-            f"nothing is stored of {whose} ({market.name}) in this range, nor of a shorter interval that it could be "
-            "made of; klines.symbols() says what is there"
+            f"nothing is stored of {whose} ({about}) in this range, nor of a shorter interval to make it of; "
+            "klines.symbols() says what is there"
         )
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from klines.exports.stored import Part, Subject
 from klines.interval import Interval
-from klines.market import Market, series_name
+from klines.market import KLINES, Market, series_name
 
 ENOUGH = ("open_time", "open", "high", "low", "close", "volume")
 """The columns that every program wants."""
@@ -38,10 +38,10 @@ class Target(ABC):
 
     columns: Sequence[str] = ENOUGH
     """Of the table klines; those that are read."""
+    kinds: Sequence[str] = (KLINES.name,)
+    """Of which it has klines, or rates."""
     is_exact = False
     """Whether amounts and prices are read as decimals."""
-    has_kinds = False
-    """Whether it can have klines that are not of trades."""
 
     def check(self, market: Market, interval: Interval) -> None:  # noqa: B027 - it can have any
         """Raises BadParameter where the program can't have such klines."""

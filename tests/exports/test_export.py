@@ -55,6 +55,18 @@ RULES = """
            '5.00000000' AS min_notional
     FROM (VALUES ('spot'), ('usdm')) t(market)
 """
+OTHERS = """
+    INSERT INTO klines BY NAME
+    SELECT 'usdm' AS market, 'mark' AS kind, 'BTCUSDT' AS symbol, '1h' AS interval, TIMESTAMP '2026-01-01' AS open_time,
+           1 AS open, 3 AS high, 0.5 AS low, 2 AS close, TIMESTAMP '2026-01-01 00:59:59.999' AS close_time,
+           'rest' AS source, TIMESTAMP '2026-01-02' AS fetched_at
+"""
+RATES = """
+    INSERT INTO funding BY NAME
+    SELECT 'usdm' AS market, 'BTCUSDT' AS symbol, time AS funding_time, 0.0001 AS rate, 'rest' AS source,
+           TIMESTAMP '2026-01-02' AS fetched_at
+    FROM (VALUES (TIMESTAMP '2025-12-31 16:00:00.004'), (TIMESTAMP '2026-01-01 00:00:00.001')) t(time)
+"""
 MORE = """
     INSERT INTO klines
     SELECT * REPLACE (open_time + INTERVAL 2 HOUR AS open_time, close_time + INTERVAL 2 HOUR AS close_time,
@@ -70,7 +82,7 @@ def two_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The last hour of a month and the first of the next, of some symbols; of BTCUSDT three minutes are missing."""
     path = tmp_path_factory.mktemp("stored") / "klines.duckdb"
     with opened(path, time.monotonic() + 60) as connection:
-        for sql in (KLINES, GAP, RULES):
+        for sql in (KLINES, GAP, RULES, OTHERS, RATES):
             connection.execute(sql)
     return path
 
@@ -114,6 +126,19 @@ def test_freqtrade(two_months: Path, tmp_path: Path, market: str, symbol: str, f
     assert rows_of(expected, *SIX) == rows_of(found, "date", *SIX[1:])
 
 
+def test_freqtrades_candle_types(two_months: Path, tmp_path: Path) -> None:
+    """Mark prices have no volume, which is zero there; funding rates have one column, at the full hour."""
+    for kind in ("mark", "funding"):
+        klines.export("freqtrade", tmp_path, market="usdm", kind=kind, interval="1h", database=two_months)
+    names = {"mark": "BTC_USDT_USDT-1h-mark.feather", "funding": "BTC_USDT_USDT-1h-funding_rate.feather"}
+    mark, rates = (pl.read_ipc(tmp_path / "futures" / name) for name in names.values())
+    assert [(datetime(2026, 1, 1), 1.0, 3.0, 0.5, 2.0, 0.0)] == rows_of(mark, "date", *SIX[1:])
+    expected = [(datetime(2025, 12, 31, 16), 0.0001), (datetime(2026, 1, 1), 0.0001)]
+    assert expected == rows_of(rates, "date", "funding_rate")
+    again = klines.export("freqtrade", tmp_path, market="usdm", kind="funding", interval="1h", database=two_months)
+    assert [False] == again["written"].to_list()
+
+
 def test_pandas(two_months: Path, tmp_path: Path) -> None:
     """pandas reads a frame whose index is the open time in UTC."""
     pandas = pytest.importorskip("pandas")
@@ -135,6 +160,9 @@ def test_parquet(two_months: Path, tmp_path: Path) -> None:
     )
     sql = "SELECT market, symbol, interval, open_time, open, volume, trades, source, fetched_at FROM klines"
     assert query(two_months, f"{sql} WHERE market = 'spot' ORDER BY ALL") == found
+    made = klines.export("parquet", tmp_path, market="usdm", kind="mark", interval="1h", database=two_months)
+    [file] = made["file"]
+    assert "market=usdm/kind=mark/interval=1h/symbol=BTCUSDT/month=2026-01/klines.parquet" in file
 
 
 def test_jesse(two_months: Path, tmp_path: Path) -> None:
@@ -270,6 +298,9 @@ def test_ranges_and_patterns(two_months: Path, tmp_path: Path) -> None:
         ({"market": "coinm"}, "market: freqtrade does not trade COIN-M"),
         ({"interval": "10m"}, "interval: freqtrade knows"),
         ({"market": "usdm", "symbols": "BTCUSDT_260327"}, "symbols: freqtrade can't have BTCUSDT_260327: of futures"),
+        ({"to": "jesse", "market": "usdm", "kind": "mark"}, "kind: jesse takes klines, not mark"),
+        ({"market": "usdm", "kind": "funding"}, "interval: funding rates have slots of 1h"),
+        ({"kind": "funding", "interval": "1h"}, "market: funding rates are of usdm and coinm"),
         ({"to": "jesse", "interval": "1h"}, "interval: jesse takes 1m"),
         ({"to": "nautilus", "interval": "1w"}, "interval: for nautilus 1s to 1d"),
     ],
