@@ -63,6 +63,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def clock_s(ms: int) -> str:
+    """`2026-11-24 07:31:08`, in UTC."""
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def clock(ms: int) -> str:
     """`2026-11-24 07:31`, in UTC."""
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from klines import settings
 from klines.cli import environment
 from klines.errors import BadParameter
-from klines.storage.access import settings_to_write
+from klines.storage.access import place_of, settings_to_write
+from klines.storage.place import Place
 from klines.symbol import is_pattern
 from stack import CHECKOUT, template
 from stack.attend import attend, naming_prefects_settings, start_worker, wait_for
@@ -178,21 +179,25 @@ def run(is_demo: bool, prefect_file: Path, queues: Sequence[str]) -> None:
             until_the_end.enter_context(demo_shell(DEMO / "env", demo_settings(port + 1)))
         told = greeting(loaded, server.ui, children.logs, DEMO / "env" if is_demo else None, deployments.said)
         deploy(children, server, deployments, told)
-        serve(children, server, deployments.queues)
+        serve(children, server, deployments.queues, place_of(loaded.database))
 
 
-def serve(children: Children, server: Server, queues: Sequence[str]) -> None:
-    """Run the worker, and ask for runs while this machine's clock repeats itself, until the end is asked for."""
-    clock = Clock()
+def serve(children: Children, server: Server, queues: Sequence[str], place: Place) -> None:
+    """Run the worker, and ask for runs while this machine's clock repeats itself, until the end is asked for; where no
+    run ends, say how fresh the symbols at `place` are."""
+    from stack.standing import Rewriter
+
+    clock, rewriter = Clock(), Rewriter(server.client, place)
     ask_s = time.monotonic()
 
-    def look_at_clock() -> None:
+    def look() -> None:
         nonlocal ask_s
+        rewriter.look()
         if clock.repeats() and time.monotonic() > ask_s:
             server.collect_now()
             ask_s = time.monotonic() + MINUTE_S
 
-    attend(children, server, queues, each_second=look_at_clock)
+    attend(children, server, queues, each_second=look)
 
 
 def main(*, is_demo: bool, deployments: Path | None, queues: Sequence[str] = ()) -> int:

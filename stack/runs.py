@@ -13,7 +13,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterEndTime,
@@ -69,6 +69,11 @@ class Runs:
         self._away_s = time.monotonic()
         self.asked: datetime | None = None
         self.missed = 0
+
+    @property
+    def client(self) -> SyncPrefectClient:
+        """That of the server, which waits for 2 s."""
+        return self._client
 
     def close(self) -> None:
         """End its connections."""

@@ -10,10 +10,11 @@ from prefect import get_run_logger
 from prefect.exceptions import PrefectException
 
 from klines.collect.run import Collect
-from klines.errors import DatabaseBusy
+from klines.errors import KlinesError
 from klines.outcome import Outcome
 from tasks import alarms, coverage, events, freshness
 from tasks.artifacts import last
+from tasks.schedule import note_schedule
 
 
 def review(run: Collect, outcome: Outcome) -> None:
@@ -22,20 +23,23 @@ def review(run: Collect, outcome: Outcome) -> None:
     with only_news():
         if run.is_done:
             events.collected(run)
+        note_schedule(run)
         found = run.freshness()
         followed = run.follow(outcome, found)
         events.tell(followed)
         alarms.deliver(run, followed)
-        is_new = found is not None and freshness.write_freshness(found, run)
+        if found:
+            freshness.write_freshness(found, run)
         is_first = run.job.shard is None or run.job.shard.number == 1
-        if is_new and is_first and last("coverage")[1] > coverage.EVERY:
+        if run.is_done and is_first and last("coverage")[1] > coverage.EVERY:
             coverage.write_coverage(run.last_days())
 
 
 @contextlib.contextmanager
 def only_news() -> Iterator[None]:
-    """That the file is held, or the server away, is a line of the log: the next run tells the news."""
+    """That the file is held or can't be used, or the server is away, is a line of the log: the next run tells the
+    news."""
     try:
         yield
-    except (DatabaseBusy, httpx.HTTPError, PrefectException) as error:
+    except (KlinesError, httpx.HTTPError, PrefectException) as error:
         get_run_logger().warning("what is stored is stored, but not all news could be told: %s", error)

@@ -1,16 +1,17 @@
-"""How fresh each symbol of a run is when the run has ended. Pure; no clock."""
+"""How fresh symbols are, in words. Pure; no clock. What decides it is the macro `freshness_of` of views.sql."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from klines.interval import FRESH_MS, Interval
+from klines.clock import clock_s
+from klines.interval import Interval
 from klines.market import series_name
 from klines.outcome import counted, names
 
 FRESH, LATE, STALE, SILENT, UNKNOWN = "fresh", "late", "stale", "not trading", "unknown"
-"""Its newest closed kline is stored; is not; has not been for 5 minutes while it trades; the exchange has none; the
+"""All that is due is stored; some is not; that closed over 5 minutes ago, while it trades; the exchange has none; the
 exchange does not know the symbol."""
 
 
@@ -26,12 +27,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """All symbols of a run, worst first; of a shard it says which, as in `3/10`."""
+    """Symbols at a time, worst first; of a shard it says which, as in `3/10`."""
 
     market: str
     kind: str
     interval: str
     standings: Sequence[Standing]
+    at_ms: int
     shard: str = ""
 
     def of(self, *states: str) -> list[Standing]:
@@ -56,6 +58,11 @@ class Freshness:
         return "; ".join(parts)
 
     @property
+    def told(self) -> str:
+        """`2026-11-24 07:31:08 UTC: spot 1m: …`, which stays true."""
+        return f"{clock_s(self.at_ms)} UTC: {self.said}"
+
+    @property
     def is_well(self) -> bool:
         """Whether every symbol that trades is fresh."""
         return not self.of(LATE, STALE)
@@ -64,22 +71,12 @@ class Freshness:
 _WORST_FIRST = (STALE, LATE, UNKNOWN, SILENT, FRESH)
 
 
-def freshness(market: str, kind: str, interval: Interval, standings: Sequence[Standing], shard: str = "") -> Freshness:
-    """The standings, worst first; those of a state by how far they are behind."""
+def freshness(
+    market: str, kind: str, interval: Interval, standings: Sequence[Standing], at_ms: int, shard: str = ""
+) -> Freshness:
+    """The standings at `at_ms`, worst first; those of a state by how far they are behind."""
     ordered = sorted(
         standings,
         key=lambda standing: (_WORST_FIRST.index(standing.state), standing.lacks_from_ms or 0, standing.symbol),
     )
-    return Freshness(market, kind, interval.name, ordered, shard)
-
-
-def state(lacks_from_ms: int | None, interval: Interval, *, due_ms: int, now_ms: int, is_trading: bool) -> str:
-    """The state of a symbol whose first kline that is not stored opens at `lacks_from_ms` (None: it has none at all).
-
-    `due_ms` is the open time of the newest kline that the run was to store, `now_ms` the exchange's clock.
-    """
-    if lacks_from_ms is not None and lacks_from_ms > due_ms:
-        return FRESH
-    if lacks_from_ms is None or not is_trading:
-        return SILENT
-    return STALE if now_ms - interval.step(lacks_from_ms, 1) > FRESH_MS else LATE
+    return Freshness(market, kind, interval.name, ordered, at_ms, shard)

@@ -20,10 +20,11 @@ from klines.binance.exchange import Exchange
 from klines.binance.line import LATE_PAUSES_S
 from klines.clock import clock as time_of
 from klines.collect.choosing import Choice, Chosen, forget_unknown, note_choice
-from klines.collect.freshness import UNKNOWN, Freshness, Standing, freshness, state
+from klines.collect.freshness import Freshness, Standing, freshness
 from klines.collect.incidents import Followed, Seen, follow
 from klines.collect.message import CollectFacts, collect_outcome
 from klines.collect.missing import beginnings, wants
+from klines.collect.standings import all_standings, standings
 from klines.collect.timeliness import Timeliness, timeliness
 from klines.errors import BadParameter, DatabaseBusy, Retry, Stop, UnknownSymbol
 from klines.interval import INTERVALS, MINUTE, Interval
@@ -37,6 +38,7 @@ from klines.storage.store import is_unheard_of, scope_of, store
 from klines.tables.alarms import Alarm, add_alarms, claim, note_attempt, waiting
 from klines.tables.incidents import Incident, going_on, write_incidents
 from klines.tables.promise import SHELL
+from klines.tables.schedules import AskedFor, Schedule, note_schedule, noted_ms
 from klines.tables.symbols import joined, quarantined
 from klines.tables.transaction import transaction
 from klines.want import Want, share_out
@@ -45,6 +47,8 @@ DEADLINE_S, FETCH_SHARE = 45.0, 2 / 3
 """A run's whole time, and the share of it in which requests are made; what is left is for waiting for the file."""
 REQUEST_S = 6.0
 """How long a whole request may take."""
+SCHEDULE_MS = 10 * MINUTE
+"""So often is asked when the runs are due."""
 PAGES_A_RUN = 500
 """Pages of a catch-up that one run asks for: half a million klines in memory."""
 
@@ -125,6 +129,8 @@ class Collect(Session):
         self._due_ms = -1
         self._incidents: list[Incident] | None = None
         self._alarms_wait = False
+        self._schedule_noted_ms: int | None = None
+        self._is_written = False
         self._failed: list[str] = []
         self.is_done = False
         exchange = Exchange(
@@ -177,6 +183,7 @@ class Collect(Session):
         """What is missing, and what goes on."""
         self._incidents = going_on(connection, self.job.market)
         self._alarms_wait = bool(waiting(connection, self.job.market))
+        self._schedule_noted_ms = noted_ms(connection, self.market, self.interval, str(self.job.shard or ""))
         self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
         lookback_ms = int(self.job.lookback.total_seconds() * 1000)
         chosen = self._choose(connection, now_ms, lookback_ms)
@@ -240,6 +247,7 @@ class Collect(Session):
     def _write(self) -> None:
         wants = list(self.wants.values())
         self.stored = self._change(scope_of(self.job.market, self.interval, wants), partial(self._put, wants))
+        self._is_written = True
 
     def _put(self, wants: Sequence[Want], connection: duckdb.DuckDBPyConnection) -> Stored:
         stored = store(
@@ -249,6 +257,7 @@ class Collect(Session):
             wants,
             now_ms=self.exchange.now_ms(),
             not_trading=self._not_trading,
+            asked=self._asked,
         )
         if unknown := [want.symbol for want in wants if is_unheard_of(want)]:
             with transaction(connection):
@@ -317,29 +326,60 @@ class Collect(Session):
         return [want.symbol for want in self.wants.values() if want.was_filled]
 
     def freshness(self) -> Freshness | None:
-        """How fresh each symbol is after the run; None if it did not come so far as to know."""
-        if not self.is_done or self._due_ms < 0 or self.exchange.budget.stopped:
-            return None
-        standings = [self._standing(symbol) for symbol in self.job.symbols]
-        return freshness(*self.job.market.key, self.interval, standings, str(self.job.shard or ""))
+        """How fresh each of its symbols is now, by what is stored; of all that are stored, where the run did not come
+        so far as to know its own. None where nothing is; raises DatabaseBusy."""
+        now_ms, shard = self.exchange.now_ms(), self.job.shard
+        with self._opened_afterwards() as connection:
+            if self._due_ms < 0:
+                found = all_standings(connection, self.market, self.interval, now_ms, shard)
+            else:
+                found = self._standings(connection, now_ms)
+        return freshness(*self.market.key, self.interval, found, now_ms, str(shard or "")) if found else None
 
-    def _standing(self, symbol: str) -> Standing:
-        want, last_ms = self.wants.get(symbol), self._last_ms.get(symbol)
-        error = want.error if want else None
-        if symbol in self._quarantined or isinstance(error, UnknownSymbol):
-            return Standing(symbol, UNKNOWN)
-        lacks_ms = None if last_ms is None else self.interval.step(last_ms, 1)
-        is_asked = False
-        if want:
-            lacks_ms = want.unstored_from(self.interval)
-            is_asked = want.gaps[-1].end_ms > self._due_ms and symbol not in self._not_trading
-        now_ms = self.exchange.now_ms()
-        found = state(lacks_ms, self.interval, due_ms=self._due_ms, now_ms=now_ms, is_trading=is_asked)
-        return Standing(symbol, found, lacks_ms, reason(error) if error else "")
+    def _standings(self, connection: duckdb.DuckDBPyConnection, now_ms: int) -> list[Standing]:
+        errors = {symbol: want.error for symbol, want in self.wants.items() if want.error}
+        unknown = [symbol for symbol, error in errors.items() if isinstance(error, UnknownSymbol)]
+        return standings(
+            connection,
+            self.market,
+            self.interval,
+            self._newest_ms(),
+            now_ms,
+            unknown=[*self._quarantined, *unknown],
+            why={symbol: reason(error) for symbol, error in errors.items()},
+        )
+
+    def _newest_ms(self) -> dict[str, int | None]:
+        """The open time of each symbol's newest stored kline."""
+        found = {symbol: self._last_ms.get(symbol) for symbol in self.job.symbols}
+        if self._is_written:
+            wanted = self.wants.values()
+            found |= {want.symbol: self.interval.step(want.unstored_from(self.interval), -1) for want in wanted}
+        return found
+
+    @property
+    def _asked(self) -> AskedFor:
+        return AskedFor(str(self.job.shard or ""), self.interval.step(self._due_ms, 1))
+
+    def is_schedule_old(self) -> bool:
+        """Whether nobody has entered for ten minutes when the runs of this shard are due."""
+        noted_ms = self._schedule_noted_ms
+        return self._due_ms >= 0 and (noted_ms is None or self.exchange.now_ms() - noted_ms >= SCHEDULE_MS)
+
+    def note_schedule(self, schedule: Schedule) -> None:
+        """Enter it; raises DatabaseBusy."""
+
+        def note(connection: duckdb.DuckDBPyConnection) -> None:
+            with transaction(connection):
+                now_ms = self.exchange.now_ms()
+                note_schedule(connection, self.market, self.interval, schedule, self._asked, now_ms)
+
+        self._change_afterwards(self._scope(notes=True), note)
 
     def follow(self, outcome: Outcome, known: Freshness | None) -> Followed:
         """Enter what the run means for the incidents of its market; nothing while others hold the file."""
-        seen = Seen(outcome.state, outcome.message, known.stale if known else None, self._failed)
+        came_far = self.is_done and self._due_ms >= 0 and not self.exchange.budget.stopped
+        seen = Seen(outcome.state, outcome.message, known.stale if known and came_far else None, self._failed)
         if outcome.is_completed and not seen.stale and self._incidents == [] and not self._alarms_wait:
             return Followed()
         try:
@@ -381,4 +421,5 @@ class Collect(Session):
         """How soon klines were stored in the last hour, of a shard its own; raises DatabaseBusy."""
         symbols = None if self.job.shard is None else self.job.symbols
         with self._opened_afterwards() as connection:
-            return timeliness(connection, self.market, self.interval, self.exchange.now_ms(), symbols)
+            shard = str(self.job.shard or "")
+            return timeliness(connection, self.market, self.interval, self.exchange.now_ms(), symbols, shard)

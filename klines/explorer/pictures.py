@@ -14,11 +14,12 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from klines.collect.freshness import Standing, freshness, state
+from klines.collect.freshness import freshness
+from klines.collect.standings import standings
 from klines.errors import BadParameter
 from klines.explorer.queries import Query
 from klines.interval import DAY, INTERVALS, SECOND, Interval
-from klines.market import Market
+from klines.market import Market, market_of
 from klines.window import Window
 
 HERE = Path(__file__).parent
@@ -26,8 +27,6 @@ COVERAGE = HERE.parent / "reading" / "coverage.sql"
 """What `klines.coverage` asks, too."""
 MOST = 2_000
 """So many klines are drawn at most: few screens have more pixels for them."""
-SETTLE_MS = 20 * SECOND
-"""A run has this long after a kline's close before its symbol is called late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +77,25 @@ def _interval(name: str, open_ms: int) -> Interval:
 
 
 def fresh_now(connection: duckdb.DuckDBPyConnection, series: Sequence[Series], now_ms: int) -> dict[str, Any]:
-    """Whether the newest closed kline is stored at `now_ms`, of each of the series of one market, kind and interval
-    that is wanted on and on, worst first. Their `last_ms` counts for those that have been silent for days.
+    """Whether what is due at `now_ms` is stored, of each of the series of one market, kind and interval that is wanted
+    on and on, worst first. Their `last_ms` counts for those that have been silent for days.
     """
-    market, kind, interval = series[0].market, series[0].kind, series[0].interval
-    query = Query(HERE / "freshness.sql", {"market": market, "kind": kind, "interval": interval.name, "now": now_ms})
-    recent = {row["symbol"]: row for row in query.rows(connection).iter_rows(named=True)}
-    due_ms = interval.step(now_ms - SETTLE_MS, -1)
-    standings = []
-    wanted = {symbol for symbol, row in recent.items() if row["goes_on"]}
-    for one in (one for one in series if one.symbol in wanted):
-        newest_ms, is_trading = _newest(one, recent.get(one.symbol))
-        lacks_ms = None if newest_ms is None else interval.step(newest_ms, 1)
-        how = state(lacks_ms, interval, due_ms=due_ms, now_ms=now_ms, is_trading=is_trading)
-        standings.append(Standing(one.symbol, how, lacks_ms))
-    found = freshness(market, kind, interval, standings)
+    whose = {"market": series[0].market, "kind": series[0].kind, "interval": series[0].interval.name}
+    recent = dict(Query(HERE / "newest.sql", {**whose, "now": now_ms}).rows(connection).iter_rows())
+    newest_ms = {
+        one.symbol: one.last_ms if recent[one.symbol] is None else recent[one.symbol]
+        for one in series
+        if one.symbol in recent
+    }
+    market, interval = market_of(series[0].market, series[0].kind), series[0].interval
+    found = freshness(*market.key, interval, standings(connection, market, interval, newest_ms, now_ms), now_ms)
     return {
         "symbols": [standing.symbol for standing in found.standings],
         "states": [standing.state for standing in found.standings],
         "lacks_from_ms": [standing.lacks_from_ms for standing in found.standings],
         "said": found.said,
-        "sql": query.shown,
+        "sql": Query(HERE / "freshness.sql", whose).shown,
     }
-
-
-def _newest(series: Series, recent: dict[str, Any] | None) -> tuple[int | None, bool]:
-    """The open time of the series' newest kline, and whether its symbol trades."""
-    if recent is None:
-        return series.last_ms, True
-    return (series.last_ms if recent["newest_ms"] is None else recent["newest_ms"]), recent["is_trading"]
 
 
 def covered(

@@ -18,6 +18,7 @@ from klines.market import series_name
 from klines.reading.inventory import answer, asked_window, check_known
 from klines.reading.parameters import interval_named, market_named, symbols_named
 from klines.storage.access import Database, reading
+from klines.tables.schedules import due_until_ms
 
 DAYS = 30
 _LAST_DAYS = (Path(__file__).parent / "last_days.sql").read_text()
@@ -114,8 +115,8 @@ def coverage(
     """How much there is, a row per symbol and day (UTC): how many klines are `expected`, `stored`, `explained` by the
     ledger, and `unexplained`: to be collected, or not yet looked into.
 
-    Of [start, end), as far as it is over, and of `symbols`, or all; a symbol begins with the first that is known of it.
-    For stored intervals up to 1d. Raises as `read` does.
+    Of [start, end), as far as klines are due, and of `symbols`, or all; a symbol begins with the first that is known of
+    it. For stored intervals up to 1d. Raises as `read` does.
     """
     now_ms = int(time.time() * 1000)
     wanted, asked = interval_named(interval), asked_window(start, end, now_ms)
@@ -124,7 +125,8 @@ def coverage(
         raise BadParameter(f"interval: days are counted in klines of up to 1d, not of {interval}")
     where = market_named(market, kind)
     with reading(database) as connection:
-        bounds = wanted.floor(asked.start_ms), min(asked.end_ms, now_ms)
+        due_ms = due_until_ms(connection, where, wanted, now_ms)
+        bounds = wanted.floor(asked.start_ms), min(asked.end_ms, due_ms)
         days = answer(connection, _COVERAGE, where, wanted, names, *bounds)
         if names and days["symbol"].n_unique() < len(names):
             check_known(connection, where, names)

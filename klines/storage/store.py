@@ -21,6 +21,7 @@ from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import stored_windows
 from klines.tables.merge import Bulk, merge_rows, prepare, stage
 from klines.tables.rejects import note_rejects
+from klines.tables.schedules import AskedFor, note_asked
 from klines.tables.symbols import note_symbol
 from klines.tables.transaction import transaction
 from klines.want import Want
@@ -71,8 +72,10 @@ def store(
     now_ms: int,
     not_trading: Iterable[str] = (),
     files: Sequence[Ready] = (),
+    asked: AskedFor | None = None,
 ) -> Stored:
-    """Write the rows, rejects, restatements and gaps of `files`, then of `wants`; all or nothing.
+    """Write the rows, rejects, restatements and gaps of `files`, then of `wants`, and what was `asked` for; all or
+    nothing.
 
     `now_ms` is the exchange's clock. The newest slots of a symbol in `not_trading` are gaps; of any other symbol
     they are only late.
@@ -82,6 +85,8 @@ def store(
         stored += _put_wants(connection, market, interval, wants, now_ms)
         _revise_ledger(connection, market, interval, wants, files, now_ms, set(not_trading))
         _note_symbols(connection, market, wants, now_ms)
+        if asked:
+            note_asked(connection, market, interval, asked)
     return stored
 
 

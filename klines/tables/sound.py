@@ -49,6 +49,8 @@ FEW = {
     "audits": f"{_SERIES} AND since <= until AND {_times('since', 'until', 'audited_at')}",
     "wanted": f"{_SERIES} AND (until IS NULL OR since < until) AND {_times('since', 'noted_at')} AND "
     + _times_if_any("until"),
+    "schedules": f"{_OF_KIND} AND interval IN {tuple(INTERVALS)} AND coalesce(every_s, 1) > 0 AND "
+    + f"{_times('asked_until', 'noted_at')} AND {_times_if_any('anchor')}",
     "clustered": _times("month", "clustered_at"),
     "ends": f"{_SERIES} AND {_times('open_time', 'noted_at')} AND "
     + " AND ".join(

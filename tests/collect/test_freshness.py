@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from klines.collect.freshness import Freshness
 from klines.collect.run import Collect, CollectJob
 from klines.collect.timeliness import timeliness
+from klines.errors import ExchangeDown
 from klines.interval import INTERVALS
 from klines.market import MARKETS
+from klines.outcome import Outcome
 from klines.reading.coverage import COMPLETE, EXPLAINED, MISSING, NOTHING, last_days, said
 from klines.settings import Settings
 from klines.storage.database import opened
+from klines.tables.schedules import Schedule
 from tests.drive import MINUTE, NOON, audit_once, collect_once, ms
 from tests.exchange import StandIn
 
@@ -63,33 +69,70 @@ def test_a_symbol_that_does_not_trade_is_not_stale(exchange: StandIn, database: 
         assert "spot 1m: 1 of 1 symbol is fresh; 1 not trading: ETHUSDT" == found.said
 
 
-def test_a_run_that_did_not_come_so_far_knows_nothing(exchange: StandIn, database: Path) -> None:
-    """Before its end, and after a ban, a run does not say who is fresh."""
+def test_whatever_way_a_run_ends(exchange: StandIn, database: Path) -> None:
+    """A run that is silenced, and one that was not served at all, say how fresh symbols are by what is stored; neither
+    makes an incident of that, as nobody knows whether they trade."""
+    fresh(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    exchange.freeze(NOON + 5_000 + 6 * MINUTE)
     settings = Settings(database=database, spot_url=exchange.url)
-    run = Collect(settings, CollectJob.of(settings, ["BTCUSDT"], "spot", "1m", timedelta(minutes=5)))
-    assert run.freshness() is None
+    job = CollectJob.of(settings, ["BTCUSDT", "*USDT"], "spot", "1m", timedelta(minutes=5))
+    exchange.maintenance = True
+    with Collect(settings, job, clock=exchange.now_ms) as down, pytest.raises(ExchangeDown):
+        down.health()
+    exchange.maintenance = False
     exchange.fault("BTCUSDT", "status", status=418)
-    with run:
+    silenced = Collect(settings, replace(job, symbols=["BTCUSDT", "ETHUSDT"]), clock=exchange.now_ms)
+    with silenced as run:
         run.health()
         run.fetch(run.plan())
         run.store()
         assert "RateLimited" == run.outcome().state
-    assert run.freshness() is None
+    for run in (down, silenced):
+        found = run.freshness()
+        assert found is not None
+        assert "BTCUSDT" in found.stale
+        assert (True, True) == (found.told.startswith("2026-01-02 12:"), found.told.endswith(f" UTC: {found.said}"))
+        assert [] == run.follow(Outcome("RateLimited", ""), found).began
 
 
-def test_timeliness_is_of_what_was_collected_live(exchange: StandIn, database: Path) -> None:
-    """Seconds from close to commit are those of the last hour's live klines; what was caught up is counted apart."""
+def test_latency_is_of_scheduled_klines(exchange: StandIn, database: Path) -> None:
+    """Seconds from close to commit are those of the last hour's klines that the first run after their close has stored;
+    what a later one has caught up is counted apart, however soon it came."""
     fresh(exchange, database, ["BTCUSDT"])
     exchange.freeze(NOON + 65_000)
+    fresh(exchange, database, ["BTCUSDT"])
+    exchange.freeze(NOON + 245_000)
     run, _ = fresh(exchange, database, ["BTCUSDT"])
     found = run.timeliness()
-    assert (11, 20) == (found.klines, found.caught_up)
-    assert found.p50_s is not None
+    assert (3, 29 + 2) == (found.klines, found.caught_up)
     assert found.max_s is not None
-    assert 5 <= found.p50_s <= found.max_s < 600
+    assert 5 <= found.max_s < 60
     with opened(database, time.monotonic() + 5) as connection:
+        connection.execute("INSERT INTO schedules VALUES ('spot', 'klines', '1m', '', 300, '2026-01-01', now(), now())")
+        slow = timeliness(connection, MARKETS["spot"], INTERVALS["1m"], exchange.now_ms())
         empty = timeliness(connection, MARKETS["usdm"], INTERVALS["1m"], NOON)
+    assert found.klines < slow.klines
     assert (0, None) == (empty.klines, empty.p50_s)
+
+
+def test_the_schedule_of_a_deployment(exchange: StandIn, database: Path) -> None:
+    """A run whose schedule nobody has entered lately says so; once it is there, what a run is to store is noted as it
+    stores, and what it did not get is late at once."""
+    run, _ = fresh(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    assert run.is_schedule_old()
+    run.note_schedule(Schedule(60, NOON + 5_000))
+    exchange.fault("ETHUSDT", "status", status=500)
+    exchange.freeze(NOON + 65_000)
+    run, found = fresh(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    assert not run.is_schedule_old()
+    assert "spot 1m: 1 of 2 symbols are fresh; 1 late: ETHUSDT" == found.said
+    with opened(database, time.monotonic() + 5) as connection:
+        [state] = connection.execute(
+            """WITH given AS (SELECT market, kind, symbol, interval, open_time AS last FROM newest())
+               SELECT state FROM freshness_of('given', epoch_ms(?::BIGINT)) WHERE symbol = 'ETHUSDT'""",
+            [exchange.now_ms()],
+        ).fetchall()
+    assert ("late",) == state
 
 
 def test_coverage_tells_days_apart(exchange: StandIn, database: Path) -> None:

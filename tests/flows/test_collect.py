@@ -120,7 +120,8 @@ def test_a_run_of_a_shard(exchange: StandIn, database: Path) -> None:
     assert state.state_details.flow_run_id is not None
     with get_client(sync_client=True) as client:
         assert client.read_flow_run(state.state_details.flow_run_id).name.endswith(" 2/3")
-    assert f"spot 1m 2/3: {len(mine)} of {len(mine)} symbols are fresh" == last("freshness-spot-1m-2-of-3")[0]
+    told, _ = last("freshness-spot-1m-2-of-3")
+    assert told.endswith(f" UTC: spot 1m 2/3: {len(mine)} of {len(mine)} symbols are fresh")
 
 
 @pytest.mark.parametrize(("symbols", "batches"), [(51, 1), (250, 1), (251, 2), (600, 3), (1500, 6)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+import shutil
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +66,67 @@ def test_latest(exchange: StandIn, database: Path) -> None:
     [
         ("1M", "date_trunc('month', utc_now()) - INTERVAL 1 MONTH", "fresh"),
         ("1d", "date_trunc('day', utc_now()) - INTERVAL 1 DAY", "fresh"),
-        ("1m", "date_trunc('minute', utc_now()) - INTERVAL 2 MINUTE", "late"),
+        ("1m", "date_trunc('minute', utc_now()) - INTERVAL 2 MINUTE", "fresh"),
+        ("1m", "date_trunc('minute', utc_now()) - INTERVAL 3 MINUTE", "late"),
         ("1m", "date_trunc('minute', utc_now()) - INTERVAL 7 MINUTE", "stale"),
     ],
 )
 def test_freshness(exchange: StandIn, database: Path, interval: str, newest: str, state: str) -> None:
-    """Whether the kline after the newest has closed, by this machine's clock, in every zone: for under five minutes it
-    is late, then stale."""
+    """Whether the kline after the newest is due, by this machine's clock, in every zone: where nobody knows a schedule
+    a minute after its close. Up to five minutes after that it is late, then stale."""
     collect_once(exchange, database, ["BTCUSDT"], lookback=timedelta(minutes=1))
     query(database, f"UPDATE klines SET interval = '{interval}', open_time = {newest}")
     query(database, f"UPDATE wanted SET interval = '{interval}'")
     for zone in ZONES:
         [(lacking, said)] = asked(database, zone, "SELECT lacking, state FROM freshness")
         assert (state, state == "fresh") == (said, lacking == 0)
+
+
+@pytest.mark.parametrize(
+    ("every_s", "asked", "time", "said"),
+    [
+        ("60", "11:00:00", "12:00:49", ("fresh", 0)),
+        ("60", "11:00:00", "12:00:50", ("late", 1)),
+        ("60", "12:00:00", "12:00:08", ("late", 1)),
+        ("60", "11:00:00", "12:05:49", ("stale", 5)),
+        ("3600", "11:00:00", "12:00:49", ("fresh", 0)),
+        ("3600", "11:00:00", "12:00:50", ("late", 1)),
+        ("3600", "12:00:00", "12:45:00", ("stale", 1)),
+        ("NULL", "11:00:00", "12:00:59", ("fresh", 0)),
+        ("NULL", "11:00:00", "12:01:00", ("late", 1)),
+    ],
+)
+def test_a_kline_is_due_by_the_schedule(
+    empty: Path, database: Path, every_s: str, asked: str, time: str, said: tuple[str, int]
+) -> None:
+    """One that closed at noon is due 45 seconds after the first run of second 5 that comes then, or as soon as a run
+    was to store it; so no symbol is late because a minute has turned, or an hour where runs come hourly."""
+    day = "TIMESTAMP '2026-01-02"
+    shutil.copy(empty, database)
+    rows = query(
+        database,
+        f"""
+        INSERT INTO schedules
+        VALUES ('spot', 'klines', '1m', '', {every_s}, {day} 00:00:05', {day} {asked}', {day} {asked}');
+        WITH given AS (SELECT 'spot' AS market, 'klines' AS kind, 'BTCUSDT' AS symbol, '1m' AS interval,
+                              {day} 11:58' AS last)
+        SELECT state, lacking FROM freshness_of('given', {day} {time}')""",
+    )
+    assert [said] == rows
+
+
+def test_the_shard_that_is_furthest_behind_counts(empty: Path, database: Path) -> None:
+    """A kline of a market is due when all of its shards have had time for it."""
+    shutil.copy(empty, database)
+    rows = query(
+        database,
+        """
+        INSERT INTO schedules
+        SELECT 'spot', 'klines', '1m', unnest(['1/2', '2/2']), 60, '2026-01-01', '2026-01-02 12:00', '2026-01-02 12:00';
+        UPDATE schedules SET asked_until = '2026-01-02 11:59' WHERE shard = '2/2';
+        SELECT due_until FROM due_until(TIMESTAMP '2026-01-02 12:00:30')""",
+    )
+    assert [(datetime(2026, 1, 2, 11, 59),)] == rows
 
 
 def test_a_delisted_symbol_is_not_stale(exchange: StandIn, database: Path) -> None:

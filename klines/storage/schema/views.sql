@@ -207,20 +207,44 @@ SELECT * FROM (SELECT market, kind, symbol, interval, open_time, @of_texts@
                          ANTI JOIN restated USING (market, kind, symbol, interval, open_time))
 WHERE fetched_at < ends_in_doubt();
 
--- How far every series is that is wanted on and on: the first slot after its newest kline, how many klines have closed since, and whether that is
--- fresh (none), late (under 5 minutes), stale, or as it should be, as the symbol is not trading any more.
-CREATE OR REPLACE VIEW freshness AS
-WITH reached AS (
-    SELECT market, kind, symbol, interval, open_time AS last, slot_after(interval, slot_start(interval, last)) AS lacks_from
-    FROM newest() SEMI JOIN (FROM wanted WHERE until IS NULL) USING (market, kind, symbol, interval)
-), delisted AS (
-    SELECT market, kind, symbol, interval, min(start_time) AS delisted_at FROM gaps
-    WHERE reason = 'delisted' AND end_time > utc_now() GROUP BY ALL -- others are between two lives of a name
+-- Up to when klines should be stored at at_time, where runs collect on schedule: the last run was to store what had closed
+-- before it, and a run has 45 seconds. Of several shards the one that is furthest behind counts. A schedule that is not of
+-- so many seconds, or that nobody knows, leaves each kline a minute.
+CREATE OR REPLACE MACRO due_until(at_time) AS TABLE
+SELECT market, kind, interval, min(greatest(asked_until, coalesce(
+           time_bucket(to_seconds(every_s), at_time - INTERVAL 45 SECOND, anchor), at_time - INTERVAL 1 MINUTE))) AS due_until
+FROM schedules GROUP BY ALL;
+
+-- How far each series of a table or query `reached` (market, kind, symbol, interval, last: the open time of its newest
+-- kline) is at at_time: the first slot after that, how many klines that are due it lacks, and whether that is fresh (none),
+-- late (closed less than 5 minutes ago), stale, or as it should be, as the symbol is not trading: what a symbol that trades
+-- has not published yet is in no row of the ledger but of what is due.
+CREATE OR REPLACE MACRO freshness_of(reached, at_time) AS TABLE
+WITH next AS (
+    SELECT reached.*, slot_after(interval, slot_start(interval, last)) AS lacks_from,
+           coalesce(due_until, at_time - INTERVAL 1 MINUTE) AS due_until
+    FROM query_table(reached) AS reached LEFT JOIN due_until(at_time) USING (market, kind, interval)
+), ended AS (
+    SELECT DISTINCT market, kind, symbol, interval, true AS has_ended
+    FROM next JOIN gaps USING (market, kind, symbol, interval)
+    WHERE start_time <= lacks_from AND end_time > lacks_from
+      AND (reason = 'delisted' AND end_time > at_time -- others are between two lives of a name
+           OR reason IN ('unresolved', 'exchange_outage', 'exchange_hole')
+              AND slots_between(interval, end_time, due_until) <= 0)
 )
 SELECT market, kind, symbol, interval, last, lacks_from,
-       greatest(0, slots_between(interval, lacks_from, utc_now()))::BIGINT AS lacking,
-       CASE WHEN delisted_at <= lacks_from THEN 'not trading'
-            WHEN slot_after(interval, lacks_from) > utc_now() THEN 'fresh'
-            WHEN slot_after(interval, lacks_from) + INTERVAL 5 MINUTE >= utc_now() THEN 'late'
-            ELSE 'stale' END AS state
-FROM reached LEFT JOIN delisted USING (market, kind, symbol, interval);
+       greatest(0, slots_between(interval, lacks_from, due_until))::BIGINT AS lacking,
+       CASE WHEN slot_after(interval, lacks_from) > due_until AND has_ended IS NULL THEN 'fresh'
+            WHEN has_ended THEN 'not trading'
+            WHEN slot_after(interval, lacks_from) + INTERVAL 5 MINUTE >= at_time THEN 'late'
+            ELSE 'stale' END AS state,
+       due_until
+FROM next LEFT JOIN ended USING (market, kind, symbol, interval);
+
+-- How far every series is now that is wanted on and on.
+CREATE OR REPLACE VIEW freshness AS
+WITH reached_now AS (
+    SELECT market, kind, symbol, interval, open_time AS last
+    FROM newest() SEMI JOIN (FROM wanted WHERE until IS NULL) USING (market, kind, symbol, interval)
+)
+FROM freshness_of('reached_now', utc_now());

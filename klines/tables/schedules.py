@@ -1,0 +1,94 @@
+"""The table `schedules`: when runs collect the series of a market and interval, and what the last one was to store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from klines.interval import MINUTE, Interval
+from klines.market import Market
+
+GRACE_MS = MINUTE
+"""Where nothing is known of a schedule, a kline is due so long after its close; views.sql has it, too."""
+_SERIES = "market = ? AND kind = ? AND interval = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Every `every_s` seconds, also at `anchor_ms`; None where its times are no such series."""
+
+    every_s: int | None = None
+    anchor_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """What a run of a `shard` (empty: of all symbols) was to store: klines that closed up to `until_ms`."""
+
+    shard: str
+    until_ms: int
+
+
+def note_asked(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, asked: AskedFor) -> None:
+    """Enter what a run has asked for, where its schedule is known. Part of the caller's transaction."""
+    connection.execute(
+        f"UPDATE schedules SET asked_until = epoch_ms(?::BIGINT) WHERE {_SERIES} AND shard = ?",
+        [asked.until_ms, *market.key, interval.name, asked.shard],
+    )
+
+
+def note_schedule(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    interval: Interval,
+    schedule: Schedule,
+    asked: AskedFor,
+    now_ms: int,
+) -> None:
+    """Enter the schedule of runs of a shard, and forget those of another number of shards. Part of the caller's
+    transaction."""
+    connection.execute(
+        f"DELETE FROM schedules WHERE {_SERIES} AND (shard = ? OR split_part(shard, '/', 2) != split_part(?, '/', 2))",
+        [*market.key, interval.name, asked.shard, asked.shard],
+    )
+    connection.execute(
+        """INSERT INTO schedules
+           VALUES (?, ?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), epoch_ms(?::BIGINT))""",
+        [*market.key, interval.name, asked.shard, schedule.every_s, schedule.anchor_ms, asked.until_ms, now_ms],
+    )
+
+
+def noted_ms(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, shard: str) -> int | None:
+    """When the schedule of runs of a shard was entered; None: it is not known."""
+    rows: list[tuple[int]] = connection.execute(
+        f"SELECT epoch_ms(noted_at) FROM schedules WHERE {_SERIES} AND shard = ?",
+        [*market.key, interval.name, shard],
+    ).fetchall()
+    return rows[0][0] if rows else None
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A market, kind and interval that runs collect, of a shard; every `every_s` seconds."""
+
+    market: str
+    kind: str
+    interval: str
+    shard: str
+    every_s: int | None
+
+
+def collected(connection: duckdb.DuckDBPyConnection) -> list[Collected]:
+    """All whose schedule is known."""
+    rows = connection.execute("SELECT market, kind, interval, shard, every_s FROM schedules ORDER BY ALL").fetchall()
+    return [Collected(*row) for row in rows]
+
+
+def due_until_ms(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, now_ms: int) -> int:
+    """Klines that have closed up to then should be stored at `now_ms`."""
+    rows: list[tuple[int]] = connection.execute(
+        f"SELECT epoch_ms(due_until) FROM due_until(epoch_ms(?::BIGINT)) WHERE {_SERIES}",
+        [now_ms, *market.key, interval.name],
+    ).fetchall()
+    return rows[0][0] if rows else now_ms - GRACE_MS

@@ -1,0 +1,33 @@
+"""The schedule of a run's deployment, noted so that all know when a kline is due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from prefect import runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.schedules import IntervalSchedule
+
+from klines.collect.run import Collect
+from klines.tables.schedules import Schedule
+
+
+def note_schedule(run: Collect) -> None:
+    """Enter the schedule of the deployment that the run is of, if it is of one, and that was not done lately."""
+    if runtime.deployment.id is None or not run.is_schedule_old():
+        return
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment(UUID(runtime.deployment.id))
+    run.note_schedule(schedule_of(deployment.schedules))
+
+
+def schedule_of(schedules: Iterable[DeploymentSchedule]) -> Schedule:
+    """Of those that are on the one that comes most often, if all are of so many seconds."""
+    active = [one.schedule for one in schedules if one.active]
+    every = [one for one in active if isinstance(one, IntervalSchedule)]
+    if not every or len(every) < len(active):
+        return Schedule()
+    often = min(every, key=lambda one: one.interval)
+    return Schedule(int(often.interval.total_seconds()), int(often.anchor_date.timestamp() * 1000))
