@@ -27,11 +27,13 @@ from klines.errors import (
     UnknownSymbol,
     Unreachable,
 )
-from klines.interval import Interval
+from klines.interval import DAY, Interval
 from klines.reading.coverage import Coverage, last_days
+from klines.storage.live import FREE_S
 from klines.storage.place import Done, Place, Scope
 from klines.symbol import choose, is_pattern
 from klines.tables.bans import Ban, active_ban, holding, lift, remember_ban, was_banned
+from klines.tables.counts import count_month, counted_until_ms
 from klines.tables.klines import a_stored_time
 from klines.tables.symbols import EVERY_MS, SOONEST_MS, Known, known, note_listing
 from klines.tables.transaction import transaction
@@ -61,6 +63,18 @@ def enter_kept(place: Place, deadline_s: float) -> None:
     if bans:
         place.write(deadline_s, BANS, enter)
         silence.forget(place.beside)
+
+
+def count_days(place: Place, now_ms: int, wait_s: float) -> None:
+    """Count the klines of all days that are over and not counted yet, a month at a time; each step waits so long for
+    others.
+
+    Raises as `place.opened`; the months that were counted before are.
+    """
+    with place.opened(time.monotonic() + wait_s) as connection:
+        is_left = counted_until_ms(connection) < now_ms // DAY * DAY
+    while is_left and place.alone(time.monotonic() + wait_s, partial(count_month, now_ms=now_ms)):
+        time.sleep(FREE_S)
 
 
 class Lifted(NamedTuple):
@@ -178,7 +192,9 @@ class Session:
         return self.exchange.skew_ms
 
     def last_days(self) -> list[Coverage]:
-        """How much of the last 30 days is in the file, of every series; raises DatabaseBusy."""
+        """How much of the last 30 days is in the file, of every series, once all days that are over are counted; raises
+        DatabaseBusy."""
+        count_days(self.place, self.exchange.now_ms(), AFTERWARDS_S)
         with self._opened_afterwards() as connection:
             return last_days(connection, self.exchange.now_ms())
 

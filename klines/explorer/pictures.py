@@ -50,8 +50,7 @@ def all_series(connection: duckdb.DuckDBPyConnection) -> list[Series]:
 
 
 def listed(series: Sequence[Series]) -> list[dict[str, Any]]:
-    """The symbols of each market, kind and interval, with when each should begin, and what comes after its newest
-    kline."""
+    """The symbols of each market, kind and interval, with when each should begin, and where its newest kline ends."""
     return [
         {
             "market": market,

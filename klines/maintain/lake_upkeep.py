@@ -19,9 +19,11 @@ from klines.maintain.message import MaintainFacts, maintain_outcome
 from klines.maintain.survey import MONTH, Month, months
 from klines.maintain.unique import Doubles, find_doubles_in
 from klines.outcome import Outcome
+from klines.session import count_days
 from klines.storage.lake.lake import Lake
 from klines.storage.place import Done, Place
 from klines.storage.schema.exact import is_exact
+from klines.tables.counts import count_again, odd_days
 from klines.tables.ends import newest, note_ends
 from klines.tables.rejects import forget_rejects
 from klines.tables.transaction import transaction
@@ -75,7 +77,7 @@ class LakeMaintenance:
         self._pruned = self._bytes_before = self._proved = 0
         self._held_s = 0.0
         self._bringing: BringOver | None = None
-        self._doubtful = 0
+        self._doubtful = self._miscounted = 0
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +136,19 @@ class LakeMaintenance:
                     found = months(connection.execute(_OF_INTERVALS, bounds).fetchall())
                     self._proved += sum(month.rows for month in found)
                     find_doubles_in(connection, "klines", found, self._doubles)
+        self._prove_counts()
         return self._doubles.slots
+
+    def _prove_counts(self) -> None:
+        """Count all days that are over, and those anew that have another count than klines."""
+        count_days(self._lake, self._now_ms, WAIT_S)
+        for index in self._rows:
+            month = Month(index, 0, 0).window
+            with self._lake.reading(time.monotonic() + WAIT_S) as connection:
+                odd = odd_days(connection, month)
+            if odd:
+                self._miscounted += odd
+                self._alone(partial(count_again, month=month))
 
     def plan(self) -> list[str]:
         """The months to be put in order; or all of them, which are copied, where amounts are doubles still."""
@@ -181,6 +195,7 @@ class LakeMaintenance:
                 held_s=self._held_s,
                 brought_over=bool(self._bringing),
                 doubtful=self._doubtful,
+                miscounted=self._miscounted,
             )
         )
 

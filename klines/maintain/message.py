@@ -11,7 +11,8 @@ from klines.outcome import Outcome, counted
 @dataclass(frozen=True, slots=True)
 class MaintainFacts:
     """What maintenance found and did: months that were put in order by name, slots with one kline and with more;
-    whether amounts became decimals, and how many klines may have one that is not Binance's."""
+    whether amounts became decimals, how many klines may have one that is not Binance's, and how many days had another
+    number of klines in the table daily_counts."""
 
     reclustered: Sequence[str]
     is_replaced: bool
@@ -26,6 +27,7 @@ class MaintainFacts:
     held_s: float
     brought_over: bool = False
     doubtful: int = 0
+    miscounted: int = 0
 
 
 def maintain_outcome(facts: MaintainFacts) -> Outcome:
@@ -44,6 +46,9 @@ def _said(facts: MaintainFacts) -> str:
     """`re-clustered 5 months of 2026-06 to 2026-10; 100,254,500 klines in 4,174.9 → 1,764.8 MB, …`."""
     parts = [_reclustered(facts), _size(facts)]
     parts += [f"{counted(facts.proved, 'slot')} proved unique, {counted(facts.pruned, 'reject')} pruned"]
+    parts += (
+        [f"the counts of {counted(facts.miscounted, 'day')} were wrong, and are right now"] if facts.miscounted else []
+    )
     parts += _exactness(facts)
     parts += [f"took {facts.seconds:.0f} s, the file was held for {facts.held_s:.1f} s at most"]
     return "; ".join(parts)

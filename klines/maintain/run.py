@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -24,6 +25,7 @@ from klines.maintain.message import MaintainFacts, maintain_outcome
 from klines.maintain.survey import MONTH, Month
 from klines.maintain.unique import Doubles, find_doubles
 from klines.outcome import Outcome
+from klines.session import count_days
 from klines.settings import Settings
 from klines.storage.access import place_of
 from klines.storage.beside import Beside
@@ -35,6 +37,7 @@ from klines.storage.live import WAIT_S, Live
 from klines.storage.place import Place
 from klines.storage.places import check_place
 from klines.storage.schema.exact import is_exact, make_exact
+from klines.tables.counts import count_again, odd_days
 from klines.tables.ends import newest, note_ends
 from klines.tables.rejects import forget_rejects
 
@@ -121,7 +124,7 @@ class Maintenance:
         self._doubles = Doubles()
         self._bytes_before = 0
         self._klines: int | None = None
-        self._doubtful = 0
+        self._doubtful = self._miscounted = 0
 
     def __enter__(self) -> Self:
         self._live = Live(self._beside.__enter__().connection, self.database)
@@ -161,7 +164,18 @@ class Maintenance:
     def prove(self) -> int:
         """Look for slots with more than one kline; how many there are."""
         self._doubles = find_doubles(self._live, list(self._months.values()))
+        self._prove_counts()
         return self._doubles.slots
+
+    def _prove_counts(self) -> None:
+        """Count all days that are over, and those anew that have another count than klines."""
+        count_days(self.place, self._now_ms, WAIT_S)
+        for month in self._months.values():
+            with self._live.held():
+                odd = odd_days(self._live.connection, month.window, "live.")
+            if odd:
+                self._miscounted += odd
+                self.place.alone(time.monotonic() + WAIT_S, partial(count_again, month=month.window))
 
     def plan(self) -> list[str]:
         """Begin the new file; its months, none where it would be no better than the old one. Raises NoRoom."""
@@ -247,6 +261,7 @@ class Maintenance:
                 held_s=self._live.longest_s,
                 brought_over=self._rows.brings_over and self._klines is not None,
                 doubtful=self._doubtful,
+                miscounted=self._miscounted,
             )
         )
 

@@ -14,8 +14,9 @@ from klines.move.note import KEPT_APART, tables_of
 from klines.storage.moved import NOTE
 from klines.tables.transaction import transaction
 
-APART = ("klines", "clustered", NOTE, *KEPT_APART)
-"""Tables that are not brought: klines are copied by month, and which months lie in order is another matter there."""
+APART = ("klines", "clustered", "daily_counts", "counted", NOTE, *KEPT_APART)
+"""Tables that are not brought: klines are copied by month, are counted there anew, and which months lie in order is
+another matter there."""
 
 
 def look_at_others(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -68,6 +68,10 @@ class LocalFile:
         scope: Scope,  # noqa: ARG002 - whoever has the file has all of it
         do: Callable[[duckdb.DuckDBPyConnection], Done],
     ) -> Done:
+        """As `alone`."""
+        return self.alone(deadline_s, do)
+
+    def alone(self, deadline_s: float, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
         """Open, do, close."""
         with opened(self.path, deadline_s) as connection:
             return do(connection)

@@ -61,6 +61,9 @@ class Place(Protocol):
         `do` may be called again after what it did was taken back: twice is as once.
         """
 
+    def alone(self, deadline_s: float, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        """As `write`, while nobody else writes anything."""
+
     def read(self, deadline_s: float) -> duckdb.DuckDBPyConnection:
         """The database as it is, for reading; who writes may have to wait until it is closed. Raises as `opened`."""
 

@@ -18,6 +18,7 @@ from klines.columns import KEY, VALUES, in_sql
 from klines.interval import Interval
 from klines.market import Market
 from klines.rows import OFF_GRID_ERA, Row, frame
+from klines.tables.counts import counted_until_ms, note_counts
 from klines.tables.doubtful import settle
 
 _ROW_GROUP = 122_880
@@ -142,6 +143,8 @@ def _insert(
         FROM staged_rows
         """
     )
+    key = f"'{market.name}' AS market, '{market.kind.name}' AS kind, symbol, '{interval.name}' AS interval"
+    note_counts(connection, f"SELECT {key}, epoch_ms(open_time) AS open_time FROM staged_rows")
     connection.unregister("staged_rows")
 
 
@@ -188,11 +191,13 @@ def _merge(
         values = ", ".join(f"{name} = s.{name}" for name in (*VALUES, "source"))
         connection.execute(f"UPDATE klines k SET {values} FROM staged s WHERE {same_key} AND {differs}")
     columns = (*KEY, *VALUES, "source")
+    added = f"FROM staged s WHERE NOT EXISTS (FROM klines k WHERE {same_key})"
+    if first_ms < counted_until_ms(connection):
+        note_counts(connection, f"SELECT {in_sql(KEY, 's')} {added}")
     [(inserted,)] = connection.execute(
         f"""
         INSERT INTO klines ({", ".join((*columns, "fetched_at"))})
-        SELECT {in_sql(columns, "s")}, epoch_ms({now_ms}::BIGINT) FROM staged s
-        WHERE NOT EXISTS (FROM klines k WHERE {same_key})
+        SELECT {in_sql(columns, "s")}, epoch_ms({now_ms}::BIGINT) {added}
         """
     ).fetchall()
     settle(connection, "staged")

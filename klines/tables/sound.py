@@ -52,6 +52,7 @@ FEW = {
     "schedules": f"{_OF_KIND} AND interval IN {tuple(INTERVALS)} AND coalesce(every_s, 1) > 0 AND "
     + f"{_times('asked_until', 'noted_at')} AND {_times_if_any('anchor')}",
     "clustered": _times("month", "clustered_at"),
+    "counted": _times("until"),
     "ends": f"{_SERIES} AND {_times('open_time', 'noted_at')} AND "
     + " AND ".join(
         f"try_cast(kline[{number}] AS {TYPES[name]}) IS NOT NULL" for number, name in enumerate(BESIDE_KEY, start=1)
@@ -64,6 +65,7 @@ MANY = {
     "rejects": f"{_OF_KIND} AND {_times('first_seen', 'last_seen')} AND {_times_if_any('open_time')}",
     "rules": f"{_MARKET} AND {_times('first_seen')} AND {_times_if_any('unseen_at', 'onboard_at', 'delivery_at')}",
     "restatements": f"{_OF_KIND} AND {_times('open_time', 'seen_at')}",
+    "daily_counts": f"{_SERIES} AND klines > 0 AND {_times('first', 'last')}",
     "doubtful": f"{_SERIES} AND {_times('open_time')}",
     "funding": f"{_MARKET} AND {_SYMBOL} AND abs(rate) < 1000 AND interval_hours BETWEEN 1 AND 24 IS NOT FALSE AND "
     + _times("funding_time", "fetched_at"),

@@ -40,6 +40,8 @@ FILLING = (
     INSERT INTO wanted VALUES ('spot', 'klines', 'BTCUSDT', '1m', t, epoch_ms(1767358800000), 'person', t);
     INSERT INTO schedules VALUES ('spot', 'klines', '1m', '', 60, t, t, t);
     INSERT INTO clustered VALUES (t, 3, t);
+    INSERT INTO counted VALUES (t);
+    INSERT INTO daily_counts VALUES ('spot', 'klines', 'BTCUSDT', '1m', '2026-01-01', 1, t, t);
     INSERT INTO doubtful VALUES ('spot', 'BTCUSDT', '1m', t, 'klines');
     INSERT INTO funding VALUES ('usdm', 'BTCUSDT', t, 0.0001, 1, 8, 'rest', t);
     INSERT INTO archive_files VALUES ('data/x.zip', 'ab', 1, t, t);
@@ -51,6 +53,7 @@ FILLING = (
                              'klines');
 """.replace(" t,", f" epoch_ms({NOON}),")
     .replace(" t)", f" epoch_ms({NOON}))")
+    .replace("(t)", f"(epoch_ms({NOON}))")
     .replace("(t,", f"(epoch_ms({NOON}),")
 )
 """A row in each table."""

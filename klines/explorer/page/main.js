@@ -39,7 +39,7 @@ const asked = () => ({ market: chosen.market, kind: chosen.kind, interval: chose
 const iso = (ms) => new Date(ms).toISOString().slice(0, 16);
 const address = () => `#${new URLSearchParams(chosen)}`;
 function fromAddress() {
-  return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  return { kind: "klines", ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
 }
 
 async function freshness() {

@@ -48,10 +48,11 @@ COMMITTED_AFTER_MS = HOUR
 later still, who copies a lake finds other counts at the end."""
 _SMALL = (
     *("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "rules", "audits", "incidents"),
-    *("clustered", "ends", "doubtful", "funding", "wanted", "alarms", "schedules"),
+    *("clustered", "ends", "doubtful", "funding", "wanted", "alarms", "schedules", "counted"),
 )
 """Tables that stay in the catalog: they change often, and are small."""
-_SMALL_ROWS = 1_000_000
+_INLINED_ROWS = dict.fromkeys(_SMALL, 1_000_000) | {"daily_counts": 1_000}
+"""How many rows of a commit stay in the catalog; counts of a month or of a backfill are more, and go into files."""
 _IS_NOTED: LiteralString = (
     f"SELECT count(*) FROM ducklake_table WHERE table_name = '{NOTE}' AND end_snapshot IS NULL"  # 1 ms, DuckDB takes 50
 )
@@ -326,10 +327,8 @@ class Lake:
             migrate(connection, self, LAYOUT)
             if 0 < steps < KINDS_FROM:
                 connection.execute(LAYOUT.format(table="klines"))  # what lies in files stays there as it is
-            for table in _SMALL:  # a step may have made one
-                connection.execute(
-                    f"CALL lake.set_option('data_inlining_row_limit', {_SMALL_ROWS}, table_name => '{table}')"
-                )
+            for table, rows in _INLINED_ROWS.items():  # a step may have made one
+                connection.execute(f"CALL lake.set_option('data_inlining_row_limit', {rows}, table_name => '{table}')")
 
     def _attached_to_read(self, *options: str) -> duckdb.DuckDBPyConnection:
         connection = attach(self.login, _READS, self.data(), "READ_ONLY", *options)

@@ -50,6 +50,17 @@ WITH ranges AS (
 SELECT market, kind, symbol, interval, min(since) AS since, max(until) AS until FROM numbered
 GROUP BY market, kind, symbol, interval, number;
 
+-- Until when the table daily_counts has all that is stored (UTC, a midnight).
+CREATE OR REPLACE MACRO counted_until() AS (SELECT coalesce(max(until), TIMESTAMP '1970-01-01') FROM counted);
+
+-- Klines by series and day, and the open times of the first and the last of them, in one row a day or more: as they were
+-- counted, and of later days as they lie.
+CREATE OR REPLACE MACRO stored_days() AS TABLE
+SELECT market, kind, symbol, interval, day, klines, first, last FROM daily_counts
+UNION ALL
+SELECT market, kind, symbol, interval, open_time::DATE, count(*), min(open_time), max(open_time) -- half the time of date_trunc
+FROM klines WHERE open_time >= counted_until() GROUP BY ALL;
+
 -- Of each series of an interval up to 1d, for each day from from_time to to_time of which anything is wanted: how many
 -- slots should be there, are stored, are explained by the ledger, and (part of these) could not be there, as the symbol
 -- was not listed. What nobody wants does not count. NULL stands for all markets, kinds, intervals, symbols; these are
@@ -67,10 +78,31 @@ WITH series AS (
            least(midnight + INTERVAL 1 DAY, finish) AS until
     FROM (SELECT *, unnest(range(date_trunc('day', greatest(since, from_time)), finish, INTERVAL 1 DAY)) AS midnight
           FROM series)
+), counts AS (
+    SELECT market, kind, symbol, interval, day, sum(klines) AS klines, min(first) AS first, max(last) AS last
+    FROM stored_days()
+    WHERE (of_market IS NULL OR market = of_market) AND (of_kind IS NULL OR kind = of_kind)
+      AND (of_interval IS NULL OR interval = of_interval) AND (of_symbols IS NULL OR is_among(symbol, of_symbols))
+      AND day >= from_time::DATE AND day <= to_time::DATE
+    GROUP BY ALL
+), held AS (
+    SELECT * FROM days JOIN counts USING (market, kind, symbol, interval, day) WHERE first < until AND last >= since
+), odd AS ( -- of such days klines are counted as they lie, as some may be outside of what is asked for
+    SELECT market, kind, symbol, interval, since, until, day < to_time::DATE AS is_early
+    FROM held WHERE first < since OR last >= until
+), parts AS (
+    SELECT market, kind, symbol, interval, day, klines FROM held WHERE first >= since AND last < until
+    UNION ALL
+    SELECT market, kind, symbol, interval, open_time::DATE, count(*) FROM klines JOIN odd USING (market, kind, symbol, interval)
+    WHERE open_time >= since AND open_time < until AND NOT is_early
+      AND open_time >= date_trunc('day', to_time) AND open_time < to_time GROUP BY ALL -- so that little is read
+    UNION ALL
+    SELECT market, kind, symbol, interval, open_time::DATE, count(*) FROM klines JOIN odd USING (market, kind, symbol, interval)
+    WHERE open_time >= since AND open_time < until AND is_early
+      AND open_time >= (SELECT min(since) FROM odd WHERE is_early) AND open_time < (SELECT max(until) FROM odd WHERE is_early)
+    GROUP BY ALL
 ), stored AS (
-    SELECT market, kind, symbol, interval, open_time::DATE AS day, count(*) AS stored -- half the time of date_trunc
-    FROM klines JOIN series USING (market, kind, symbol, interval)
-    WHERE open_time >= greatest(since, from_time) AND open_time < finish GROUP BY ALL
+    SELECT market, kind, symbol, interval, day, sum(klines)::BIGINT AS stored FROM parts GROUP BY ALL
 ), gap AS (
     SELECT * FROM gaps WHERE is_explained(reason) AND start_time < to_time AND end_time > from_time
 ), explained AS (
