@@ -104,8 +104,8 @@ def test_rooms_import_in_one_direction(path: Path) -> None:
 
 
 def test_a_room_has_few_modules() -> None:
-    """At most about a dozen modules a folder, so that a look takes it in."""
-    sizes = Counter(path.parent for path in KLINES if path.stem != "__init__")
+    """At most about a dozen modules a folder, so that a look takes it in; but tables/ has one for each table."""
+    sizes = Counter(path.parent for path in KLINES if path.stem != "__init__" and path.parent.name != "tables")
     assert {} == {str(folder): size for folder, size in sizes.items() if size > MOST_MODULES}
 
 
