@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from klines.window import Window, intersect, subtract
-from tests.drive import MINUTE, NOON, audit_once, backfill_once, published, query, stored
+from tests.drive import MINUTE, NOON, audit_once, backfill_once, published, query, stored, want_on
 from tests.exchange import StandIn
 from tests.exchange.market import HOUR_MS
 
@@ -48,6 +48,7 @@ def test_any_history(database: Path, seed: int) -> None:
             backfill_once(exchange, database, SYMBOLS, start, end, source="rest")
         exchange.restate(SYMBOLS[0], minutes(rng.randint(0, 3000), 1).start_ms, volume="77.00000000")
         backfill_once(exchange, database, SYMBOLS, "2025-12-31T00:00", "2025-12-31T00:10", refresh=True)
+        want_on(database)
         audit_once(exchange, database, start_ms=BEGIN)
 
         unexplained = query(database, "SELECT symbol, unexplained FROM certificate WHERE unexplained <> 0")

@@ -14,7 +14,7 @@ import pytest
 from klines.interval import DAY, HOUR
 from klines.settings import Address
 from klines.storage.access import place_of
-from tests.drive import MINUTE, NOON, connected, maintain_once, queries, query
+from tests.drive import MINUTE, NOON, WANT_STORED, connected, maintain_once, queries, query
 from tests.storage.test_lake import minutes, put
 
 BARE = """
@@ -36,6 +36,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
 
 def same(place: Address) -> list[tuple[Any, ...]]:
     """What `latest` has, which is what a look at everything finds; so has `freshness`."""
+    query(place, WANT_STORED)
     bare, latest, lasts, fresh = queries(place, BARE, "FROM latest ORDER BY ALL", LASTS, FRESH)
     assert bare == latest
     assert lasts == fresh
