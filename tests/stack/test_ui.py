@@ -89,11 +89,12 @@ def test_deployments(browser: Browser) -> None:
     """Every deployment of prefect.yaml is there; those of futures, of publish and of export are off."""
     page = browser.open("/deployments", "every-minute", "deployments")
     shown = page.inner_text("body")
-    assert {"every-minute", "ad-hoc", "daily", "weekly", "hourly", "usdm", "coinm", "freqtrade"} <= set(shown.split())
+    assert {"every-minute", "ad-hoc", "coinm", "daily"} <= set(shown.split())  # the first of them: a page has ten
     schedules = {
         deployment["name"]: [s["active"] for s in deployment["schedules"]]
         for deployment in browser.ask("/deployments/filter")
     }
+    assert {"every-minute", "ad-hoc", "daily", "weekly", "hourly", "usdm", "coinm", "freqtrade"} <= schedules.keys()
     assert [True] == schedules["every-minute"]
     assert [[False]] * 4 + [[]] == [schedules[name] for name in ("usdm", "coinm", "hourly", "freqtrade", "ad-hoc")]
 
