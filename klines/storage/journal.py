@@ -62,7 +62,10 @@ def mend(database: Path) -> None:
 
 def _checkpoint(connection: duckdb.DuckDBPyConnection, database: Path, file: int, name: str) -> None:
     journal = journal_of(database)
-    if journal.exists() or not Path(f"{database}.wal").exists():  # to be mended first; nothing was written
+    is_written = any(
+        Path(f"{path}.wal").exists() for path in {database, database.resolve()}
+    )  # a link's is beside the file
+    if journal.exists() or not is_written:  # to be mended first; nothing was written
         return
     _write(journal, _blocks(connection, file, name))
     connection.execute(f"CHECKPOINT {name}")
