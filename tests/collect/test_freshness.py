@@ -20,7 +20,7 @@ from klines.reading.coverage import COMPLETE, EXPLAINED, MISSING, NOTHING, last_
 from klines.settings import Settings
 from klines.storage.database import opened
 from klines.tables.schedules import Schedule
-from tests.drive import MINUTE, NOON, audit_once, collect_once, ms
+from tests.drive import MINUTE, NOON, audit_once, collect_once, ms, query
 from tests.exchange import StandIn
 
 
@@ -143,6 +143,7 @@ def test_coverage_tells_days_apart(exchange: StandIn, database: Path) -> None:
     outcome = audit_once(exchange, database, start_ms=ms("2025-12-30"))
     assert "660 more klines from the archive" in outcome.message
     assert "corrected" not in outcome.message
+    query(database, "UPDATE wanted SET since = '2026-01-01'")
     audit_once(exchange, database)
     with opened(database, time.monotonic() + 5) as connection:
         [found] = last_days(connection, exchange.now_ms())
