@@ -165,17 +165,20 @@ class Session:
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
         return self.place.opened(self._deadline_s())
 
-    def _opened_afterwards(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+    def opened_afterwards(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A connection to read by what is only news; raises DatabaseBusy after AFTERWARDS_S."""
         return self.place.opened(time.monotonic() + AFTERWARDS_S)
 
     def _change(self, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
         """What `do` returns; nobody else changes the scope meanwhile."""
         return self.place.write(self._deadline_s(), scope, do)
 
-    def _change_afterwards(self, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+    def change_afterwards(self, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
+        """What `do` returns, which writes what is only news; raises DatabaseBusy after AFTERWARDS_S."""
         return self.place.write(time.monotonic() + AFTERWARDS_S, scope, do)
 
-    def _scope(self, symbols: Sequence[str] = (), *, notes: bool = False) -> Scope:
+    def scope(self, symbols: Sequence[str] = (), *, notes: bool = False) -> Scope:
+        """Some of its series, or what is noted of their market, as what is changed."""
         return Scope(*self.market.key, self.interval.name, symbols, notes)
 
     def _deadline_s(self) -> float:
@@ -195,7 +198,7 @@ class Session:
         """How much of the last 30 days is in the file, of every series, once all days that are over are counted; raises
         DatabaseBusy."""
         count_days(self.place, self.exchange.now_ms(), AFTERWARDS_S)
-        with self._opened_afterwards() as connection:
+        with self.opened_afterwards() as connection:
             return last_days(connection, self.exchange.now_ms())
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -274,7 +277,7 @@ class Session:
             note_listing(connection, self.market, entries, now_ms)
             return known(connection, self.market, now_ms)
 
-        return self._change(self._scope(notes=True), enter)
+        return self._change(self.scope(notes=True), enter)
 
     @staticmethod
     def _many_vanished(before: Known, entries: Mapping[str, SymbolInfo]) -> bool:

@@ -8,26 +8,26 @@ from prefect import get_run_logger
 from prefect.blocks.webhook import Webhook
 
 from klines.collect.incidents import Followed
-from klines.collect.run import Collect
+from klines.collect.review import Review
 from tasks.outgoing import name_of, send
 
 WEBHOOK = "klines-webhook"
 """The name of its block."""
 
 
-def deliver(run: Collect, followed: Followed) -> None:
+def deliver(its: Review, followed: Followed) -> None:
     """Try what is due; what is not taken stays in the table `alarms` for a later run."""
     if not followed.waiting:
         return
     url = _webhook()
     error, tried = "", []
-    for alarm in run.claim_alarms(name_of(url) if url else ""):
+    for alarm in its.claim_alarms(name_of(url) if url else ""):
         error = error or send(url, {"text": alarm.message, "content": alarm.message})  # a dead line is tried once a run
         tried.append((alarm, error))
     if error:
         get_run_logger().warning("%s took no alarm (%s); a later run tries again", name_of(url), error)
     if tried:
-        run.note_alarms(tried)
+        its.note_alarms(tried)
 
 
 def _webhook() -> str:

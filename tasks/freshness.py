@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from klines.clock import clock, clock_s
 from klines.collect.freshness import FRESH, LATE, SILENT, STALE, UNKNOWN, Freshness, Standing
-from klines.collect.run import Collect
+from klines.collect.review import Review
 from klines.collect.timeliness import Timeliness
 from klines.market import series_name
 from klines.shard import Shard
@@ -34,11 +34,11 @@ def key_of(market: str, kind: str, interval: str, shard: str) -> str:
     return "freshness" if series == "spot-1m" else f"freshness-{series}"
 
 
-def write_freshness(freshness: Freshness, run: Collect) -> None:
+def write_freshness(freshness: Freshness, its: Review) -> None:
     """Write the artifact after a run."""
-    budget = run.exchange.budget
+    budget = its.run.exchange.budget
     weight = f"{budget.used:,} of {budget.per_minute:,}"
-    create_markdown_artifact(text(freshness, run.timeliness(), weight), key=key(freshness), description=freshness.told)
+    create_markdown_artifact(text(freshness, its.timeliness(), weight), key=key(freshness), description=freshness.told)
 
 
 def text(freshness: Freshness, hour: Timeliness, weight: str = "") -> str:

@@ -9,6 +9,7 @@ import httpx
 from prefect import get_run_logger
 from prefect.exceptions import PrefectException
 
+from klines.collect.review import Review
 from klines.collect.run import Collect
 from klines.errors import KlinesError
 from klines.outcome import Outcome
@@ -23,13 +24,14 @@ def review(run: Collect, outcome: Outcome) -> None:
     with only_news():
         if run.is_done:
             events.collected(run)
-        note_schedule(run)
-        found = run.freshness()
-        followed = run.follow(outcome, found)
+        its = Review(run)
+        note_schedule(its)
+        found = its.freshness()
+        followed = its.follow(outcome, found)
         events.tell(followed)
-        alarms.deliver(run, followed)
+        alarms.deliver(its, followed)
         if found:
-            freshness.write_freshness(found, run)
+            freshness.write_freshness(found, its)
         is_first = run.job.shard is None or run.job.shard.number == 1
         if run.is_done and is_first and last("coverage")[1] > coverage.EVERY:
             coverage.write_coverage(run.last_days())

@@ -10,17 +10,17 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.schedules import IntervalSchedule
 
-from klines.collect.run import Collect
+from klines.collect.review import Review
 from klines.tables.schedules import Schedule
 
 
-def note_schedule(run: Collect) -> None:
+def note_schedule(its: Review) -> None:
     """Enter the schedule of the deployment that the run is of, if it is of one, and that was not done lately."""
-    if runtime.deployment.id is None or not run.is_schedule_old():
+    if runtime.deployment.id is None or not its.is_schedule_old():
         return
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment(UUID(runtime.deployment.id))
-    run.note_schedule(schedule_of(deployment.schedules))
+    its.note_schedule(schedule_of(deployment.schedules))
 
 
 def schedule_of(schedules: Iterable[DeploymentSchedule]) -> Schedule:

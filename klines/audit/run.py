@@ -288,7 +288,7 @@ class Audit(Backfill):
         court = Court(self.exchange, self.interval, [*known, *stored, *large])
         verdicts, filled = self._call(court.explain, holes)
         enter = partial(self._enter, verdicts=verdicts, filled=filled, now_ms=now_ms)
-        self._change(self._scope([*{*verdicts, *filled}]), enter)
+        self._change(self.scope([*{*verdicts, *filled}]), enter)
         return sum(len(parts) for parts in filled.values())
 
     def _to_look_into(self, gaps: Sequence[Gap], ranges: Sequence[Window], now_ms: int) -> list[Window]:
@@ -327,7 +327,7 @@ class Audit(Backfill):
         until_ms = self.interval.floor(min(now_ms, self.job.end_ms))
         over = window(self.interval.ceil(self.job.start_ms), until_ms)
         audited = {symbol: intersect(ranges, over) for symbol, ranges in self.ranges.items()}
-        self._change(self._scope(list(audited)), partial(self._note_audit, audited=audited, now_ms=now_ms))
+        self._change(self.scope(list(audited)), partial(self._note_audit, audited=audited, now_ms=now_ms))
 
     def _note_audit(
         self, connection: duckdb.DuckDBPyConnection, audited: Mapping[str, Sequence[Window]], now_ms: int

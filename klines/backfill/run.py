@@ -194,7 +194,7 @@ class Backfill(Session):
             until_ms = now_ms + max(HOUR, int(seconds * 2000))
             self._note_wanted(Window(start_ms, end_ms), now_ms)
             note = partial(note_missing, heard=self.heard, found=found, pieces=whole, now_ms=now_ms, until_ms=until_ms)
-            self._change(self._scope(list(found), notes=True), note)
+            self._change(self.scope(list(found), notes=True), note)
         self.pieces = [piece for chunk in made for piece in chunk.pieces]
         self._listed = {
             piece: merge([*found[piece.symbol].owed, *found[piece.symbol].gaps]) for piece in whole if piece.is_listed
@@ -208,7 +208,7 @@ class Backfill(Session):
         """From now on the range is wanted of every symbol that there is, or was."""
         symbols = [symbol for symbol in self.job.symbols if symbol not in self.heard.nowhere]
         note = partial(note_range, market=self.market, interval=self.interval, symbols=symbols, asked=asked)
-        self._change(self._scope(symbols), partial(note, by=BACKFILL, now_ms=now_ms))
+        self._change(self.scope(symbols), partial(note, by=BACKFILL, now_ms=now_ms))
 
     def _chosen(self) -> list[str]:
         """The symbols that names and patterns take: of those that trade, or of all that there ever were.
@@ -306,7 +306,7 @@ class Backfill(Session):
         note = partial(
             note_known, market=self.market, interval=self.interval, known=known, now_ms=self.exchange.now_ms()
         )
-        self._change(self._scope(list(known)), note)
+        self._change(self.scope(list(known)), note)
 
     def dry_outcome(self, plan: Plan) -> Outcome:
         """The final state of a run that only says what it would do."""
@@ -391,7 +391,7 @@ class Backfill(Session):
             deadline_s = time.monotonic() + RELEASE_S
             now_ms = self.exchange.now_ms()
             note = partial(note_left, market=self.market, interval=self.interval, left=left, now_ms=now_ms)
-            self.place.write(deadline_s, self._scope(list(left)), note)
+            self.place.write(deadline_s, self.scope(list(left)), note)
 
 
 def empty_of(gaps: Sequence[Gap]) -> list[Window]:

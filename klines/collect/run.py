@@ -20,25 +20,20 @@ from klines.binance.exchange import Exchange
 from klines.binance.line import LATE_PAUSES_S
 from klines.clock import clock as time_of
 from klines.collect.choosing import Choice, Chosen, forget_unknown, note_choice
-from klines.collect.freshness import Freshness, Standing, freshness
-from klines.collect.incidents import Followed, Seen, follow
 from klines.collect.message import CollectFacts, collect_outcome
 from klines.collect.missing import beginnings, wants
-from klines.collect.standings import all_standings, standings
-from klines.collect.timeliness import Timeliness, timeliness
+from klines.collect.noted import Noted
 from klines.errors import BadParameter, DatabaseBusy, Retry, Stop, UnknownSymbol
 from klines.interval import INTERVALS, MINUTE, Interval
 from klines.market import KLINES, Market, check_interval, market_of, series_name
-from klines.outcome import Outcome, Stored, doubted, reason
+from klines.outcome import Outcome, Stored, doubted
 from klines.session import Session
 from klines.settings import Settings
 from klines.shard import Shard
 from klines.storage.access import place_of
 from klines.storage.store import is_unheard_of, scope_of, store
-from klines.tables.alarms import Alarm, add_alarms, claim, note_attempt, waiting
-from klines.tables.incidents import Incident, going_on, write_incidents
 from klines.tables.promise import SHELL
-from klines.tables.schedules import AskedFor, Schedule, note_schedule, noted_ms
+from klines.tables.schedules import AskedFor
 from klines.tables.symbols import joined, quarantined
 from klines.tables.transaction import transaction
 from klines.want import Want, share_out
@@ -47,8 +42,6 @@ DEADLINE_S, FETCH_SHARE = 45.0, 2 / 3
 """A run's whole time, and the share of it in which requests are made; what is left is for waiting for the file."""
 REQUEST_S = 6.0
 """How long a whole request may take."""
-SCHEDULE_MS = 10 * MINUTE
-"""So often is asked when the runs are due."""
 PAGES_A_RUN = 500
 """Pages of a catch-up that one run asks for: half a million klines in memory."""
 
@@ -118,7 +111,7 @@ class Collect(Session):
         self._since_ms = settings.since_ms
         self._pages = pages
         self._began_s = time.monotonic()
-        self._quarantined: list[str] = []
+        self.quarantined: list[str] = []
         self._left_out: Sequence[str] = ()
         self._stale: list[str] = []
         self._unclear: list[str] = []
@@ -127,11 +120,8 @@ class Collect(Session):
         self.stored = Stored()
         self._last_ms: dict[str, int] = {}
         self._due_ms = -1
-        self._incidents: list[Incident] | None = None
-        self._alarms_wait = False
-        self._schedule_noted_ms: int | None = None
+        self.noted: Noted | None = None
         self._is_written = False
-        self._failed: list[str] = []
         self.is_done = False
         exchange = Exchange(
             job.market,
@@ -161,11 +151,11 @@ class Collect(Session):
         """The symbols of which klines are missing."""
         self._check_since()
         self.job = replace(self.job, symbols=[*filter(self.job.takes, self._matched(self.job.symbols))])
-        self._quarantined = self._learn_phase(self.job.symbols)
+        self.quarantined = self._learn_phase(self.job.symbols)
         if not self.interval.is_phase_known:
             return []
         now_ms = self.exchange.now_ms()
-        found = self._change(self._scope(self.job.symbols), partial(self._look_up, now_ms=now_ms))
+        found = self._change(self.scope(self.job.symbols), partial(self._look_up, now_ms=now_ms))
         self._due_ms = self.interval.step(self.interval.floor(now_ms), -1)
         share_out(found, self.interval, self.job.market.page_slots(self.interval), self._pages)
         self.wants = {want.symbol: want for want in found}
@@ -180,11 +170,9 @@ class Collect(Session):
             raise BadParameter(f"KLINES_SINCE: {time_of(self._since_ms)} is yet to come; nothing would be collected")
 
     def _look_up(self, connection: duckdb.DuckDBPyConnection, now_ms: int) -> list[Want]:
-        """What is missing, and what goes on."""
-        self._incidents = going_on(connection, self.job.market)
-        self._alarms_wait = bool(waiting(connection, self.job.market))
-        self._schedule_noted_ms = noted_ms(connection, self.market, self.interval, str(self.job.shard or ""))
-        self._quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
+        """What is missing, and what is noted."""
+        self.noted = Noted.of(connection, self.market, self.interval, str(self.job.shard or ""))
+        self.quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
         lookback_ms = int(self.job.lookback.total_seconds() * 1000)
         chosen = self._choose(connection, now_ms, lookback_ms)
         self._left_out = chosen.left_out
@@ -204,7 +192,7 @@ class Collect(Session):
         begins_ms = beginnings(
             self.interval, self.job.symbols, now_ms=now_ms, lookback_ms=lookback_ms, joined_ms=joined_ms
         )
-        choice = Choice(self.job.by, self.job.symbols, self.job.takes, self._since_ms, self._quarantined)
+        choice = Choice(self.job.by, self.job.symbols, self.job.takes, self._since_ms, self.quarantined)
         return note_choice(connection, self.job.market, self.interval, choice, begins_ms, now_ms)
 
     def fetch(self, symbols: Sequence[str]) -> dict[str, Exception]:
@@ -257,7 +245,7 @@ class Collect(Session):
             wants,
             now_ms=self.exchange.now_ms(),
             not_trading=self._not_trading,
-            asked=self._asked,
+            asked=self.asked,
         )
         if unknown := [want.symbol for want in wants if is_unheard_of(want)]:
             with transaction(connection):
@@ -267,8 +255,7 @@ class Collect(Session):
     def outcome(self) -> Outcome:
         """The final state, with its message."""
         self.is_done = True
-        errors = {symbol: want.error for symbol, want in self.wants.items() if want.error}
-        self._failed = [*errors]
+        errors = self.errors
         outcome = collect_outcome(
             CollectFacts(
                 symbols=len(self.job.symbols),
@@ -279,7 +266,7 @@ class Collect(Session):
                 stale=self._stale,
                 unclear=self._unclear,
                 not_trading=self._not_trading,
-                quarantined=self._quarantined,
+                quarantined=self.quarantined,
                 klines_left=sum(self._slots_left(want) for want in self.wants.values() if not want.error),
                 unasked=[s for s, want in self.wants.items() if s not in errors and not want.answered],
                 dropped=self.exchange.dropped,
@@ -310,7 +297,7 @@ class Collect(Session):
         unclear = [symbol for symbol, status in statuses.items() if status is None]
         answered = [want for want in self.wants.values() if want.error is None]
         unknown = [want for want in self.wants.values() if isinstance(want.error, UnknownSymbol)]
-        known = len(self.job.symbols) - len(self._quarantined) - len(unknown)
+        known = len(self.job.symbols) - len(self.quarantined) - len(unknown)
         everybody = len(self._stale) == len(answered) == known
         self._is_silent = everybody and bool(trading or unclear)
         if not self._is_silent:
@@ -325,32 +312,8 @@ class Collect(Session):
         """The symbols of which it stored klines that were missing."""
         return [want.symbol for want in self.wants.values() if want.was_filled]
 
-    def freshness(self) -> Freshness | None:
-        """How fresh each of its symbols is now, by what is stored; of all that are stored, where the run did not come
-        so far as to know its own. None where nothing is; raises DatabaseBusy."""
-        now_ms, shard = self.exchange.now_ms(), self.job.shard
-        with self._opened_afterwards() as connection:
-            if self._due_ms < 0:
-                found = all_standings(connection, self.market, self.interval, now_ms, shard)
-            else:
-                found = self._standings(connection, now_ms)
-        return freshness(*self.market.key, self.interval, found, now_ms, str(shard or "")) if found else None
-
-    def _standings(self, connection: duckdb.DuckDBPyConnection, now_ms: int) -> list[Standing]:
-        errors = {symbol: want.error for symbol, want in self.wants.items() if want.error}
-        unknown = [symbol for symbol, error in errors.items() if isinstance(error, UnknownSymbol)]
-        return standings(
-            connection,
-            self.market,
-            self.interval,
-            self._newest_ms(),
-            now_ms,
-            unknown=[*self._quarantined, *unknown],
-            why={symbol: reason(error) for symbol, error in errors.items()},
-        )
-
-    def _newest_ms(self) -> dict[str, int | None]:
-        """The open time of each symbol's newest stored kline."""
+    def newest_ms(self) -> dict[str, int | None]:
+        """The open time of each symbol's newest stored kline, None for none."""
         found = {symbol: self._last_ms.get(symbol) for symbol in self.job.symbols}
         if self._is_written:
             wanted = self.wants.values()
@@ -358,68 +321,16 @@ class Collect(Session):
         return found
 
     @property
-    def _asked(self) -> AskedFor:
+    def errors(self) -> dict[str, Exception]:
+        """The symbols that failed, and why."""
+        return {symbol: want.error for symbol, want in self.wants.items() if want.error}
+
+    @property
+    def has_plan(self) -> bool:
+        """Whether it came so far as to know what is due."""
+        return self._due_ms >= 0
+
+    @property
+    def asked(self) -> AskedFor:
+        """Up to when it asked."""
         return AskedFor(str(self.job.shard or ""), self.interval.step(self._due_ms, 1))
-
-    def is_schedule_old(self) -> bool:
-        """Whether nobody has entered for ten minutes when the runs of this shard are due."""
-        noted_ms = self._schedule_noted_ms
-        return self._due_ms >= 0 and (noted_ms is None or self.exchange.now_ms() - noted_ms >= SCHEDULE_MS)
-
-    def note_schedule(self, schedule: Schedule) -> None:
-        """Enter it; raises DatabaseBusy."""
-
-        def note(connection: duckdb.DuckDBPyConnection) -> None:
-            with transaction(connection):
-                now_ms = self.exchange.now_ms()
-                note_schedule(connection, self.market, self.interval, schedule, self._asked, now_ms)
-
-        self._change_afterwards(self._scope(notes=True), note)
-
-    def follow(self, outcome: Outcome, known: Freshness | None) -> Followed:
-        """Enter what the run means for the incidents of its market; nothing while others hold the file."""
-        came_far = self.is_done and self._due_ms >= 0 and not self.exchange.budget.stopped
-        seen = Seen(outcome.state, outcome.message, known.stale if known and came_far else None, self._failed)
-        if outcome.is_completed and not seen.stale and self._incidents == [] and not self._alarms_wait:
-            return Followed()
-        try:
-            return self._change_afterwards(self._scope(notes=True), partial(self._follow, seen))
-        except DatabaseBusy:
-            return Followed()
-
-    def _follow(self, seen: Seen, connection: duckdb.DuckDBPyConnection) -> Followed:
-        before = going_on(connection, self.market)
-        now_ms = self.exchange.now_ms()
-        followed = follow(before, self.market.name, self.job.part, seen, now_ms)
-        with transaction(connection):
-            write_incidents(connection, followed.changed)
-            add_alarms(connection, followed.alarms(now_ms))
-        followed.waiting = bool(waiting(connection, self.market))
-        return followed
-
-    def claim_alarms(self, url: str) -> list[Alarm]:
-        """The alarms that are to be told `url`, a webhook by its name, now; empty: there is none. Raises
-        DatabaseBusy."""
-
-        def take(connection: duckdb.DuckDBPyConnection) -> list[Alarm]:
-            with transaction(connection):
-                return claim(connection, self.market, url, self.exchange.now_ms())
-
-        return self._change_afterwards(self._scope(notes=True), take)
-
-    def note_alarms(self, tried: Sequence[tuple[Alarm, str]]) -> None:
-        """Enter what became of alarms: why each was not taken, empty where it was. Raises DatabaseBusy."""
-
-        def note(connection: duckdb.DuckDBPyConnection) -> None:
-            with transaction(connection):
-                for alarm, error in tried:
-                    note_attempt(connection, alarm, error, self.exchange.now_ms())
-
-        self._change_afterwards(self._scope(notes=True), note)
-
-    def timeliness(self) -> Timeliness:
-        """How soon klines were stored in the last hour, of a shard its own; raises DatabaseBusy."""
-        symbols = None if self.job.shard is None else self.job.symbols
-        with self._opened_afterwards() as connection:
-            shard = str(self.job.shard or "")
-            return timeliness(connection, self.market, self.interval, self.exchange.now_ms(), symbols, shard)

@@ -204,7 +204,7 @@ class FundingRun(Session):
         """Write all that was fetched of the batch, in one transaction."""
         stopped = self.stopped
         try:
-            stored, after = self._change(self._scope(list(self._batch)), self._put)
+            stored, after = self._change(self.scope(list(self._batch)), self._put)
         except DatabaseBusy:
             if stopped:
                 self._keep(stopped)

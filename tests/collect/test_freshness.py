@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from klines.collect.freshness import Freshness
+from klines.collect.review import Review
 from klines.collect.run import Collect, CollectJob
 from klines.collect.timeliness import timeliness
 from klines.errors import ExchangeDown
@@ -33,9 +34,9 @@ def fresh(exchange: StandIn, database: Path, symbols: list[str]) -> tuple[Collec
         run.fetch(run.plan())
         run.store()
         outcome = run.outcome()
-    found = run.freshness()
+    found = Review(run).freshness()
     assert found is not None
-    run.follow(outcome, found)
+    Review(run).follow(outcome, found)
     return run, found
 
 
@@ -88,11 +89,11 @@ def test_whatever_way_a_run_ends(exchange: StandIn, database: Path) -> None:
         run.store()
         assert "RateLimited" == run.outcome().state
     for run in (down, silenced):
-        found = run.freshness()
+        found = Review(run).freshness()
         assert found is not None
         assert "BTCUSDT" in found.stale
         assert (True, True) == (found.told.startswith("2026-01-02 12:"), found.told.endswith(f" UTC: {found.said}"))
-        assert [] == run.follow(Outcome("RateLimited", ""), found).began
+        assert [] == Review(run).follow(Outcome("RateLimited", ""), found).began
 
 
 def test_latency_is_of_scheduled_klines(exchange: StandIn, database: Path) -> None:
@@ -103,7 +104,7 @@ def test_latency_is_of_scheduled_klines(exchange: StandIn, database: Path) -> No
     fresh(exchange, database, ["BTCUSDT"])
     exchange.freeze(NOON + 245_000)
     run, _ = fresh(exchange, database, ["BTCUSDT"])
-    found = run.timeliness()
+    found = Review(run).timeliness()
     assert (3, 29 + 2) == (found.klines, found.caught_up)
     assert found.max_s is not None
     assert 5 <= found.max_s < 60
@@ -119,12 +120,12 @@ def test_the_schedule_of_a_deployment(exchange: StandIn, database: Path) -> None
     """A run whose schedule nobody has entered lately says so; once it is there, what a run is to store is noted as it
     stores, and what it did not get is late at once."""
     run, _ = fresh(exchange, database, ["BTCUSDT", "ETHUSDT"])
-    assert run.is_schedule_old()
-    run.note_schedule(Schedule(60, NOON + 5_000))
+    assert Review(run).is_schedule_old()
+    Review(run).note_schedule(Schedule(60, NOON + 5_000))
     exchange.fault("ETHUSDT", "status", status=500)
     exchange.freeze(NOON + 65_000)
     run, found = fresh(exchange, database, ["BTCUSDT", "ETHUSDT"])
-    assert not run.is_schedule_old()
+    assert not Review(run).is_schedule_old()
     assert "spot 1m: 1 of 2 symbols are fresh; 1 late: ETHUSDT" == found.said
     with opened(database, time.monotonic() + 5) as connection:
         [state] = connection.execute(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from klines.collect.incidents import Seen, follow
+from klines.collect.review import Review
 from klines.collect.run import Collect, CollectJob
 from klines.errors import BadParameter
 from klines.settings import Settings
@@ -77,10 +78,10 @@ def test_freshness_is_of_a_shard(exchange: StandIn, database: Path) -> None:
         run.fetch(run.plan())
         run.store()
         run.outcome()
-    found, own = run.freshness(), len(parts()[1])
+    found, own = Review(run).freshness(), len(parts()[1])
     assert found is not None
     assert f"spot 1m 2/3: {own} of {own} symbols are fresh" == found.said
-    hour = run.timeliness()
+    hour = Review(run).timeliness()
     assert own * 32 == hour.klines + hour.caught_up
 
 
