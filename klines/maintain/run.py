@@ -164,7 +164,6 @@ class Maintenance:
     def prove(self) -> int:
         """Look for slots with more than one kline; how many there are."""
         self._doubles = find_doubles(self._live, list(self._months.values()))
-        self._prove_counts()
         return self._doubles.slots
 
     def _prove_counts(self) -> None:
@@ -181,7 +180,7 @@ class Maintenance:
         """Begin the new file; its months, none where it would be no better than the old one. Raises NoRoom."""
         has_holes = self._free > FREE_BYTES and self._free > FREE_SHARE * (self._used + self._free)
         if not self._months or not (self._loose or has_holes or self._rows.brings_over):
-            self._note_ends()
+            self._settle()
             return []
         staged = max(month.rows for month in self._months.values()) * STAGED_BYTES
         more = self._klines_surveyed() * BROUGHT_OVER_BYTES if self._rows.brings_over else 0
@@ -208,6 +207,11 @@ class Maintenance:
     def _is_closed(self, month: Month) -> bool:
         return month.window.end_ms <= self._now_ms
 
+    def _settle(self) -> None:
+        """Note what others need not look for, once there is room for it: the file may have been too full before."""
+        self._note_ends()
+        self._prove_counts()
+
     def _note_ends(self) -> None:
         """Note the newest kline of every series: looked for among all where a month has changed that was in order."""
         with self._opened() as connection:
@@ -216,7 +220,7 @@ class Maintenance:
     def swap(self) -> None:
         """Put the new file in the place of the old one."""
         self._exchange()
-        self._note_ends()
+        self._settle()
 
     def _exchange(self) -> None:
         """Copy what came since, and put the new file in the place of the old one: in one turn, when it fits."""
