@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from stack.runs import Runs
 
 MISSED = 2
-"""A server that does not answer so often in a row, for a second or, where it only says nothing, for five, is away."""
+"""A server that does not answer so often in a row, for a second or, where it only says nothing, for five, is away; it
+stays so until it answers."""
 LOOK_S = 10
 """How often is looked for runs that have no process, or no worker, and for logs that are too long."""
 
@@ -80,8 +81,10 @@ def _look_after(children: Children, runs: Runs, name: str, each_second: Callable
     look_s = time.monotonic()
     is_away = False
     while True:
-        if name in children.revive():
+        revived = children.revive()
+        if name in revived:
             runs.crash_dead(is_ours, is_worker_new=True)
+        is_away = is_away or "server" in revived
         if time.monotonic() > look_s:
             children.put_logs_aside()
             runs.crash_dead(is_ours)
@@ -96,7 +99,7 @@ def _look_after(children: Children, runs: Runs, name: str, each_second: Callable
 
 def _told_of_server(runs: Runs, *, was_away: bool) -> bool:
     """Whether the server is away; says so when it goes, and when it has come back."""
-    is_away = runs.missed >= MISSED
+    is_away = runs.missed >= (1 if was_away else MISSED)
     if is_away and not was_away:
         say(f"the Prefect server at {os.environ['PREFECT_API_URL']} does not answer: until it does no run begins")
     if was_away and not is_away:

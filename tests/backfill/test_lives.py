@@ -9,7 +9,7 @@ import pytest
 
 from klines.cli import exit_status
 from tests.backfill.test_run import gaps, is_complete
-from tests.drive import audit_once, backfill_once, ms, query, stored
+from tests.drive import audit_once, backfill_once, ms, query, stored, want_on
 from tests.exchange import StandIn
 
 LISTED, ENDED, AGAIN = "2025-10-10T08:30", "2025-11-05T10:00", "2025-12-03T09:15"
@@ -45,6 +45,7 @@ def test_a_name_of_two_lives(exchange: StandIn, database: Path, market: str) -> 
     exchange.forget()
     again = backfill_once(exchange, database, [symbol], "2025-10-01", "2026-01-01", market=market)
     assert ("Completed", []) == (again.state, exchange.kline_requests())
+    want_on(database)
     assert [("fresh",)] == query(database, "SELECT DISTINCT replace(state, 'stale', 'fresh') FROM freshness")
 
 

@@ -23,9 +23,9 @@ def test_a_beginning_that_is_yet_to_come(exchange: StandIn, database: Path) -> N
 
 @pytest.mark.parametrize("named", [{"symbols": ["BTCUSTD"]}, {"symbols": ["BTCUSDT", "ETHUSDT"]}, {"market": "usdm"}])
 def test_an_audit_of_what_is_not_stored(exchange: StandIn, database: Path, named: dict[str, Any]) -> None:
-    """It names what it can't look at, and looks at nothing; where all are stored, or none was named, it does."""
+    """It names what it can't look at, and looks at nothing; where all are wanted, or none was named, it does."""
     collect_once(exchange, database, ["BTCUSDT"])
-    with pytest.raises(NotStored, match="nothing is stored of"):
+    with pytest.raises(NotStored, match="nothing is wanted of"):
         audit_once(exchange, database, **named)
     assert [] == query(database, "FROM audits")
     assert "Completed" == audit_once(exchange, database, symbols=["BTCUSDT"], market="spot").state

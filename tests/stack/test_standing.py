@@ -23,7 +23,7 @@ def test_it_is_written_anew(exchange: StandIn, database: Path) -> None:
     query(
         database,
         """INSERT INTO schedules SELECT unnest(['spot', 'usdm']), 'klines', '1h', '', 3600, '2026-01-01', now(), now();
-           UPDATE klines SET interval = '1h'""",
+           UPDATE klines SET interval = '1h'; UPDATE wanted SET interval = '1h'""",
     )
     with get_client(sync_client=True) as client:
         client.request(

@@ -36,13 +36,13 @@ from tests.exchange import StandIn
 
 OLD = 8
 """The steps of the last version that had doubles."""
-MANY = f"""
-    INSERT INTO klines
+ROWS = f"""
     SELECT 'spot', 'OLDUSDT', '1m', TIMESTAMP '2024-01-01' + to_minutes(n::INTEGER), 2, 3, 1, 2, n % 1000 + 0.12345678,
            TIMESTAMP '2024-01-01 00:00:59.999' + to_minutes(n::INTEGER), 1000000 + n % 77 + 0.5, 5, 0.1, 0.2, 'rest',
            TIMESTAMP '2024-07-01'
     FROM range({FEW + 1}) minutes(n)
 """
+MANY = f"INSERT INTO klines {ROWS}"
 
 A_DAY = """
     INSERT INTO klines VALUES ('spot', 'A', '1d', '2024-01-01', 1, 1, 1, 1, {}, '2024-01-01 23:59:59.999', 1, 1, 1, 1,
@@ -180,7 +180,7 @@ def old_lake(lake: LakeAddress) -> LakeAddress:
         connection.execute(f"CREATE TABLE doubles AS SELECT * REPLACE ({amounts}) FROM klines")
         connection.execute("DROP TABLE klines; ALTER TABLE doubles RENAME TO klines")
         connection.execute(LAYOUT.format(table="klines"))
-        connection.execute(MANY)
+        connection.execute(f"INSERT INTO klines SELECT *, 'klines' FROM ({ROWS})")
         connection.execute("UPDATE schema_version SET exact = false")
     forget_lakes()
     return lake
