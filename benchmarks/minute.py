@@ -114,7 +114,8 @@ def show(observed: Observed) -> None:
     """The lines of the stack."""
     for part, latencies in observed.latencies.items():
         line(f"{part}: scheduled second → committed, median", statistics.median(latencies), limit="≤ 4")
-        line(f"{part}: the same, p95", statistics.quantiles(latencies, n=20, method="inclusive")[-1], limit="≤ 8")
+        late = [latencies[0], *latencies] if len(latencies) == 1 else latencies
+        line(f"{part}: the same, p95", statistics.quantiles(late, n=20, method="inclusive")[-1], limit="≤ 8")
         line(f"{part}: the same, worst", max(latencies))
         for step, seconds in zip(STEPS, zip(*observed.steps[part], strict=True), strict=True):
             line(f"{part}: of it {step}, median", statistics.median(seconds))
