@@ -39,7 +39,7 @@ class Spread:
     def said(self) -> str:
         """`spot: 2 more symbols trading without a 1m kline for 5 minutes: …`."""
         more = f"{len(self.symbols)} more {'symbol' if len(self.symbols) == 1 else 'symbols'}"
-        intervals = ", ".join(dict.fromkeys(part.split()[0] for part in self.incident.intervals))
+        intervals = ", ".join(dict.fromkeys(_name_and_shard(part)[0] for part in self.incident.intervals))
         return (
             f"{self.incident.market}: {more} trading without a {intervals} kline for 5 minutes: {names(self.symbols)}"
         )

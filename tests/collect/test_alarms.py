@@ -70,9 +70,9 @@ def test_where_nobody_is_to_hear(connection: duckdb.DuckDBPyConnection) -> None:
     assert [(NOBODY,)] == connection.execute("SELECT DISTINCT last_error FROM alarms WHERE is_end").fetchall()
 
 
-def see(before: list[Incident], seen: Seen, minute: int) -> tuple[Followed, list[Incident]]:
+def see(before: list[Incident], seen: Seen, minute: int, part: str = "1m") -> tuple[Followed, list[Incident]]:
     """One run, and what goes on after it."""
-    followed = follow(before, "spot", "1m", seen, minute * MINUTE)
+    followed = follow(before, "spot", part, seen, minute * MINUTE)
     kept = {incident.kind: incident for incident in [*before, *followed.changed]}
     return followed, [incident for incident in kept.values() if incident.ended_ms is None]
 
@@ -91,6 +91,15 @@ def test_a_further_stale_symbol_is_told() -> None:
         "spot: 1 more symbol trading without a 1m kline for 5 minutes: C",
         "spot: stale is over after 5 min (A, B, C)",
     ] == told
+
+
+def test_a_further_symbol_is_told_by_the_name_of_its_series() -> None:
+    """As the first one was: with the kind, and without the shard."""
+    _, going_on = see([], Seen("Degraded", "", ["A"]), 0, "mark 1m 3/10")
+    followed, _ = see(going_on, Seen("Degraded", "", ["A", "B"]), 1, "mark 1m 3/10")
+    assert ["spot: 1 more symbol trading without a mark 1m kline for 5 minutes: B"] == [
+        alarm.message for alarm in followed.alarms(1)
+    ]
 
 
 def test_what_is_known_is_told_once_and_what_it_hides_later() -> None:
