@@ -65,16 +65,17 @@ def enter_kept(place: Place, deadline_s: float) -> None:
         silence.forget(place.beside)
 
 
-def count_days(place: Place, now_ms: int, wait_s: float) -> None:
+def count_days(place: Place, now_ms: int, wait_s: float, until_s: float = float("inf")) -> None:
     """Count the klines of all days that are over and not counted yet, a month at a time; each step waits so long for
-    others.
+    others, and none begins after `until_s`, of time.monotonic().
 
     Raises as `place.opened`; the months that were counted before are.
     """
     with place.opened(time.monotonic() + wait_s) as connection:
         is_left = counted_until_ms(connection) < now_ms // DAY * DAY
-    while is_left and place.alone(time.monotonic() + wait_s, partial(count_month, now_ms=now_ms)):
-        time.sleep(FREE_S)
+    while is_left and time.monotonic() < until_s:
+        is_left = place.alone(time.monotonic() + wait_s, partial(count_month, now_ms=now_ms))
+        time.sleep(FREE_S if is_left else 0)
 
 
 class Lifted(NamedTuple):
@@ -195,9 +196,9 @@ class Session:
         return self.exchange.skew_ms
 
     def last_days(self) -> list[Coverage]:
-        """How much of the last 30 days is in the file, of every series, once all days that are over are counted; raises
-        DatabaseBusy."""
-        count_days(self.place, self.exchange.now_ms(), AFTERWARDS_S)
+        """How much of the last 30 days is in the file, of every series, once the days that are over are counted, as far
+        as the run has time for that; raises DatabaseBusy."""
+        count_days(self.place, self.exchange.now_ms(), AFTERWARDS_S, self._until_s)
         with self.opened_afterwards() as connection:
             return last_days(connection, self.exchange.now_ms())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def test_what_is_added_to_days_that_are_counted_is_noted(place: Address) -> None
     put(place, [minutes("BTCUSDT", -1500, 1700, close=3.0), minutes("ETHUSDT", -9100, 12_000)])
     assert query(place, LYING) == query(place, NOTED)
     assert [(datetime(2026, 2, 11),)] == query(place, "FROM counted")
+
+
+def test_a_run_that_is_out_of_time_counts_nothing(database: Path) -> None:
+    """The minute keeps its deadline, however much a database of before has that is not counted."""
+    put(database, [minutes("BTCUSDT", -1500, 1600)])
+    count_days(place_of(database), NOON, 30, time.monotonic())
+    assert [] == query(database, NOTED)
+    count(database, NOON)
+    assert [] != query(database, NOTED)
 
 
 def test_months_are_counted_one_by_one(database: Path, exchange: StandIn) -> None:
