@@ -55,7 +55,7 @@ def export(
         end: The open time before which it ends, in the same forms; none: now.
     """
     try:
-        job = ExportJob.of(settings_to_write(), to, folder, symbols, start, end, market, interval, kind)
+        job = ExportJob.of(settings_to_write().database, to, folder, symbols, start, end, market, interval, kind)
         with Export(job) as run:
             write_all(plan(run), run)
             outcome = run.outcome()

@@ -26,7 +26,7 @@ def export_all(
     as_json: bool,
 ) -> int:
     """Export, and say so; the exit status, 0 when every series was written."""
-    job = ExportJob.of_database(None, to, folder, symbols, start, end, market, interval, kind)
+    job = ExportJob.of(None, to, folder, symbols, start, end, market, interval, kind)
     with Export(job) as run:
         planned = run.plan()
         with Bar(len(planned), _print_line) as bar:

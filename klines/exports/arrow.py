@@ -14,23 +14,15 @@ Table = Callable[[pl.DataFrame], pa.Table]
 """What the klines are in the file."""
 
 
-class FeatherFile:
-    """Arrow's IPC format, compressed with lz4: what pandas and freqtrade call feather."""
+class _ArrowFile:
+    """What both write alike: klines as `table` has them, by a writer of pyarrow."""
 
-    def __init__(self, file: BinaryIO, table: Table, schema: pa.Schema) -> None:
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        self._writer = pa.ipc.new_file(file, schema, options=options)
+    def __init__(self, writer: Any, table: Table) -> None:
+        self._writer = writer
         self._table = table
 
-    def take(self, before: Path, rows: int) -> None:
-        """Batch by batch, as they lie on the disk."""
-        with pa.memory_map(str(before)) as source:
-            reader = pa.ipc.open_file(source)
-            for batch in _first(rows, (reader.get_batch(number) for number in range(reader.num_record_batches))):
-                self._writer.write_batch(batch)
-
     def add(self, klines: pl.DataFrame) -> int:
-        """In a batch of their own."""
+        """In a batch, or a row group, of their own."""
         table = self._table(klines)
         self._writer.write_table(table)
         return int(table.num_rows)
@@ -43,12 +35,26 @@ class FeatherFile:
         """Nothing more."""
 
 
-class ParquetFile:
+class FeatherFile(_ArrowFile):
+    """Arrow's IPC format, compressed with lz4: what pandas and freqtrade call feather."""
+
+    def __init__(self, file: BinaryIO, table: Table, schema: pa.Schema) -> None:
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        super().__init__(pa.ipc.new_file(file, schema, options=options), table)
+
+    def take(self, before: Path, rows: int) -> None:
+        """Batch by batch, as they lie on the disk."""
+        with pa.memory_map(str(before)) as source:
+            reader = pa.ipc.open_file(source)
+            for batch in _first(rows, (reader.get_batch(number) for number in range(reader.num_record_batches))):
+                self._writer.write_batch(batch)
+
+
+class ParquetFile(_ArrowFile):
     """Parquet, compressed with zstd unless the program wants another; a row group for what is added at once."""
 
     def __init__(self, file: BinaryIO, table: Table, schema: pa.Schema, compression: str = "zstd") -> None:
-        self._writer = pq.ParquetWriter(file, schema, compression=compression)
-        self._table = table
+        super().__init__(pq.ParquetWriter(file, schema, compression=compression), table)
 
     def take(self, before: Path, rows: int) -> None:
         """Row group by row group."""
@@ -56,16 +62,6 @@ class ParquetFile:
             groups = (reader.read_row_group(number) for number in range(reader.num_row_groups))
             for batch in _first(rows, (batch for group in groups for batch in group.to_batches())):
                 self._writer.write_batch(batch)
-
-    def add(self, klines: pl.DataFrame) -> int:
-        """In a row group of their own."""
-        table = self._table(klines)
-        self._writer.write_table(table)
-        return int(table.num_rows)
-
-    def end(self) -> None:
-        """The footer."""
-        self._writer.close()
 
     def drop(self) -> None:
         """It would write the footer when it is forgotten, into a file that is closed."""

@@ -16,7 +16,6 @@ from klines.exports.targets import target_named
 from klines.interval import Interval
 from klines.market import FUNDING, Market
 from klines.reading.parameters import entries_named, interval_named, market_named
-from klines.settings import Settings
 from klines.storage.access import Database, stored_at
 from klines.tables.funding import of_rates
 from klines.tables.klines import FIRST_MS
@@ -39,22 +38,6 @@ class ExportJob:
     @classmethod
     def of(
         cls,
-        settings: Settings,
-        to: str,
-        folder: str | PathLike[str],
-        symbols: str | Sequence[str] | None = None,
-        start: Time | None = None,
-        end: Time | None = None,
-        market: str = "spot",
-        interval: str = "1m",
-        kind: str = "klines",
-    ) -> Self:
-        """Of the database of the settings, or raises BadParameter, NotStored; nothing is made yet."""
-        return cls.of_database(settings.database, to, folder, symbols, start, end, market, interval, kind)
-
-    @classmethod
-    def of_database(
-        cls,
         database: Database,
         to: str,
         folder: str | PathLike[str],
@@ -65,7 +48,7 @@ class ExportJob:
         interval: str,
         kind: str,
     ) -> Self:
-        """As `of`, of any database."""
+        """Of a database, None for that of the settings. Raises BadParameter, NotStored; nothing is made yet."""
         target, where, wanted = target_named(to), _market(market, kind), interval_named(interval)
         if kind not in target.kinds:
             raise BadParameter(f"kind: {to} takes {', '.join(target.kinds)}, not {kind}")

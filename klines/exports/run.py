@@ -210,7 +210,7 @@ def export(
     Raises BadParameter, also where the program can't have a symbol that is named, or the folder can't be written;
     NotStored, DatabaseBusy, BadDatabase, NoRoom; and GiveUp, when all others are written, where a symbol can't be.
     """
-    job = ExportJob.of_database(database, to, folder, symbols, start, end, market, interval, kind)
+    job = ExportJob.of(database, to, folder, symbols, start, end, market, interval, kind)
     with Export(job) as run:
         for found in run.plan():
             run.write(found)
