@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks import measure
-from benchmarks.minute import PATHS
+from benchmarks.floor import PATHS
 from benchmarks.table import line, machine
 
 SYMBOL, MONTH = "BTCUSDT", "2024-01"

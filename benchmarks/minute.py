@@ -1,15 +1,17 @@
 """Scheduled minutes of many symbols: scheduled second → committed, beside the same work without Prefect.
 
     python -m benchmarks.minute [--symbols 600] [--usdm 0] [--kinds mark index] [--minutes 6] [--rows 10_000_000]
+    python -m benchmarks.minute --symbols 0 --usdm 600 --kinds mark index premium --addresses 2 --together --no-floor
 
-It starts the exchange stand-in, fills a database, and lets `stack.py` collect the markets for some scheduled minutes,
+It starts the exchange stand-in, fills a database, and lets the stack collect the markets for some scheduled minutes,
 by patterns, in a temporary folder and on ports of its own. What comes before the first whole minute is left out.
+Kinds begin at seconds of their own, as in prefect.yaml, or `--together`. `--addresses` deals the kinds of usdm out to
+so many addresses of loopback (Linux), as each may use 2,400 weight a minute: a series costs 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -27,39 +29,35 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-import aiohttp
 import yaml
 
 from benchmarks import CHECKOUT, recorded
+from benchmarks.floor import floor
 from benchmarks.table import line, machine
-from klines.interval import INTERVALS, MINUTE
-from klines.market import KLINES, Market, market_of, series_name
-from klines.rows import sift
+from klines.interval import MINUTE
+from klines.market import KLINES, market_of, series_name
 from klines.storage.database import opened
-from klines.storage.store import store
-from klines.want import Want
-from klines.window import Window
 from stack.temporary import free_port
 
 IDLE_SHARE = 0.25
 """The server is idle in a second in which it takes less than this of a core."""
-APIS = {"spot": "/api/v3", "usdm": "/fapi/v1", "coinm": "/dapi/v1"}
-PATHS = {market: f"{api}/klines" for market, api in APIS.items()}
 AT_ONCE = 4_000
 """Minutes that are generated together."""
+TOGETHER = "2026-01-01T00:00:05+00:00"
+"""The second of each minute at which all begin, where they begin together."""
 STEPS = ("due → first line", "health", "plan", "fetch", "upsert")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The symbols of one market and kind."""
+    """The symbols of one market and kind, and the address that its requests leave by, if one is named."""
 
     market: str
     names: Sequence[str]
     kind: str = KLINES.name
+    egress: str = ""
 
     @property
     def name(self) -> str:
@@ -69,14 +67,22 @@ class Part:
 
 @dataclass(slots=True)
 class Observed:
-    """What the scheduled minutes were like: seconds to the commit and of each step, by part; the share of each minute
-    that Prefect's server was idle; by how much its database grew in a minute."""
+    """What the scheduled minutes were like: the moments of each run, by part; the share of each minute that Prefect's
+    server was idle; by how much its database grew in a minute."""
 
-    latencies: dict[str, list[float]] = field(default_factory=dict)
-    steps: dict[str, list[list[float]]] = field(default_factory=dict)
+    moments: dict[str, list[list[float]]] = field(default_factory=dict)
     states: list[str] = field(default_factory=list)
     idle: list[float] = field(default_factory=list)
     grown_mb: float = 0.0
+
+    def whole_s(self) -> list[float]:
+        """Of each minute the seconds from the first scheduled second to the last commit of all parts."""
+        minutes: dict[int, list[list[float]]] = {}
+        for times in self.moments.values():
+            for time_ in times:
+                minutes.setdefault(int(time_[0] // 60), []).append(time_)
+        complete = [runs for runs in minutes.values() if len(runs) == len(self.moments)]
+        return [max(run[-1] for run in runs) - min(run[0] for run in runs) for runs in complete]
 
 
 def main() -> None:
@@ -85,24 +91,38 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=600, help="of spot")
     parser.add_argument("--usdm", type=int, default=0, help="of USDS-M futures; 0: spot alone")
     parser.add_argument("--kinds", nargs="*", default=[], help="of usdm beside klines, each with the same symbols")
+    parser.add_argument("--addresses", type=int, default=0, help="that the kinds of usdm share; 0: none is named")
+    parser.add_argument("--together", action="store_true", help="all at one second, and not those of prefect.yaml")
+    parser.add_argument("--no-floor", action="store_true", help="without the bare work, of three minutes a part")
     parser.add_argument("--minutes", type=int, default=6)
     parser.add_argument("--rows", type=int, default=10_000_000)
     options = parser.parse_args()
-    of_usdm = [Part("usdm", names("U", options.usdm), kind) for kind in (KLINES.name, *options.kinds)]
+    of_usdm = dealt_out(names("U", options.usdm), (KLINES.name, *options.kinds), options.addresses)
     of_spot = [Part("spot", names("S", options.symbols))]
     parts = [*(of_spot if options.symbols else []), *(of_usdm if options.usdm else [])]
     print(machine())
     print(
         f"{options.symbols} symbols of spot, {options.usdm} of usdm {' '.join(options.kinds)}, {options.rows:,} rows, "
-        f"{options.minutes} minutes"
+        f"{options.minutes} minutes, {options.addresses or 1} addresses{', together' * options.together}"
     )
     listed = list(dict.fromkeys(name for part in parts for name in part.names))
     with tempfile.TemporaryDirectory() as folder, exchange(listed) as url:
         database = Path(folder) / "klines.duckdb"
         fill(database, parts, options.rows, int(time.time() * 1000) // MINUTE * MINUTE)
-        show(collected(Path(folder), database, parts, url, options.minutes))
-        for part in parts:
-            show_floor(part, *floor(database, part, url))
+        described = deployments(parts, is_together=options.together)
+        show(collected(Path(folder), database, parts, url, options.minutes, described))
+        for part in [] if options.no_floor else parts:
+            requests_s, upsert_s = floor(database, market_of(part.market, part.kind), part.names, url)
+            line(f"{part.name}: floor: the same requests by bare asyncio", requests_s)
+            line(f"{part.name}: floor: the same upsert without Prefect", upsert_s)
+
+
+def dealt_out(symbols: Sequence[str], kinds: Sequence[str], addresses: int) -> list[Part]:
+    """A part for each kind, on the addresses in turn."""
+    return [
+        Part("usdm", symbols, kind, f"127.0.0.{2 + number % addresses}" if addresses else "")
+        for number, kind in enumerate(kinds)
+    ]
 
 
 def names(letter: str, count: int) -> list[str]:
@@ -112,13 +132,16 @@ def names(letter: str, count: int) -> list[str]:
 
 def show(observed: Observed) -> None:
     """The lines of the stack."""
-    for part, latencies in observed.latencies.items():
-        line(f"{part}: scheduled second → committed, median", statistics.median(latencies), limit="≤ 4")
-        late = [latencies[0], *latencies] if len(latencies) == 1 else latencies
-        line(f"{part}: the same, p95", statistics.quantiles(late, n=20, method="inclusive")[-1], limit="≤ 8")
-        line(f"{part}: the same, worst", max(latencies))
-        for step, seconds in zip(STEPS, zip(*observed.steps[part], strict=True), strict=True):
+    for part, times in observed.moments.items():
+        line(f"{part}: runs that were Completed", len(times), "")
+        if not times:
+            continue
+        show_latencies(f"{part}: scheduled second → committed", [time[-1] - time[0] for time in times])
+        steps = [[b - a for a, b in pairwise(time)] for time in times]
+        for step, seconds in zip(STEPS, zip(*steps, strict=True), strict=True):
             line(f"{part}: of it {step}, median", statistics.median(seconds))
+    if len(observed.moments) > 1 and (whole := observed.whole_s()):
+        show_latencies(f"all {len(observed.moments)}: first scheduled second → last committed", whole, limits=("", ""))
     others = [state for state in observed.states if state != "Completed"]
     line(f"runs that were not Completed {others or ''}".rstrip(), len(others), "", limit="0")
     line("Prefect's server idle, share of a minute, median", statistics.median(observed.idle), "", limit="≥ 0.67")
@@ -126,10 +149,12 @@ def show(observed: Observed) -> None:
     line("Prefect's database, a day at this pace", observed.grown_mb * 1440, "MB", limit="≤ 500")
 
 
-def show_floor(part: Part, requests_s: float, upsert_s: float) -> None:
-    """The lines of the bare work."""
-    line(f"{part.name}: floor: the same requests by bare asyncio", requests_s)
-    line(f"{part.name}: floor: the same upsert without Prefect", upsert_s)
+def show_latencies(what: str, seconds: Sequence[float], limits: tuple[str, str] = ("≤ 4", "≤ 8")) -> None:
+    """Median, p95 and the worst; the limits are of the first two."""
+    line(f"{what}, median", statistics.median(seconds), limit=limits[0])
+    late = [seconds[0], *seconds] if len(seconds) == 1 else seconds
+    line(f"{what}, p95", statistics.quantiles(late, n=20, method="inclusive")[-1], limit=limits[1])
+    line(f"{what}, worst", max(seconds))
 
 
 @contextmanager
@@ -166,8 +191,10 @@ def fill(database: Path, parts: Sequence[Part], rows: int, end_ms: int) -> None:
             )
 
 
-def collected(folder: Path, database: Path, parts: Sequence[Part], url: str, minutes: int) -> Observed:
-    """Let the stack collect, and look at it."""
+def collected(
+    folder: Path, database: Path, parts: Sequence[Part], url: str, minutes: int, described: dict[str, Any]
+) -> Observed:
+    """Let the stack collect by such a prefect.yaml, and look at it."""
     port = free_port()
     environment = os.environ | {
         "KLINES_SPOT_URL": url,
@@ -177,7 +204,7 @@ def collected(folder: Path, database: Path, parts: Sequence[Part], url: str, min
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_API_URL": "",
     }
-    (folder / "prefect.yaml").write_text(yaml.safe_dump(deployments(parts)))
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(described))
     command = [sys.executable, "-m", "stack", "--prefect-file", str(folder / "prefect.yaml")]
     with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -189,8 +216,8 @@ def collected(folder: Path, database: Path, parts: Sequence[Part], url: str, min
     return observed
 
 
-def deployments(parts: Sequence[Part]) -> dict[str, Any]:
-    """prefect.yaml with the schedules of the markets on, and a pattern for the symbols of each."""
+def deployments(parts: Sequence[Part], *, is_together: bool) -> dict[str, Any]:
+    """prefect.yaml with the schedules of the markets on, a pattern for the symbols of each, and its address."""
     found: dict[str, Any] = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
     for deployment in found["deployments"]:
         for schedule in deployment.get("schedules", ()) if "collect" in deployment["entrypoint"] else ():
@@ -201,6 +228,10 @@ def deployments(parts: Sequence[Part]) -> dict[str, Any]:
         parameters = {"market": part.market, "kind": part.kind, "symbols": [f"{part.names[0][0]}*USDT"]}
         deployment["parameters"] = parameters
         deployment["schedules"][0]["active"] = True
+        if is_together:
+            deployment["schedules"][0]["anchor_date"] = TOGETHER
+        if part.egress:
+            deployment["work_pool"]["job_variables"] = {"env": {"KLINES_EGRESS": part.egress}}
     return found
 
 
@@ -251,9 +282,7 @@ def look_up(observed: Observed, port: int, parts: Sequence[Part], began: datetim
     for part in parts:
         whose = {"market": part.market, "kind": part.kind}.items()
         here = [run for run in runs if whose <= run["parameters"].items() and run["state_name"] == "Completed"]
-        times = [moments(port, run) for run in here]
-        observed.latencies[part.name] = [time[-1] - time[0] for time in times]
-        observed.steps[part.name] = [[b - a for a, b in pairwise(time)] for time in times]
+        observed.moments[part.name] = [moments(port, run) for run in here]
 
 
 def moments(port: int, run: dict[str, Any]) -> list[float]:
@@ -304,50 +333,6 @@ def cpu_s(pid: int) -> float:
     """CPU seconds that a process has taken (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def floor(database: Path, part: Part, url: str) -> tuple[float, float]:
-    """The same requests by bare asyncio, and the same upsert without Prefect, in seconds; medians of three, each in a
-    minute of its own, into whose weight it has to fit."""
-    runs = []
-    for minute in range(3):
-        time.sleep(61 - time.time() % 60)
-        runs.append(floor_once(database, market_of(part.market, part.kind), part.names, url, minute))
-    return statistics.median(r for r, _ in runs), statistics.median(u for _, u in runs)
-
-
-def floor_once(database: Path, market: Market, names: Sequence[str], url: str, minute: int) -> tuple[float, float]:
-    """Four klines of every symbol, of which one is new to the file."""
-    interval = INTERVALS["1m"]
-    with opened(database, time.monotonic() + 10) as connection:
-        [(oldest_ms,)] = connection.execute("SELECT epoch_ms(min(open_time)) FROM klines").fetchall()
-    window = Window(oldest_ms - (minute + 1) * MINUTE, oldest_ms - (minute - 3) * MINUTE)
-    began = time.monotonic()
-    bodies = asyncio.run(ask_all(market, names, f"{url}{APIS[market.name]}/{market.kind.route}", window))
-    requested = time.monotonic()
-    wants = []
-    for name, body in zip(names, bodies, strict=True):
-        want = Want(name, [window])
-        want.rows, want.rejects = sift(body, interval, window, market.kind)
-        want.answered = [window]
-        wants.append(want)
-    sifted = time.monotonic()
-    with opened(database, time.monotonic() + 10) as connection:
-        store(connection, market, interval, wants, now_ms=int(time.time() * 1000))
-    return requested - began, time.monotonic() - sifted
-
-
-async def ask_all(market: Market, names: Sequence[str], url: str, window: Window) -> list[Any]:
-    """The answers, over 20 connections."""
-    query = f"interval=1m&startTime={window.start_ms}&endTime={window.end_ms - 1}&limit=4"
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=20)) as session:
-
-        async def ask_one(name: str) -> Any:
-            whose = urlencode(market.kind.parameters(name))
-            async with session.get(f"{url}?{whose}&{query}") as answer:
-                return await answer.json()
-
-        return await asyncio.gather(*map(ask_one, names))
 
 
 if __name__ == "__main__":

@@ -302,9 +302,10 @@ class Rules(Archives):
 
     def _contract(self, market: str, pair: str, of_type: str | None) -> str:
         """The contract of a pair that is of this type, or any of them."""
-        known = [name for name, one in self.listings.items() if market in one.markets and name not in self._unlisted]
+        named = [name for name in self.listings if name.partition("_")[0] == pair and name not in self._unlisted]
+        known = [name for name in named if market in self.listings[name].markets]
         for about in (self._describe(market, name, self.now_ms()) for name in known):
-            if about["pair"] == pair and of_type in (None, about["contractType"]):
+            if of_type in (None, about["contractType"]):
                 return str(about["symbol"])
         raise Refused(-1121)
 

@@ -26,18 +26,34 @@ from tests.drive import query
 from tests.exchange import StandIn
 from tests.stacks import LINE, Running, ask, read_until, stack
 
+EGRESS = "127.0.0.2"
+
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The settings of a stack of the test's own."""
+def any_exchange() -> Iterator[StandIn]:
+    """An exchange by the real clock that has every symbol."""
     with StandIn(any_symbol=True) as exchange:
-        yield stacks.environment(tmp_path, exchange.url, ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
+        yield exchange
+
+
+@pytest.fixture
+def environment(any_exchange: StandIn, tmp_path: Path) -> dict[str, str]:
+    """The settings of a stack of the test's own."""
+    return stacks.environment(tmp_path, any_exchange.url, ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
 
 
 @pytest.fixture
 def prefect_file(tmp_path: Path) -> Path:
     """The minute, every fifteen seconds, and an example that is off."""
     return stacks.prefect_file(tmp_path, "every-minute", "usdm")
+
+
+def leaving_by(address: str, prefect_file: Path) -> Path:
+    """The same, where runs of the minute make their requests from that address."""
+    content = yaml.safe_load(prefect_file.read_text())
+    content["deployments"][0]["work_pool"]["job_variables"] = {"env": {"KLINES_EGRESS": address}}
+    prefect_file.write_text(yaml.safe_dump(content))
+    return prefect_file
 
 
 def deployment(environment: dict[str, str]) -> dict[str, Any]:
@@ -61,14 +77,16 @@ def left_running(environment: dict[str, str]) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked up in /proc")
 def test_scheduled_stored_stopped_and_started_again(
-    environment: dict[str, str], prefect_file: Path, tmp_path: Path
+    any_exchange: StandIn, environment: dict[str, str], prefect_file: Path, tmp_path: Path
 ) -> None:
     """Runs get scheduled and really run, each prints a line by UTC; of a new deployment nobody waits for the first
-    minute on schedule, as a run is asked for. Ctrl-C leaves nothing running within 15 seconds.
+    minute on schedule, as a run is asked for. A deployment can have an address of its own: all requests of its runs
+    leave by that. Ctrl-C leaves nothing running within 15 seconds.
     What Prefect wrote is its owner's alone, the database as the umask says.
     Started again: one schedule, the same history, what the UI edited holds, no zombie, and the next run completes."""
-    with stack(environment, prefect_file) as process:
+    with stack(environment, leaving_by(EGRESS, prefect_file)) as process:
         lines = read_until(process, LINE.fullmatch)
+        assert {EGRESS} == {request.address for request in any_exchange.requests}
         assert 1 == [run["auto_scheduled"] for run in ask(environment, "POST", "/flow_runs/filter", {})].count(False)
         assert f"Prefect's UI   http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}" in lines
         assert f"database       {tmp_path / 'klines.duckdb'}" in lines
@@ -90,7 +108,7 @@ def test_scheduled_stored_stopped_and_started_again(
     assert (3, klines) == (symbols, distinct)
     assert klines >= 3 * 1440
 
-    with stack(environment, stacks.prefect_file(tmp_path, "every-minute")) as process:
+    with stack(environment, leaving_by(EGRESS, stacks.prefect_file(tmp_path, "every-minute"))) as process:
         lines = read_until(process, LINE.fullmatch)
         assert "of 1 symbol in" in lines[-1]
         after = deployment(environment)
