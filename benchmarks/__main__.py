@@ -43,6 +43,7 @@ BENCHMARKS = {
         ["--symbols", "1500", "--usdm", "600", "--minutes", "20"],
         ["--symbols", "60", "--usdm", "60", "--minutes", "2", "--rows", "100_000"],
     ),
+    "versions": Benchmark("This version beside 76b0701, without Prefect", ["76b0701"], ["76b0701", "--small"]),
     "growth": Benchmark(
         "Growth of the file",
         [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +34,24 @@ def published(exchange: StandIn, market: str, kind: str, start_ms: int, end_ms: 
     page = Page(market, contract, "1m", start_ms, end_ms - 1, 10**9, False, NOON)
     rows = of_kind(exchange.rows(page), KINDS[kind].route, market, contract)
     has_trades = KINDS[kind].has_volumes
-    return [(row[0], *map(float, row[1:5]), row[8] if has_trades else None) for row in rows]
+    return [(row[0], *map(Decimal, row[1:5]), row[8] if has_trades else None) for row in rows]
 
 
 def stored(database: Path, kind: str) -> list[tuple[Any, ...]]:
-    """The same of what is stored."""
-    return query(
+    """The same of what is stored, prices as the database prints them."""
+    rows = query(
         database,
-        f"""SELECT epoch_ms(open_time), open, high, low, close, trades FROM klines
+        f"""SELECT epoch_ms(open_time), open::VARCHAR, high::VARCHAR, low::VARCHAR, close::VARCHAR, trades FROM klines
             WHERE kind = '{kind}' AND interval = '1m' ORDER BY open_time""",
     )
+    return [(open_ms, *map(Decimal, prices), trades) for open_ms, *prices, trades in rows]
 
 
 @pytest.mark.parametrize(("market", "kind"), SERIES)
 def test_a_kind_is_collected_backfilled_and_audited(exchange: StandIn, database: Path, market: str, kind: str) -> None:
     """The minute, a day of the archive or of REST, and the audit, of each kind by its own route, name and folder: every
-    kline as published, what is not published NULL, and all of it confirmed by 1d klines and the archive."""
+    kline as published, to the last digit, what is not published NULL, and all of it confirmed by 1d klines and the
+    archive."""
     symbol, contract = SERIES[market, kind]
     exchange.list(contract)
     assert "Completed" == collect_once(exchange, database, [symbol], market=market, kind=kind).state
