@@ -43,7 +43,6 @@ BENCHMARKS = {
         ["--symbols", "1500", "--usdm", "600", "--minutes", "20"],
         ["--symbols", "60", "--usdm", "60", "--minutes", "2", "--rows", "100_000"],
     ),
-    "versions": Benchmark("This version beside 76b0701, without Prefect", ["76b0701"], ["76b0701", "--small"]),
     "growth": Benchmark(
         "Growth of the file",
         [],
@@ -69,6 +68,7 @@ BENCHMARKS = {
         ["--symbols", "60", "--rows", "3_000_000", "--stored", "0", "1_000_000", "--minute", "60", "--minutes", "1"],
     ),
     "soak": Benchmark("Hours in a hostile world", ["--hours", "1.5"], ["--hours", "0.1"]),
+    "versions": Benchmark("This version beside 76b0701, without Prefect", ["76b0701"], ["76b0701", "--small"]),
 }
 
 
