@@ -24,13 +24,11 @@ from klines.market import KLINES, Kind
 from klines.outcome import shown
 from klines.window import Window
 
-_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_DECIMALS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:,-?[0-9]+(?:\.[0-9]+)?)*")
+"""Texts of decimals, with commas between."""
 _TOO_FINE = re.compile(rf"\.[0-9]{{{DECIMALS}}}0*[1-9]")
-_PRICES, _AMOUNTS, _INTEGERS, _TIMES = (1, 2, 3, 4), (5, 7, 9, 10), (0, 6, 8), (0, 6)
-_TEXTS = (*_PRICES, *_AMOUNTS)
 _INT64 = 2**63
 _LONG = DIGITS - DECIMALS
-_TOO_LARGE = 10**_LONG
 
 KEPT = 20
 """Refused rows that are kept, of an answer or a file; the others are counted."""
@@ -147,26 +145,45 @@ def _read(raw: list[Any], kind: Kind) -> Row | str:
     """The typed row, or why the fields are not those of a kline."""
     if len(raw) != 12:
         return f"{len(raw)} fields instead of 12"
-    integers, texts = (_INTEGERS, _TEXTS) if kind.has_volumes else (_TIMES, _PRICES)
-    if not all(type(raw[i]) is int and -_INT64 <= raw[i] < _INT64 for i in integers):
+    open_time, *prices, volume, close_time, quote_volume, trades, taker_volume, taker_quote_volume, _ = raw
+    integers = (open_time, close_time, trades) if kind.has_volumes else (open_time, close_time)
+    amounts = (volume, quote_volume, taker_volume, taker_quote_volume) if kind.has_volumes else ()
+    if {*map(type, integers)} != {int} or not -_INT64 <= min(integers) <= max(integers) < _INT64:
         return "a time or the number of trades is no integer"
-    if not all(type(raw[i]) is str and _DECIMAL.fullmatch(raw[i]) for i in texts):
+    if reason := _why_no_decimals([*prices, *amounts]):
+        return reason
+    doubles = [*map(float, prices)]
+    if not _are_held(doubles, prices):
+        return "a price has more digits than a double holds"
+    sums: list[Any] = [*map(Decimal, amounts)] or [None] * 4
+    counted = trades if kind.has_volumes else None
+    values: list[Any] = [open_time, *doubles, sums[0], close_time, sums[1], counted, *sums[2:]]
+    return Row(*values)
+
+
+def _why_no_decimals(texts: list[Any]) -> str:
+    """Why these are not texts of decimals that can be stored; empty where they are. All are looked at in one text:
+    with commas of their own they would be more."""
+    if {*map(type, texts)} != {str}:
         return "a value is no decimal number"
-    if any("." in raw[i][: -DECIMALS - 1] and _TOO_FINE.search(raw[i]) for i in texts):
+    together = ",".join(texts)
+    if together.count(",") >= len(texts) or not _DECIMALS.fullmatch(together):
+        return "a value is no decimal number"
+    if _TOO_FINE.search(together):
         return f"a value has more than {DECIMALS} decimals"
-    numbers: list[Any] = [_VALUES[i](raw[i]) if i in integers or i in texts else None for i in range(11)]
-    row = Row(*numbers)
-    if any(len(raw[i]) > _LONG and abs(numbers[i]) >= _TOO_LARGE for i in texts):
-        return "a value is too large"
-    return row if all(_is_held(numbers[i], raw[i]) for i in _PRICES) else "a price has more digits than a double holds"
+    return "a value is too large" if any(len(text) > _LONG and _is_too_large(text) for text in texts) else ""
 
 
-_VALUES = [int if i in _INTEGERS else float if i in _PRICES else Decimal for i in range(11)]
+def _is_too_large(text: str) -> bool:
+    """Whether a decimal has more digits before its point than are stored."""
+    return len(text.lstrip("-0").partition(".")[0]) > _LONG
 
 
-def _is_held(price: float, text: str) -> bool:
-    """Whether the shortest decimal of the double is what Binance sent."""
-    return abs(price) < HELD_BY_DOUBLES or Decimal(repr(price)) == Decimal(text)
+def _are_held(doubles: list[float], texts: list[str]) -> bool:
+    """Whether the shortest decimal of each double is what Binance sent."""
+    if max(map(abs, doubles)) < HELD_BY_DOUBLES:
+        return True
+    return all(Decimal(repr(double)) == Decimal(text) for double, text in zip(doubles, texts, strict=True))
 
 
 def _broken(row: Row, interval: Interval, asked: Window, kind: Kind) -> Iterator[str]:
@@ -191,19 +208,26 @@ def _broken(row: Row, interval: Interval, asked: Window, kind: Kind) -> Iterator
 
 def _one_a_slot(rows: list[tuple[Row, list[Any]]], interval: Interval, rejects: Rejects) -> list[Row]:
     """Equal repetitions dropped, unequal ones refused, an on-grid row before an off-grid one; ascending."""
-    slots: dict[int, dict[Row, list[Any]]] = defaultdict(dict)
+    slots: dict[int, list[tuple[Row, list[Any]]]] = defaultdict(list)
     for row, raw in rows:
-        slots[interval.index(row.open_time)][row] = raw
+        slots[interval.index(row.open_time)].append((row, raw))
     good: list[Row] = []
     for index in sorted(slots):
-        on_grid = {row: raw for row, raw in slots[index].items() if row.open_time == interval.start(index)}
-        candidates = on_grid or slots[index]
+        found = slots[index]
+        candidates = found if len(found) == 1 else _different(found, interval.start(index))
         if len(candidates) == 1:
-            good += candidates
+            good.append(candidates[0][0])
         else:
-            for raw in candidates.values():
+            for _, raw in candidates:
                 rejects.refuse(raw, "two different rows of one time")
     return good
+
+
+def _different(rows: list[tuple[Row, list[Any]]], start_ms: int) -> list[tuple[Row, list[Any]]]:
+    """Those of a slot's rows that differ; of those on the grid alone, if there are any."""
+    different = dict(rows)
+    on_grid = {row: raw for row, raw in different.items() if row.open_time == start_ms}
+    return list((on_grid or different).items())
 
 
 def _time_ms(raw: list[Any]) -> int | None:

@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--pictures`: the tests of what people see write the pictures of docs/ anew."""
     parser.addoption("--pictures", action="store_true", help="write docs/pictures, from the tests of what people see")
     parser.addoption(
-        "--full", action="store_true", help="kills and other faults in full counts, and DuckDB with all its threads"
+        "--full", action="store_true", help="faults in full counts and in every market, and DuckDB with all its threads"
     )
     parser.addoption("--lake", action="store_true", help="on a lake, too: every test of a run, not some of each kind")
 
@@ -71,10 +71,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A file's tests run in one process, where they share its fixtures; so do all that need the Prefect server, and
     those of the stack. `make test-fast` leaves out what is marked: `stack`; `prefect`, whatever uses the fixture
-    prefect_server; `exchange`, whatever uses one of OUTSIDE; and `slow`."""
+    prefect_server; `exchange`, whatever uses one of OUTSIDE; and `slow`. What is marked `full` waits for --full."""
+    if not config.getoption("--full"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("full")])
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
     turns = {item: _turn(_mark(item), item) for item in items}
     items.sort(key=turns.__getitem__)
 

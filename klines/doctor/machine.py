@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -188,7 +189,9 @@ def _needed() -> Sequence[str]:
     return ("aiohttp", "python-binance", "isal", "anyio", "duckdb", "polars")
 
 
+@cache
 def _installed(name: str) -> str | None:
+    """The version that is installed, as it was when first asked for: to find each costs a millisecond."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

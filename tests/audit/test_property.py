@@ -25,7 +25,7 @@ def minutes(start: int, length: int) -> Window:
     return Window(BEGIN + start * MINUTE, BEGIN + (start + length) * MINUTE)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(1, 5))])
 def test_any_history(database: Path, seed: int) -> None:
     """Stored + explained = expected; what is stored is what the exchange has; an outage is one of all, a hole is one of
     this symbol, and what is not listed or delisted is outside of its life."""

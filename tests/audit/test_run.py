@@ -74,10 +74,10 @@ def test_what_is_wanted_is_audited_and_no_more(exchange: StandIn, database: Path
     assert ([(0,)], []) == (missing, reasons(database))
 
 
-def test_an_outage_over_forty_symbols_with_ragged_edges(exchange: StandIn, database: Path) -> None:
-    """Forty symbols that stop and begin again within minutes of each other: an outage of the exchange, for each of them
+def test_an_outage_over_many_symbols_with_ragged_edges(exchange: StandIn, database: Path, full: bool) -> None:
+    """Many symbols that stop and begin again within minutes of each other: an outage of the exchange, for each of them
     to its own minute; one that stops at another time is a hole of its own."""
-    symbols = [f"S{n:02}USDT" for n in range(40)]
+    symbols = [f"S{n:02}USDT" for n in range(40 if full else 12)]
     for n, symbol in enumerate(symbols):
         exchange.hole(START + 3 * HOUR_MS + n % 3 * MINUTE, START + 5 * HOUR_MS - n % 2 * MINUTE, symbol)
     exchange.hole(START + 8 * HOUR_MS, START + 8 * HOUR_MS + 7 * MINUTE, "S07USDT")
@@ -234,11 +234,11 @@ def test_three_empty_answers_settle_a_gap(exchange: StandIn, database: Path) -> 
     exchange.hole(START + 3 * HOUR_MS, START + 4 * HOUR_MS, "ADAUSDT")
     collect_once(exchange, database, ["ADAUSDT"])
     attempts = []
-    for day in range(5):
+    for day in range(3):
         exchange.freeze(NOON + day * 2 * DAY_MS + 5_000)
         audit_once(exchange, database, since=SINCE)
         attempts += query(database, "SELECT attempts, next_check IS NULL FROM gaps")
-    assert [(2, False), (3, True), (3, True), (3, True), (3, True)] == attempts
+    assert [(2, False), (3, True), (3, True)] == attempts
     exchange.forget()
     audit_once(exchange, database, since=SINCE)
     collect_once(exchange, database, ["ADAUSDT"])
@@ -249,7 +249,9 @@ def test_three_empty_answers_settle_a_gap(exchange: StandIn, database: Path) -> 
     assert [(4, True)] == query(database, "SELECT attempts, next_check IS NULL FROM gaps")
 
 
-@pytest.mark.parametrize("kind", ["hang", "reset", "empty", "object"])
+@pytest.mark.parametrize(
+    "kind", [*("hang", "empty"), *(pytest.param(kind, marks=pytest.mark.full) for kind in ("reset", "object"))]
+)
 def test_a_week_of_failed_checks_settles_nothing(exchange: StandIn, database: Path, kind: str) -> None:
     """Only an answer with the row before and the row after counts: a week without one leaves the gap unexplained."""
     exchange.hole(START + 3 * HOUR_MS, START + 4 * HOUR_MS, "ADAUSDT")
@@ -257,7 +259,7 @@ def test_a_week_of_failed_checks_settles_nothing(exchange: StandIn, database: Pa
     before = query(database, "SELECT reason, attempts FROM gaps")
     assert [("unresolved", 1)] == before
     exchange.fault("ADAUSDT", kind)
-    for day in range(7):
+    for day in (0, 2, 7):
         exchange.freeze(NOON + day * DAY_MS + 5_000)
         audit_once(exchange, database, request_timeout_s=0.2, end_ms=NOON)
         assert ("unresolved", 1) == query(database, "SELECT reason, attempts FROM gaps ORDER BY start_time")[0]
@@ -313,7 +315,13 @@ def test_an_archive_that_is_wrong_where_rest_is_right(exchange: StandIn, databas
     assert [(False,)] == query(database, "SELECT verified_at IS NOT NULL FROM archive_files")
 
 
-@pytest.mark.parametrize("kind", ["wrong_checksum", "no_checksum", "corrupt_zip", "odd_member"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("wrong_checksum", "corrupt_zip"),
+        *(pytest.param(kind, marks=pytest.mark.full) for kind in ("no_checksum", "odd_member")),
+    ],
+)
 def test_a_file_that_is_refused_is_named(exchange: StandIn, database: Path, kind: str) -> None:
     """Whether it was to repair or to compare with: the message has each file with its reason, and how many klines were
     fetched; what is missing comes from elsewhere."""

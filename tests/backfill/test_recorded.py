@@ -6,8 +6,12 @@ import hashlib
 import io
 import tarfile
 import zipfile
+from collections import defaultdict
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import klines
 from tests.drive import backfill_once, published, query, recorded, stored
@@ -65,21 +69,34 @@ def test_recorded_zips_with_their_own_checksums(exchange: StandIn, tmp_path: Pat
     assert ("data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2020-01-01.zip", checksum, 1440, True) == noted[0]
 
 
-def test_three_recorded_months_over_the_switch_to_microseconds(exchange: StandIn, tmp_path: Path) -> None:
-    """December 2024 to February 2025, as monthly files made of the recorded days: 129,600 rows, each as in the CSV,
-    and exported to the byte, in milliseconds and microseconds."""
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [("2024-12-30", "2025-01-02"), pytest.param("2024-12-01", "2025-02-28", marks=pytest.mark.full)],
+)
+def test_recorded_days_over_the_switch_to_microseconds(
+    exchange: StandIn, tmp_path: Path, first: str, last: str
+) -> None:
+    """The days around New Year of 2025, or the three months around it as monthly files made of their days: each row as
+    in the CSV, and exported to the byte, in milliseconds and microseconds."""
     with tarfile.open(recorded(FOLDER, "BTCUSDT-1m-daily_2024-12_2025-02.tar.xz")) as tar:
-        days = {name: tar.extractfile(name).read() for name in sorted(tar.getnames())}  # type: ignore[union-attr]
+        days = {name[-14:-4]: tar.extractfile(name).read() for name in sorted(tar.getnames())}  # type: ignore[union-attr]
+    days = {day: body for day, body in days.items() if first <= day <= last}
     rows = [row for csv in days.values() for row in rest_rows(csv.decode())]
     exchange.replay("BTCUSDT", rows)
-    names = ("2024-12", "2025-01", "2025-02")
-    months = {month: b"".join(body for name, body in days.items() if month in name) for month in names}
-    for month, csv in months.items():
-        exchange.place(f"BTCUSDT-1m-{month}", zipped(f"BTCUSDT-1m-{month}.csv", csv))
-    assert published(rows) == both(exchange, tmp_path, "BTCUSDT", "2024-12-01", "2025-03-01")
+    months: dict[str, bytes] = defaultdict(bytes)
+    for day, csv in days.items():
+        months[day[:7]] += csv
+    is_monthly = len(days) > 31
+    files = months if is_monthly else days
+    for of, csv in files.items():
+        exchange.place(f"BTCUSDT-1m-{of}", zipped(f"BTCUSDT-1m-{of}.csv", csv))
+    end = str(date.fromisoformat(last) + timedelta(days=1))
+    assert published(rows) == both(exchange, tmp_path, "BTCUSDT", first, end)
     assert list(months.values()) == exported(tmp_path / "archive")
-    assert [("monthly", 129_600)] == query(tmp_path / "archive", "SELECT source, count(*) FROM klines GROUP BY 1")
-    assert [(3, 3)] == query(tmp_path / "archive", "SELECT count(*), count(verified_at) FROM archive_files")
+    source = "monthly" if is_monthly else "daily"
+    assert [(source, len(days) * 1440)] == query(tmp_path / "archive", "SELECT source, count(*) FROM klines GROUP BY 1")
+    checked = query(tmp_path / "archive", "SELECT count(*), count(verified_at) FROM archive_files")
+    assert [(len(files), len(files))] == checked
 
 
 def test_a_recorded_month_of_futures(exchange: StandIn, tmp_path: Path) -> None:

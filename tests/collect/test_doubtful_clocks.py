@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from klines.outcome import Outcome
 from tests.drive import MINUTE, NOON, at, audit_once, backfill_once, collect_once, ms, published, query, stored
 from tests.exchange import StandIn
+from tests.turns import in_turn
 
 TEN = 10 * MINUTE
 NOW = NOON + 45_000
@@ -31,26 +33,27 @@ def closed(exchange: StandIn, market: str, interval: str = "1m") -> set[tuple[ob
     return set(published(exchange.klines(MARKETS[market], at(-3000), NOW, interval, market)))
 
 
-@pytest.mark.parametrize("market", list(MARKETS))
 @pytest.mark.parametrize(
-    ("clocks", "said"),
-    [
-        ((TEN, 0, 0), "Binance's clock (serverTime) is 10 min ahead of"),
-        ((TEN, None, 0), "Binance's clock (serverTime) is 10 min ahead of"),
-        ((30_000, 0, 0), "Binance's clock (serverTime) is 30 s ahead of"),
-        ((30_000, None, 0), "30 s"),
-        ((-TEN, 0, 0), "Binance's clock (serverTime) is 10 min behind"),
-        ((-TEN, None, 0), "Binance's clock (serverTime) is 10 min behind"),
-        ((-TEN, -TEN, 0), "Binance's clock (serverTime) is 10 min behind"),
-        ((TEN, TEN, 0), "10 min ahead of this machine's clock"),
-        ((TEN, TEN, -TEN), "20 min"),
-        ((TEN, 0, TEN), "10 min"),
-        ((0, TEN, 0), "the Date of Binance's answers is 10 min ahead of"),
-        ((0, -TEN, 0), "the Date of Binance's answers is 10 min behind"),
-        ((0, TEN, TEN), "10 min"),
-        ((TEN, -TEN, 0), "the Date of Binance's answers is 10 min behind"),
-        ((TEN, TEN, TEN), "ago by every clock"),
-    ],
+    ("market", "clocks", "said"),
+    in_turn(
+        [
+            ((TEN, 0, 0), "Binance's clock (serverTime) is 10 min ahead of"),
+            ((TEN, None, 0), "Binance's clock (serverTime) is 10 min ahead of"),
+            ((30_000, 0, 0), "Binance's clock (serverTime) is 30 s ahead of"),
+            ((30_000, None, 0), "30 s"),
+            ((-TEN, 0, 0), "Binance's clock (serverTime) is 10 min behind"),
+            ((-TEN, None, 0), "Binance's clock (serverTime) is 10 min behind"),
+            ((-TEN, -TEN, 0), "Binance's clock (serverTime) is 10 min behind"),
+            ((TEN, TEN, 0), "10 min ahead of this machine's clock"),
+            ((TEN, TEN, -TEN), "20 min"),
+            ((TEN, 0, TEN), "10 min"),
+            ((0, TEN, 0), "the Date of Binance's answers is 10 min ahead of"),
+            ((0, -TEN, 0), "the Date of Binance's answers is 10 min behind"),
+            ((0, TEN, TEN), "10 min"),
+            ((TEN, -TEN, 0), "the Date of Binance's answers is 10 min behind"),
+            ((TEN, TEN, TEN), "ago by every clock"),
+        ]
+    ),
 )
 def test_a_doubtful_clock(
     exchange: StandIn, database: Path, market: str, clocks: tuple[int, int | None, int], said: str
@@ -63,11 +66,12 @@ def test_a_doubtful_clock(
     assert set() == set(stored(database, MARKETS[market])) - closed(exchange, market)
 
 
-@pytest.mark.parametrize("market", list(MARKETS))
-@pytest.mark.parametrize("date_ms", [0, None])
-@pytest.mark.parametrize("machine_ms", [2_000, -2_000, 30_000, -30_000, TEN, -TEN, 3000 * TEN, -3000 * TEN])
+@pytest.mark.parametrize(
+    ("market", "machine_ms", "date_ms"),
+    in_turn(product([2_000, -2_000, 30_000, -30_000, TEN, -TEN, 3000 * TEN, -3000 * TEN], [0, None])),
+)
 def test_this_machines_clock_alone(
-    exchange: StandIn, database: Path, market: str, date_ms: int | None, machine_ms: int
+    exchange: StandIn, database: Path, market: str, machine_ms: int, date_ms: int | None
 ) -> None:
     """Where the exchange's clocks and the newest kline agree, a wrong clock of this machine's stops nothing; without a
     Date it does where the newest kline can't decide."""

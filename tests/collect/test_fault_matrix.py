@@ -1,5 +1,5 @@
-"""The exchange's worst day: each market × each fault, with the state, the rows, the ledger and the requests; and after
-the fault the next run heals, so that stored + ledger = expected."""
+"""The exchange's worst day: each fault, in one of the markets or, with --full, in each, with the state, the rows, the
+ledger and the requests; and after the fault the next run heals, so that stored + ledger = expected."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from klines.outcome import fail
 from klines.settings import Settings
 from tests.drive import NOON, PATIENCE_S, at, collect_once, held_of, ledger, published, queries, query, stored
 from tests.exchange import StandIn
+from tests.turns import in_turn
 
 GOOD = {"spot": "BTCUSDT", "usdm": "BTCUSDT", "coinm": "BTCUSD_PERP"}
 BAD = {"spot": "ETHUSDT", "usdm": "ETHUSDT", "coinm": "ETHUSD_PERP"}
@@ -80,9 +81,9 @@ ALONE = [
 """Faults of one symbol that all others can notice."""
 
 
-def name(case: Case) -> str:
-    """The case's name in pytest's output."""
-    return "-".join([case.kind, *map(str, case.options.values())])
+def name(of: str | Sequence[Case]) -> str:
+    """The name in pytest's output: of a market, or of the first of the cases that a run meets together."""
+    return of if isinstance(of, str) else "-".join([of[0].kind, *map(str, of[0].options.values())])
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +108,8 @@ def begun(collected: dict[str, Path], database: Path, market: str) -> Iterator[N
 @pytest.mark.file
 @pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize(
-    "cases",
-    [*(pytest.param(cases, id=kind) for kind, cases in TOGETHER.items()),
-     *(pytest.param([case], id=name(case)) for case in ALONE)],
-)  # fmt: skip
-@pytest.mark.parametrize("market", list(GOOD))
+    ("market", "cases"), in_turn([*((cases,) for cases in TOGETHER.values()), *(([case],) for case in ALONE)]), ids=name
+)
 def test_faults_of_symbols(exchange: StandIn, database: Path, market: str, cases: list[Case]) -> None:
     """One symbol's fault costs at most that symbol's minute: the other is stored unless everybody must stop, a bad one
     is asked no more often than may help, and when it is over nothing is missing that the ledger does not name."""
@@ -158,8 +156,7 @@ def with_bans_over(database: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("market", list(GOOD))
-@pytest.mark.parametrize("kind", ["empty", "outside"])
+@pytest.mark.parametrize(("market", "kind"), in_turn([("empty",), ("outside",)]))
 def test_answers_without_the_wanted_klines(exchange: StandIn, database: Path, market: str, kind: str) -> None:
     """`[]`, and rows of another time, are no klines: nothing is stored or explained away, the symbol is named, and the
     next run has everything."""
@@ -182,11 +179,10 @@ def test_answers_without_the_wanted_klines(exchange: StandIn, database: Path, ma
     assert published(exchange.klines(bad, at(-30), at(80), market=market)) == stored(database, bad)
 
 
-@pytest.mark.parametrize(("late_s", "symbols", "state"), [
+@pytest.mark.parametrize(("market", "late_s", "symbols", "state"), in_turn([
     (3, "one", "Completed"), (120, "one", "Completed"), (600, "one", "Degraded"),
     (3, "all", "Completed"), (120, "all", "Completed"), (600, "all", "ExchangeDown"),
-])  # fmt: skip
-@pytest.mark.parametrize("market", list(GOOD))
+]))  # fmt: skip
 def test_late_publication(
     exchange: StandIn, database: Path, market: str, late_s: int, symbols: str, state: str
 ) -> None:

@@ -7,6 +7,7 @@ import io
 import tarfile
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -489,21 +490,23 @@ def test_nothing_is_due_for_an_hour_between_its_closes(exchange: StandIn, databa
     assert [] == exchange.kline_requests()
 
 
-def test_recorded_days_are_stored_value_by_value(exchange: StandIn, database: Path) -> None:
-    """With three recorded months as the exchange's past, a run stores exactly Binance's rows."""
+@pytest.mark.parametrize("first", ["2025-02-25", pytest.param("2024-12-01", marks=pytest.mark.full)])
+def test_recorded_days_are_stored_value_by_value(exchange: StandIn, database: Path, first: str) -> None:
+    """With recorded days as the exchange's past, a run stores exactly Binance's rows."""
     rows = []
     with tarfile.open(recorded("spot_archive", "BTCUSDT-1m-daily_2024-12_2025-02.tar.xz")) as archive:
         for member in archive:
             extracted = archive.extractfile(member)
             assert extracted is not None
             rows += list(csv.reader(io.TextIOWrapper(extracted)))
-    recorded_rows = sorted([_ms(r[0]), *r[1:6], _ms(r[6]), r[7], int(r[8]), *r[9:]] for r in rows)
+    every_row: list[list[Any]] = sorted([_ms(r[0]), *r[1:6], _ms(r[6]), r[7], int(r[8]), *r[9:]] for r in rows)
+    recorded_rows = [row for row in every_row if row[0] >= ms(first)]
     exchange.replay("BTCUSDT", recorded_rows)
     exchange.freeze(ms("2025-03-01T00:00:05"))
-    outcome = collect_once(exchange, database, ["BTCUSDT"], since=date(2024, 12, 1))
+    outcome = collect_once(exchange, database, ["BTCUSDT"], since=date.fromisoformat(first))
 
     assert outcome.state == "Completed"
-    assert 90 * 1440 == len(recorded_rows)
+    assert 4 * 1440 <= len(recorded_rows)
     assert published(recorded_rows) == stored(database, "BTCUSDT")
 
 

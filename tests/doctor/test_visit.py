@@ -105,13 +105,37 @@ BROKEN = {
 """The checks that name a rule which is broken. Without the first kline of what is asked nothing adds up any more."""
 
 
+BROKEN_TOGETHER = (
+    (
+        *("pages are as long as asked", "the open kline is last", "weeks begin on Mondays", "strangers are refused"),
+        *("a klines request of spot costs 2", "listings go on after a marker", "futures' files have headers"),
+        "months are 1mo",
+    ),
+    (
+        *("pages end at a thousand", "pages ascend", "endTime is included", "0 is before the first kline"),
+        *("strangers are -1121", "weight is stated", "listings have max-keys", "files have twelve columns"),
+        "a rate at startTime is included",
+    ),
+    (
+        *("pages have their side", "onboardDate is when it began", "windows are 200 days wide"),
+        *("futures are one pool", "listings ascend", "spot's files are in microseconds"),
+        *("files that are not there are 404", "days of kinds are their minutes'"),
+    ),
+    ("startTime is included",),
+)
+"""Rules of which no check is another's, so that one visit tells them all; with --full each has a visit of its own."""
+
+
 @pytest.mark.usefixtures("in_settings")
-@pytest.mark.parametrize("rule", RULES)
-def test_a_broken_rule_is_named(exchange: StandIn, rule: str) -> None:
+@pytest.mark.parametrize(
+    "rules", [*BROKEN_TOGETHER, *(pytest.param((rule,), marks=pytest.mark.full) for rule in RULES)]
+)
+def test_a_broken_rule_is_named(exchange: StandIn, rules: Sequence[str]) -> None:
     """Whatever rule Binance breaks: the checks of that rule differ, say what it means, and no others do."""
-    exchange.break_rule(rule)
+    for rule in rules:
+        exchange.break_rule(rule)
     examination = examined(exchange)
-    assert BROKEN[rule] == named(examination)
+    assert {check for rule in rules for check in BROKEN[rule]} == named(examination)
     assert all(finding.advice for finding in examination.findings if finding.state == "differs")
     assert not examination.is_well
     assert exchange.used_weight("spot") + exchange.used_weight("futures") <= MOST_WEIGHT + 30  # what doubles its price
@@ -162,12 +186,32 @@ FAULTS: dict[str, tuple[Callable[[StandIn], object], set[str]]] = {
 }
 
 
+FAULTS_TOGETHER = (
+    ("451", "no checksum"),
+    ("403", "a wrong checksum"),
+    ("429", "a corrupt zip", "a month's wrong checksum"),
+    ("maintenance", "a Date of its own", "endTime alone gives nothing", "a file that is late"),
+    ("no time", "not trading", "another limit", "the open kline hidden", "days that are late"),
+    ("eleven fields", "no listing"),
+    ("microseconds",),
+    ("numbers as text",),
+    ("a page of the web",),
+    ("a day of its own", "a file that differs from REST"),
+)
+"""As BROKEN_TOGETHER."""
+
+
 @pytest.mark.usefixtures("in_settings")
-@pytest.mark.parametrize("kind", FAULTS)
-def test_a_fault_is_named(exchange: StandIn, kind: str) -> None:
+@pytest.mark.parametrize(
+    "kinds", [*FAULTS_TOGETHER, *(pytest.param((kind,), marks=pytest.mark.full) for kind in FAULTS)]
+)
+def test_a_fault_is_named(exchange: StandIn, kinds: Sequence[str]) -> None:
     """What the exchange or its archive says wrongly is named by the check that it belongs to, and by no other."""
-    break_it, checks = FAULTS[kind]
-    break_it(exchange)
+    checks: set[str] = set()
+    for kind in kinds:
+        break_it, its = FAULTS[kind]
+        break_it(exchange)
+        checks |= its
     assert checks == named(examined(exchange))
 
 
@@ -205,15 +249,16 @@ def test_what_hangs(exchange: StandIn, path: str) -> None:
 
 @pytest.mark.usefixtures("in_settings")
 @pytest.mark.parametrize(
-    ("path", "answer"),
+    ("paths", "answer"),
     [
-        *((path, answer) for path in ("ping", "time", "status", "exchangeInfo", "klines") for answer in ODD),
-        *(("klines", answer) for answer in ("[" * 9000, "1e400", '"\\ud800"')),
+        *((paths, answer) for paths in (("ping",), ("time", "status"), ("exchangeInfo", "klines")) for answer in ODD),
+        *((("klines",), answer) for answer in ("[" * 9000, "1e400", '"\\ud800"')),
     ],
 )
-def test_whatever_is_answered_is_a_finding(exchange: StandIn, path: str, answer: str) -> None:
+def test_whatever_is_answered_is_a_finding(exchange: StandIn, paths: Sequence[str], answer: str) -> None:
     """No answer, however odd, raises anything, or is called a bug of ours."""
-    exchange.fault(None, "body", path=path, body=answer)
+    for path in paths:
+        exchange.fault(None, "body", path=path, body=answer)
     examination = examined(exchange)
     assert [] == [one for one in examination.findings if one.said.startswith("unexpected")]
     assert json.dumps([one.said for one in examination.findings])

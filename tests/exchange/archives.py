@@ -171,10 +171,11 @@ class Archives(Fundings):
             return []
         step, until_ms = {"daily": "1d", "monthly": "1M"}[found["kind"]], min(listing.until_ms or now_ms, now_ms)
         at, names = floor(listing.since_ms, step), []
+        holes = [(start_ms, end_ms) for start_ms, end_ms, whose in self._holes if whose == found["symbol"]]
         while at < until_ms:
             day = f"{datetime.fromtimestamp(at / 1000, UTC):{'%Y-%m-%d' if step == '1d' else '%Y-%m'}}"
             start_ms, at = at, following(at, step)
-            if any(whose == found["symbol"] and a <= start_ms and at <= b for a, b, whose in self._holes):
+            if any(a <= start_ms and at <= b for a, b in holes):
                 continue  # without klines there is no file
             if at + self.published_after_ms[found["kind"]] <= now_ms:
                 names.append(f"{found['symbol']}-{found['interval']}-{day}")
