@@ -107,7 +107,10 @@ class LakeMaintenance:
 
     def survey(self) -> None:
         """Bring what lies in the catalog into files, and find the months that have changed since they were in order."""
-        self._alone(_flush)
+        try:
+            self._alone(_flush)
+        finally:
+            self._lake.rows_went()
         self._rows = dict(self._lake.rows(_OF_MONTHS))
         with self._lake.reading(time.monotonic() + WAIT_S) as connection:
             sql = f"SELECT {MONTH.sql_index('month')}, max(rows) FROM clustered GROUP BY ALL"
@@ -163,16 +166,22 @@ class LakeMaintenance:
             self._bringing.copy(Month(index, 0, 0), time.monotonic() + WAIT_S)
             return
         [month] = [month for month in self._loose if _name(month) == name]
-        self._alone(_take_deletes_in)
-        while self._alone(_merge):
-            time.sleep(FREE_S)
+        try:
+            self._alone(_take_deletes_in)
+            while self._alone(_merge):
+                time.sleep(FREE_S)
+        finally:
+            self._lake.rows_went()
         self._alone(partial(_note, month=month, rows=self._rows[month], now_ms=self._now_ms))
 
     def swap(self) -> None:
         """Exchange the tables where amounts were doubles; else each step was a version of its own."""
         if self._bringing:
             began_s = time.monotonic()
-            self._bringing.finish(began_s + WAIT_S)
+            try:
+                self._bringing.finish(began_s + WAIT_S)
+            finally:
+                self._lake.rows_went()
             self._held_s = max(self._held_s, time.monotonic() - began_s)
             with self._lake.reading(time.monotonic() + WAIT_S) as connection:
                 [(self._doubtful,)] = connection.execute("SELECT count(*) FROM doubtful").fetchall()

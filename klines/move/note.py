@@ -8,6 +8,7 @@ import duckdb
 
 from klines.errors import BadParameter
 from klines.outcome import counted
+from klines.storage.literal import literal
 from klines.storage.moved import MoveNote, read_note, why_refused
 
 KEPT_APART = ("schema_version",)
@@ -35,9 +36,10 @@ def note_to_fill(connection: duckdb.DuckDBPyConnection, database: str, name: str
         return note
     if note:
         raise BadParameter(f"--to: {why_refused(note, name).removeprefix('KLINES_DATABASE: ')}")
-    for table in tables_of(connection, database):
-        [(rows,)] = connection.execute(f'SELECT count(*) FROM {database}.main."{table}"').fetchall()
-        if rows and table not in KEPT_APART:
+    tables = [table for table in tables_of(connection, database) if table not in KEPT_APART]
+    counts = [f'SELECT {literal(table)}, count(*) FROM {database}.main."{table}"' for table in tables]
+    for table, rows in connection.execute(" UNION ALL ".join(counts)).fetchall() if counts else ():
+        if rows:
             raise BadParameter(
                 f"--to: {name} is not empty, it has {counted(rows, 'row')} in its table {table}; nothing was copied. "
                 "Name a place where nothing is yet"

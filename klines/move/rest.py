@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import duckdb
 
 from klines.errors import BadDatabase
+from klines.maintain.live_rows import COUNT_AND_HASH
 from klines.move.note import KEPT_APART, tables_of
+from klines.storage.literal import literal
 from klines.storage.moved import NOTE
 from klines.tables.transaction import transaction
 
@@ -40,29 +42,34 @@ def look_at_others(connection: duckdb.DuckDBPyConnection) -> list[str]:
 def bring_others(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> list[str]:
     """Make tables of `beside` hold what was seen; those that do not even so."""
     with transaction(connection):
-        changed = [table for table in tables if _bring(connection, _seen(table), _there(table))]
-    return [table for table in changed if _differ(connection, _seen(table), _there(table))]
+        changed = _differing(connection, tables)
+        for table in changed:
+            _bring(connection, _seen(table), _there(table))
+    return _differing(connection, changed)
 
 
-def _bring(connection: duckdb.DuckDBPyConnection, seen: str, there: str) -> bool:
-    """Whether there was anything to do. What is there is read once: of a lake that takes longest."""
-    if not _differ(connection, seen, there):
-        return False
+def _bring(connection: duckdb.DuckDBPyConnection, seen: str, there: str) -> None:
+    """Make a table of `beside` hold what was seen of it."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE found AS FROM {there}")
     connection.execute("CREATE OR REPLACE TEMP TABLE gone AS FROM found EXCEPT ALL FROM " + seen)
     gone = "IN (SELECT g FROM gone g)"
     connection.execute(f"DELETE FROM {there} t WHERE t {gone}")  # all that are equal to one
     kept = f"SELECT f.* FROM found f WHERE NOT f {gone}"
     connection.execute(f"INSERT INTO {there} FROM {seen} EXCEPT ALL ({kept})")
-    return True
 
 
-def _differ(connection: duckdb.DuckDBPyConnection, seen: str, there: str) -> bool:
-    """Whether a table holds other rows than were seen; the table `found` is what it holds."""
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE found AS FROM {there}")
-    [(odd,)] = connection.execute(
-        f"SELECT count(*) FROM ((FROM found EXCEPT ALL FROM {seen}) UNION ALL (FROM {seen} EXCEPT ALL FROM found))"
-    ).fetchall()
-    return bool(odd)
+def _differing(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> list[str]:
+    """The tables that hold other rows than were seen, by their number and a hash of them; in one query, as each costs a
+    lake more than its rows do."""
+    if not tables:
+        return []
+    seen, there = (
+        connection.execute(
+            " UNION ALL ".join(f"SELECT {literal(table)}, {COUNT_AND_HASH} FROM {named(table)} k" for table in tables)
+        ).fetchall()
+        for named in (_seen, _there)
+    )
+    return sorted({table for table, *_ in {*seen} - {*there}})
 
 
 def _seen(table: str) -> str:

@@ -27,6 +27,8 @@ from klines.move.sources import AGAIN, FileSource, LakeSource, MoveSource
 from klines.move.targets import FileTarget, LakeTarget, MoveTarget, clear, count_of, replace
 from klines.outcome import counted, names
 from klines.storage.beside import Beside
+from klines.storage.lake.extensions import connect_with
+from klines.storage.lake.instance import EXTENSIONS
 from klines.storage.lake.lake import Lake
 from klines.storage.moved import MoveNote, why_refused
 from klines.storage.place import Place
@@ -102,7 +104,7 @@ class Move:
 
     def _in_folder_of(self, file: Path, stack: contextlib.ExitStack) -> duckdb.DuckDBPyConnection:
         """A connection with room for what is half done beside the file, which nobody maintains meanwhile."""
-        self._beside = stack.enter_context(Beside(file))
+        self._beside = stack.enter_context(Beside(file, lambda: connect_with(*EXTENSIONS)))
         self._beside.connection.execute(
             """CREATE TEMP TABLE digests (
                    month INTEGER, market VARCHAR, kind VARCHAR, interval VARCHAR, symbol VARCHAR, klines BIGINT,

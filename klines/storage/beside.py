@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -30,10 +30,11 @@ _MAGIC_AT, _NO_MAGIC = 8, b"GONE"
 class Beside:
     """Use as `with`; one at a time for a database, whatever links lead to it.
 
-    `connection` has the new file as `beside`, from `create` to `replace`.
+    `connection`, which `connect` makes, has the new file as `beside`, from `create` to `replace`.
     """
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, connect: Callable[[], duckdb.DuckDBPyConnection] = duckdb.connect) -> None:
+        self._connect = connect
         self.target = database.resolve()
         self.folder = self.target.with_name(f"{self.target.name}.maintain")
         self.connection: duckdb.DuckDBPyConnection
@@ -42,7 +43,7 @@ class Beside:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._own_folder())
-            self.connection = stack.enter_context(duckdb.connect())
+            self.connection = stack.enter_context(self._connect())
             temporary, threads = literal(self.folder / "temporary"), min(THREADS, os.cpu_count() or 1)
             self.connection.execute(
                 f"SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET temp_directory = {temporary}"

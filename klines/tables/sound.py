@@ -75,12 +75,12 @@ MANY = {
 
 
 def check_rows(connection: duckdb.DuckDBPyConnection, path: object, sound: Mapping[str, str] = FEW) -> None:
-    """Raises BadDatabase, naming a row that can't be of ours, and what to do about it."""
+    """Raises BadDatabase, naming a row of one of these tables that can't be of ours, and what to do about it."""
     parts = [
         f"(SELECT '{table}', r::VARCHAR FROM {table} r WHERE NOT coalesce({is_sound}, false) LIMIT 1)"
         for table, is_sound in sound.items()
     ]
-    for table, content in connection.execute(" UNION ALL ".join(parts)).fetchall():
+    for table, content in connection.execute(" UNION ALL ".join(parts)).fetchall() if parts else ():
         raise BadDatabase(
             f"KLINES_DATABASE: {path} has a row in its table {table} that klines does not write: "
             f"{plain(content, 400)}; all else is as it was: correct or delete that row by hand, or restore a backup"

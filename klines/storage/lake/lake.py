@@ -32,7 +32,7 @@ from klines.storage.literal import literal
 from klines.storage.moved import NOTE, check_not_moved
 from klines.storage.place import Done, Scope
 from klines.storage.schema.migrations import is_current, lend_views, migrate, schema_state
-from klines.tables.sound import check_rows
+from klines.tables.sound import FEW, check_rows
 from klines.tables.transaction import checked
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
@@ -56,6 +56,10 @@ _INLINED_ROWS = dict.fromkeys(_SMALL, 1_000_000) | {"daily_counts": 1_000}
 _IS_NOTED: LiteralString = (
     f"SELECT count(*) FROM ducklake_table WHERE table_name = '{NOTE}' AND end_snapshot IS NULL"  # 1 ms, DuckDB takes 50
 )
+_FILLED: LiteralString = (
+    "SELECT table_name FROM ducklake_table JOIN ducklake_table_stats USING (table_id) WHERE end_snapshot IS NULL"
+)
+"""Tables that have ever had a row: of one that has had none, DuckDB takes 25 ms to find that out."""
 _BYTES = "SELECT coalesce(sum(file_size_bytes), 0) FROM ducklake_data_file WHERE end_snapshot IS NULL"
 
 _VERSIONS: LiteralString = (
@@ -133,13 +137,14 @@ class Lake:
         return self._again_and_again(deadline_s, keys_of(scope), do)
 
     def alone(self, deadline_s: float, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
-        """As `write`, while nobody else writes anything. Readers of this process begin anew: one that has read rows
-        which then went from the catalog into files fails within DuckDB."""
-        try:
-            return self._again_and_again(deadline_s, [], do, alone=True)
-        finally:
-            with self._mutex:
-                self._reads = None
+        """As `write`, while nobody else writes anything."""
+        return self._again_and_again(deadline_s, [], do, alone=True)
+
+    def rows_went(self) -> None:
+        """Readers of this process begin anew: one that has read rows which then went from the catalog into files, or
+        into another table, fails within DuckDB."""
+        with self._mutex:
+            self._reads = None
 
     def apart(self, deadline_s: float, key: str, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
         """As `write`, with a lock of that name alone: nobody who writes klines waits for it."""
@@ -313,7 +318,8 @@ class Lake:
             with named_lake_errors(self.login):
                 if not is_current(connection, self):
                     self._migrate(connection)
-                check_rows(connection, self)
+                filled = {name for (name,) in self.turns.rows(_FILLED)}
+                check_rows(connection, self, {name: sound for name, sound in FEW.items() if name in filled})
         except BaseException:
             connection.close()
             raise
