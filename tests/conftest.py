@@ -36,13 +36,19 @@ FIRST = (*STACKS, "prefect", "storage/test_lake")
 STACK_S = 900
 """How long one may take: most of it is waiting for runs, each of which takes a slow machine half a minute."""
 
-OUTSIDE = {"exchange", "standin", "collected", "soaked", "lakes"}
+OUTSIDE = {"exchange", "exchange_with_history", "standin", "collected", "soaked", "lakes"}
 """Fixtures of tests that ask a server: the stand-in of the exchange, or a lake."""
 
 KEPT_OPEN = ("audit", "backfill", "collect", "rates")
 """Rooms whose subject is seldom the file: to make or open one costs more than most of what a run does with it."""
 
-MANY_ROWS = ("maintain/", "storage/test_ends.py", "storage/test_exact.py")
+MADE = (
+    *("reading/", "storage/test_altered.py", "storage/test_snapshot.py", "storage/test_store.py"),
+    *("storage/test_views.py", "test_cli.py", "test_soak.py", "test_wanted_command.py"),
+)
+"""Where a database is there, though not open: to make one costs four times what it costs to open it."""
+
+MANY_ROWS = ("storage/test_ends.py", "storage/test_exact.py")
 """Where DuckDB has as many threads as a user's, as everywhere with --full. Elsewhere it has one: with few rows, a
 second one costs a quarter of what a run takes, and four processes of tests share the cores."""
 
@@ -100,7 +106,10 @@ def _mark(item: pytest.Item) -> str:
 
 
 def _fixtures(item: pytest.Item) -> set[str]:
-    return set(getattr(item, "fixturenames", ()))
+    """The names of its fixtures; a lake is often one only by a parameter."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+    is_lake = any(isinstance(value, str) and value == "lake" for value in parameters)
+    return {*getattr(item, "fixturenames", ()), *(["lakes"] if is_lake else [])}
 
 
 def _turn(group: str, item: pytest.Item) -> tuple[int, bool]:
@@ -192,17 +201,17 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def kept_open(request: pytest.FixtureRequest) -> Iterator[None]:
-    """In the rooms of KEPT_OPEN the database is there, and open in this process, unless a test is marked `file`."""
-    room = str(request.path.relative_to(TESTS)).partition("/")[0]
-    if room in KEPT_OPEN and "database" in request.fixturenames and not request.node.get_closest_marker("file"):
-        database = request.getfixturevalue("database")
-        if isinstance(database, LakeAddress):  # which has its tables
-            yield
-            return
-        shutil.copy(request.getfixturevalue("empty"), database)
-        with duckdb.connect(str(database)):
-            yield
-    else:
+    """In the rooms of KEPT_OPEN the database is there, and open in this process, unless a test is marked `file`; where
+    MADE says so it is there."""
+    file = str(request.path.relative_to(TESTS))
+    is_open = file.partition("/")[0] in KEPT_OPEN and not request.node.get_closest_marker("file")
+    with contextlib.ExitStack() as stack:
+        if "database" in request.fixturenames and (is_open or file.startswith(MADE)):
+            database = request.getfixturevalue("database")
+            if not isinstance(database, LakeAddress):  # which has its tables
+                shutil.copy(request.getfixturevalue("empty"), database)
+                if is_open:
+                    stack.enter_context(duckdb.connect(str(database)))
         yield
 
 

@@ -44,7 +44,7 @@ class Answer(NamedTuple):
     csv: bytes | None = None
 
 
-def answers() -> Iterator[Answer]:
+def answers(full: bool = True) -> Iterator[Answer]:  # noqa: ARG001 - they are few
     """All that were recorded of REST."""
     routes = json.loads(recorded("rest", "recorded_rest.json").read_text())["routes"]
     for route, market in ROUTES.items():
@@ -55,12 +55,12 @@ def answers() -> Iterator[Answer]:
                 yield Answer(f"{route}?{answer['queryString']}", *series, answer["data"])
 
 
-def files() -> Iterator[Answer]:
-    """All that were recorded of the archive."""
+def files(full: bool = True) -> Iterator[Answer]:
+    """All that were recorded of the archive; of three months of days each sixth, unless in full."""
     for path in sorted(recorded("spot_archive").glob("*.csv")) + sorted(recorded("spot_archive").glob("*.zip")):
         yield _file(path.name, "spot", _csv(path))
     with tarfile.open(recorded("spot_archive", "BTCUSDT-1m-daily_2024-12_2025-02.tar.xz")) as tar:
-        for name in sorted(name for name in tar.getnames() if name.endswith(".csv")):
+        for name in sorted(name for name in tar.getnames() if name.endswith(".csv"))[:: 1 if full else 6]:
             yield _file(Path(name).name, "spot", tar.extractfile(name).read())  # type: ignore[union-attr]
     path = recorded("usdm_archive", "ALGOUSDT-1m-2024-09.zip")
     yield _file(path.name, "usdm", _csv(path))
@@ -100,16 +100,16 @@ def differing(connection: duckdb.DuckDBPyConnection, answer: Answer) -> Iterator
             yield f"{answer.name}: {row} is {held.get(row[0])}"
 
 
-@pytest.mark.parametrize("source", [answers, files])
-def test_recorded_values_are_stored_exactly(source: Callable[[], Iterator[Answer]]) -> None:
+@pytest.mark.parametrize(("source", "least"), [(answers, 3_000), (files, 70_000)])
+def test_recorded_values_are_stored_exactly(source: Callable[[bool], Iterator[Answer]], least: int, full: bool) -> None:
     """Each value of each recorded kline, of REST (1m to 1M of all markets) and of the archive, printed as a decimal by
     the database, is what Binance sent."""
     compared = 0
     with in_memory() as connection:
-        for answer in source():
+        for answer in source(full):
             assert [] == list(differing(connection, answer))
             compared += len(answer.raw)
-    assert {answers: 3_000, files: 180_000}[source] < compared
+    assert least < compared
 
 
 SERIES = [("spot", "SATSUSDT"), ("usdm", "SATSUSDT"), ("coinm", "SATSUSD_PERP")]
@@ -119,7 +119,7 @@ SERIES = [("spot", "SATSUSDT"), ("usdm", "SATSUSDT"), ("coinm", "SATSUSD_PERP")]
 def test_made_up_values_are_stored_exactly(exchange: StandIn, tmp_path: Path, market: str, symbol: str) -> None:
     """Amounts up to 10^15 with eight decimals, collected, and loaded from REST and from the archive: stored to the last
     digit, equal wherever they came from, and their days add up to the 1d klines without a tolerance."""
-    start, end = "2025-12-31", "2026-01-02"
+    start, end = "2026-01-01", "2026-01-02"
     databases = {source: tmp_path / f"{source}.duckdb" for source in ("rest", "archive")}
     for source, database in databases.items():
         outcome = backfill_once(exchange, database, [symbol], start, end, market=market, source=source)
@@ -129,7 +129,7 @@ def test_made_up_values_are_stored_exactly(exchange: StandIn, tmp_path: Path, ma
     assert printed(raw) == held(databases["rest"]) == held(databases["archive"])
     assert printed(exchange.klines(symbol, NOON - 1_800_000, NOON, market=market)) == held(tmp_path / "live.duckdb")
     assert 10**14 < max(max(values[4:6]) for values in held(databases["rest"]))
-    assert [(2, 2)] == query(databases["archive"], "SELECT count(*), count(verified_at) FROM archive_files")
+    assert [(1, 1)] == query(databases["archive"], "SELECT count(*), count(verified_at) FROM archive_files")
 
 
 def printed(raw: list[list[Any]]) -> list[list[Decimal]]:

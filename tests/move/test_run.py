@@ -31,7 +31,7 @@ from klines.storage.store import scope_of, store
 from klines.want import Want
 from klines.window import Window
 from tests.children import child
-from tests.drive import MINUTE, NOON, maintain_once, ms, query
+from tests.drive import MINUTE, NOON, maintain_once, ms, queries, query
 from tests.lakes import PASSWORD, Lakes
 from tests.maintain.test_run import FILLING
 from tests.storage.test_lake import minutes, put
@@ -88,10 +88,9 @@ def copied(run: Move) -> None:
 
 def contents(database: Address) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of every table that matters, and the certificate."""
-    found = {table: sorted(query(database, f"FROM {table}"), key=repr) for table in TABLES}
-    found["klines"] = query(database, "FROM klines ORDER BY market, interval, symbol, open_time")
-    found["certificate"] = query(database, "FROM certificate ORDER BY ALL")
-    return found
+    names = (*TABLES, "certificate", "klines")
+    *others, rows = queries(database, *(f"FROM {name} ORDER BY ALL" for name in names))
+    return dict(zip(names, [*(sorted(other, key=repr) for other in others), rows], strict=True))
 
 
 def test_to_a_lake_and_back(filled: Path, template: Path, nowhere: LakeAddress, tmp_path: Path) -> None:

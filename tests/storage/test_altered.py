@@ -87,7 +87,7 @@ def test_no_value_of_any_column_is_taken_on_trust(filled: Path, database: Path) 
                     connection.begin()
                     connection.execute(f"UPDATE {table} SET {column} = {value}")
                     with pytest.raises(BadDatabase, match=f"a row in its table {table} that klines does not write"):
-                        check_rows(connection, database, sound)
+                        check_rows(connection, database, {table: sound[table]})
                     connection.rollback()
         connection.execute("UPDATE gaps SET start_time = end_time")
         with pytest.raises(BadDatabase, match="correct or delete that row by hand, or restore a backup"):
@@ -104,8 +104,6 @@ FREE = {("incidents", "kind"), ("symbols", "symbol"), ("rules", "symbol"), ("rej
     "change",
     [
         "UPDATE gaps SET end_time = 'infinity'",
-        "UPDATE gaps SET start_time = end_time, end_time = start_time",
-        "UPDATE gaps SET reason = 'whatever'",
         "INSERT INTO bans VALUES ('spot', 'infinity', 'm', 'RateLimited', now()::TIMESTAMP, '')",
         "INSERT INTO incidents VALUES ('spot', 'stale', [NULL], [NULL], now()::TIMESTAMP, NULL, 1, true, 'm')",
     ],

@@ -41,10 +41,10 @@ def test_what_is_added_to_days_that_are_counted_is_noted(place: Address) -> None
     put(place, [minutes("BTCUSDT", -100, 50)])
     count(place, NOON)
     assert [] == query(place, NOTED)
-    put(place, [minutes("BTCUSDT", -1500, 1600), minutes("ETHUSDT", -9000, 8000), minutes("SOLUSDT", 30, 20)])
+    put(place, [minutes("BTCUSDT", -1500, 1600), minutes("ETHUSDT", -2500, 2000), minutes("SOLUSDT", 30, 20)])
     assert query(place, LYING) == query(place, NOTED) != []
     count(place, LATER)
-    put(place, [minutes("BTCUSDT", -1500, 1700, close=3.0), minutes("ETHUSDT", -9100, 12_000)])
+    put(place, [minutes("BTCUSDT", -1500, 1700, close=3.0), minutes("ETHUSDT", -2600, 4500)])
     assert query(place, LYING) == query(place, NOTED)
     assert [(datetime(2026, 2, 11),)] == query(place, "FROM counted")
 

@@ -4,6 +4,7 @@ is known, and can be fetched anew."""
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -22,12 +23,14 @@ from klines.storage.database import opened
 from klines.storage.lake.lake import LAYOUT
 from klines.storage.schema.exact import FEW
 from tests.drive import (
+    MINUTE,
     NOON,
     audit_once,
     backfill_once,
     collect_once,
     maintain_once,
     make_of_steps,
+    ms,
     published,
     query,
     stored,
@@ -37,12 +40,10 @@ from tests.exchange import StandIn
 OLD = 8
 """The steps of the last version that had doubles."""
 ROWS = f"""
-    SELECT 'spot', 'OLDUSDT', '1m', TIMESTAMP '2024-01-01' + to_minutes(n::INTEGER), 2, 3, 1, 2, n % 1000 + 0.12345678,
-           TIMESTAMP '2024-01-01 00:00:59.999' + to_minutes(n::INTEGER), 1000000 + n % 77 + 0.5, 5, 0.1, 0.2, 'rest',
-           TIMESTAMP '2024-07-01'
-    FROM range({FEW + 1}) minutes(n)
+    SELECT 'spot', 'OLDUSDT', '{{interval}}', epoch_ms(t), 2, 3, 1, 2, n % 1000 + 0.12345678,
+           epoch_ms(t + {{length_ms}} - 1), 1000000 + n % 77 + 0.5, 5, 0.1, 0.2, 'rest', TIMESTAMP '2024-07-01'
+    FROM (SELECT n, {ms("2024-01-01")} + n * {{length_ms}} AS t FROM range({FEW + 1}) numbers(n))
 """
-MANY = f"INSERT INTO klines {ROWS}"
 
 A_DAY = """
     INSERT INTO klines VALUES ('spot', 'A', '1d', '2024-01-01', 1, 1, 1, 1, {}, '2024-01-01 23:59:59.999', 1, 1, 1, 1,
@@ -61,10 +62,18 @@ def kinds(database: Path) -> set[str]:
     return {kind for (kind,) in query(database, sql)}
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Many klines with doubles."""
+    database = tmp_path_factory.mktemp("many") / "klines.duckdb"
+    of_old(database, f"INSERT INTO klines {ROWS.format(interval='1m', length_ms=MINUTE)}")
+    return database
+
+
 @pytest.fixture
-def old(exchange: StandIn, database: Path) -> Path:
-    """Many klines with doubles, among them half an hour of one whose amounts no double holds."""
-    of_old(database, MANY)
+def old(exchange: StandIn, many: Path, database: Path) -> Path:
+    """They, and half an hour of a symbol whose amounts no double holds."""
+    shutil.copy(many, database)
     collect_once(exchange, database, ["SATSUSDT"])
     return database
 
@@ -120,35 +129,9 @@ def test_until_it_is_brought_over_a_database_works(
 
 
 def test_maintenance_brings_many_over(exchange: StandIn, old: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All klines are there afterwards, in order, as decimals; those that may differ are named with what fetches them
+    """A run that is ended early leaves the file as it is. After the next one all klines are there, in order, as
+    decimals, with what was stored and corrected while it copied; those that may differ are named with what fetches them
     anew, and are exact when that has been done."""
-    before = content_of(old)
-    outcome = maintain_once(old)
-    assert "Completed" == outcome.state, outcome.message
-    large = sum(row[8] > 0 for row in exchange.klines("SATSUSDT", NOON - 1_800_000, NOON))
-    assert f"amounts are decimals now; {large} klines may not have Binance's last digits" in outcome.message
-    assert {"DECIMAL(38,8)"} == kinds(old)
-    assert before == content_of(old)
-    assert [(Decimal("0.12345678"),)] == query(old, "SELECT min(volume) FROM klines WHERE symbol = 'OLDUSDT'")
-    found = status(database=old)
-    assert (True, large) == (found.is_exact, found.doubtful)
-    [doubt] = found.doubts
-    command = "klines backfill SATSUSDT --market spot --interval 1m --start 2026-01-02 --end 2026-01-03 --refresh"
-    assert command == doubt.command == json.loads(as_json(found, None))["doubts"][0]["command"]
-    capsys.readouterr()
-    draw(found, None)
-    assert f"{large}: {command}\n" in capsys.readouterr().out
-
-    refreshed = backfill_once(exchange, old, ["SATSUSDT"], "2026-01-02T11:30", "2026-01-02T12:00", refresh=True)
-    assert "Completed" == refreshed.state, refreshed.message
-    assert published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON)) == stored(old, "SATSUSDT")
-    assert (0, []) == (status(database=old).doubtful, list(status(database=old).doubts))
-    assert "nothing to do" in maintain_once(old).message
-
-
-def test_what_is_written_meanwhile_is_brought_over_too(exchange: StandIn, old: Path) -> None:
-    """A run that is ended early leaves the file as it is. What is stored and corrected while the next one copies is
-    there at the end, as it is then."""
     with MaintainJob(place_of(old)).begin(NOON) as run:
         run.survey()
         run.cluster(run.plan()[0])
@@ -163,24 +146,41 @@ def test_what_is_written_meanwhile_is_brought_over_too(exchange: StandIn, old: P
         collect_once(exchange, old, ["SATSUSDT"])
         before = content_of(old)
         run.swap()
-        assert "Completed" == run.outcome().state
+        outcome = run.outcome()
+    assert "Completed" == outcome.state, outcome.message
+    there = exchange.klines("SATSUSDT", NOON - 1_800_000, NOON + 120_000)
+    large = sum(row[8] > 0 for row in there)
+    assert f"amounts are decimals now; {large} klines may not have Binance's last digits" in outcome.message
     assert {"DECIMAL(38,8)"} == kinds(old)
     assert before == content_of(old)
-    there = exchange.klines("SATSUSDT", NOON - 1_800_000, NOON + 120_000)
-    assert sum(row[8] > 0 for row in there) == status(database=old).doubtful
-    with opened(old, time.monotonic() + 5) as connection:
-        assert [(1,)] == connection.execute("SELECT count(*) FROM restatements").fetchall()
+    assert [(1,)] == query(old, "SELECT count(*) FROM restatements")
+    assert [(Decimal("0.12345678"),)] == query(old, "SELECT min(volume) FROM klines WHERE symbol = 'OLDUSDT'")
+    found = status(database=old)
+    assert (True, large) == (found.is_exact, found.doubtful)
+    [doubt] = found.doubts
+    command = "klines backfill SATSUSDT --market spot --interval 1m --start 2026-01-02 --end 2026-01-03 --refresh"
+    assert command == doubt.command == json.loads(as_json(found, None))["doubts"][0]["command"]
+    capsys.readouterr()
+    draw(found, None)
+    assert f"{large}: {command}\n" in capsys.readouterr().out
+
+    refreshed = backfill_once(exchange, old, ["SATSUSDT"], "2026-01-02T11:30", "2026-01-02T12:02", refresh=True)
+    assert "Completed" == refreshed.state, refreshed.message
+    assert published(there) == stored(old, "SATSUSDT")
+    assert (0, []) == (status(database=old).doubtful, list(status(database=old).doubts))
+    assert "nothing to do" in maintain_once(old).message
 
 
 @pytest.fixture
 def old_lake(lake: LakeAddress) -> LakeAddress:
-    """A lake that has doubles, with many klines, some of which no double holds."""
+    """A lake that has doubles, with many klines, all of one month."""
     amounts = ", ".join(f"{name}::DOUBLE AS {name}" for name in AMOUNTS)
     with place_of(lake).opened(time.monotonic() + 30) as connection:
         connection.execute(f"CREATE TABLE doubles AS SELECT * REPLACE ({amounts}) FROM klines")
         connection.execute("DROP TABLE klines; ALTER TABLE doubles RENAME TO klines")
         connection.execute(LAYOUT.format(table="klines"))
-        connection.execute(f"INSERT INTO klines SELECT *, 'klines' FROM ({ROWS})")
+        seconds = ROWS.format(interval="1s", length_ms=1_000)
+        connection.execute(f"INSERT INTO klines SELECT *, 'klines' FROM ({seconds})")
         connection.execute("UPDATE schema_version SET exact = false")
     forget_lakes()
     return lake
@@ -194,9 +194,7 @@ def test_a_lake_is_brought_over(exchange: StandIn, old_lake: LakeAddress) -> Non
     assert as_doubles(published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON))) == stored(old_lake, "SATSUSDT")
     with MaintainJob(place_of(old_lake)).begin(NOON) as run:
         run.survey()
-        months = run.plan()
-        for month in months[:3]:
-            run.cluster(month)
+        run.cluster(run.plan()[0])
     exchange.freeze(NOON + 120_000)
     exchange.restate("SATSUSDT", NOON - 60_000, volume="77.00000001")
     collect_once(exchange, old_lake, ["SATSUSDT"])

@@ -27,6 +27,7 @@ from klines.reading.status import status
 from klines.settings import Address, LakeAddress, Settings
 from klines.shard import lane
 from klines.storage.access import forget_lakes, place_of
+from klines.storage.lake.extensions import connect_with
 from klines.storage.lake.turns import keys_of
 from klines.storage.place import Scope
 from klines.storage.schema.migrations import STEPS
@@ -127,9 +128,19 @@ def test_locks_are_of_lanes() -> None:
     assert ["spot"] == keys_of(Scope("spot", "klines", "1m", notes=True))
 
 
+def test_only_what_pip_brought_is_trusted() -> None:
+    """Extensions of wheels are loaded as they are; after them no unsigned one can be, and nothing changes that."""
+    with connect_with("ducklake") as connection:
+        setting = connection.execute("SELECT current_setting('allow_unsigned_extensions')").fetchall()
+        assert [(False,)] == setting
+        with pytest.raises(duckdb.InvalidInputException, match="while database is running"):
+            connection.execute("SET allow_unsigned_extensions = true")
+
+
 def test_a_lake_from_nothing(exchange: StandIn, in_bucket: LakeAddress) -> None:
     """The first run makes it, in a bucket; a backfill lays its files there; readers, a version and all that looks see
-    the same, and publishing has nothing to do."""
+    the same, and publishing has nothing to do. The first row of a table is looked at, too, at the next opening.
+    """
     assert not place_of(in_bucket).exists()
     with pytest.raises(NotStored):
         klines.read("BTCUSDT", database=in_bucket)
@@ -150,6 +161,10 @@ def test_a_lake_from_nothing(exchange: StandIn, in_bucket: LakeAddress) -> None:
     assert job.run().message.startswith(f"nothing to publish of {in_bucket.name}")
     with Source(in_bucket).live() as live:
         assert [(5 * 1440 + 33,)] == live.execute("SELECT count(*) FROM klines").fetchall()
+    query(in_bucket, "INSERT INTO bans VALUES ('spot', 'infinity', '', 'RateLimited', TIMESTAMP '2026-01-01', '')")
+    forget_lakes()
+    with pytest.raises(BadDatabase, match="a row in its table bans that klines does not write"):
+        put(in_bucket, [minutes("ETHUSDT", 3, 1)])
 
 
 def test_a_lake_as_it_was(lake: LakeAddress) -> None:

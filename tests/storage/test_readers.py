@@ -35,7 +35,7 @@ def test_a_snapshot_open_and_ten_that_read(exchange: StandIn, database: Path, fu
     processes call `read` as each is collected: every run is Completed, no reader fails, and at the end all see the last
     minute."""
     collect_once(exchange, database, SYMBOLS)
-    minutes = 60 if full else 15
+    minutes = 60 if full else 6
     with contextlib.ExitStack() as stack:
         readers = [stack.enter_context(child(reading, database)) for _ in range(5)]
         snapshot = stack.enter_context(klines.connect(database=database))
