@@ -3,3 +3,5 @@
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+AS_USERS = Path(__file__).with_name("as_users")
+"""On the path of the processes that tests start, as packages are not there that only tests need."""
