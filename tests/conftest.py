@@ -21,6 +21,8 @@ from klines.settings import LakeAddress
 from klines.storage.access import forget_lakes
 from klines.storage.database import opened
 from stack import template
+from stack.temporary import free_port, temporary_server
+from tests import AS_USERS, stacks
 from tests.drive import NOON
 from tests.exchange import StandIn
 from tests.lakes import Lakes, Postgres, skip_unless_there
@@ -188,6 +190,14 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return path
 
 
+@pytest.fixture(autouse=True, scope="session")
+def as_users() -> Iterator[None]:
+    """The processes that tests start lack what only tests need; those of pytest, which have begun, do not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(AS_USERS), prepend=os.pathsep)
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def threads(request: pytest.FixtureRequest) -> Iterator[None]:
     """One thread for DuckDB, in this process and those that it starts, but in the tests of MANY_ROWS; it takes a Slurm
@@ -234,20 +244,37 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """A Prefect server for all tests that use one; without heartbeats, whose thread costs a second a run."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
+def prefect_server(prefect_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Prefect server for all tests that use one, as a run from the shell has; without heartbeats, whose thread costs
+    a second a run. Prefect's own fixture imports the server here, too, and makes its database anew: eight seconds."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+    home = tmp_path_factory.mktemp("prefect") / "home"
+    stacks.copy_home(prefect_db, home)
     with _prefect:
-        _prefect.enter_context(prefect_test_harness(server_startup_timeout=180))
-        _prefect.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PREFECT_HOME", str(home))
+            api = _prefect.enter_context(temporary_server(free_port()))
+        _prefect.enter_context(temporary_settings({PREFECT_API_URL: api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+        _prefect.callback(_say_all_to_prefect)
         yield
+
+
+def _say_all_to_prefect() -> None:
+    """What threads have still to tell the server, before it ends."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(at_exit=False)
 
 
 @pytest.fixture(scope="session")
 def prefect_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database of a Prefect server at its first start, made once for all processes of this run of tests."""
+    """The database of a Prefect server at its first start: that which was kept when klines was installed, or one that
+    is made once for all processes of this run of tests."""
+    if template.place().exists():
+        return template.place()
     folder = tmp_path_factory.getbasetemp()
     home = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prefect-home"
     home.mkdir(mode=0o700, exist_ok=True)
