@@ -18,6 +18,22 @@ _OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", 
 SCREENSHOTS = CHECKOUT / "screenshots"
 
 
+STILL = """addEventListener('DOMContentLoaded', () => document.head.append(Object.assign(
+    document.createElement('style'),
+    {textContent: '*, ::before, ::after {animation: none !important; transition: none !important}'})))"""
+"""A script for pages of others: nothing on them moves, as each frame of it is drawn without a graphics card."""
+
+
+@contextmanager
+def visited(program: Any) -> Iterator[Any]:
+    """The browser for one test, whose pages are closed at the end: one that is open goes on drawing and asking."""
+    try:
+        yield program
+    finally:
+        for context in program.contexts:
+            context.close()
+
+
 @contextmanager
 def launched(*more: str) -> Iterator[Any]:
     """The browser, with more options, and a folder for its screenshots."""

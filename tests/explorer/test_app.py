@@ -134,9 +134,16 @@ def explorer(database: Path) -> Iterator[Explorer]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def program() -> Iterator[Any]:
     """Chromium."""
     with chromium.launched() as program:
+        yield program
+
+
+@pytest.fixture
+def browser(program: Any) -> Iterator[Any]:
+    """It, without a page."""
+    with chromium.visited(program):
         yield program
 
 

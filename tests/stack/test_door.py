@@ -55,9 +55,16 @@ def environment(running: Running) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def program() -> Iterator[Any]:
     """Chromium, where the name evil.example leads to this machine, as after DNS rebinding."""
     with chromium.launched("--host-resolver-rules=MAP evil.example 127.0.0.1") as program:
+        yield program
+
+
+@pytest.fixture
+def browser(program: Any) -> Iterator[Any]:
+    """It, without a page."""
+    with chromium.visited(program):
         yield program
 
 
@@ -141,7 +148,7 @@ def test_the_ui_works(environment: dict[str, str], browser: Any, name: str, is_f
         page.goto(address + path)
         page.get_by_text(RUN).first.wait_for()
         page.screenshot(path=SCREENSHOTS / f"door-{name}{'-forwarded' if is_forwarded else ''}.png")
-        context.close()
+        context.close()  # before the port that is forwarded is
     assert [] == trouble
 
 
@@ -166,7 +173,6 @@ def test_a_page_of_another_server(
     page = browser.new_context().new_page()
     page.goto(f"http://{page_name}:{elsewhere}")
     found = outcomes(page, f"http://{server_name}:{environment['PREFECT_SERVER_API_PORT']}/api")
-    page.close()
     assert dict.fromkeys(ATTACKS, False) == found
     assert [] == left_by_intruders(environment)
 
@@ -179,7 +185,6 @@ def test_a_rebound_name(environment: dict[str, str], browser: Any) -> None:
     assert 400 == page.goto(address).status
     assert "evil.example" in page.inner_text("body")
     assert dict.fromkeys(ATTACKS, False) == outcomes(page, f"{address}/api")
-    page.close()
     assert [] == left_by_intruders(environment)
 
 
@@ -201,7 +206,6 @@ def test_a_form_and_a_frame(environment: dict[str, str], browser: Any, elsewhere
     page.evaluate(f"document.body.innerHTML = '<a href={server}/runs>link</a>'")
     page.get_by_text("link").click()
     page.get_by_text(RUN).first.wait_for()
-    page.close()
     assert [] == left_by_intruders(environment)
 
 

@@ -30,6 +30,7 @@ class Browser:
     def open(self, path: str, wanted: str, name: str, scheme: str = "light", width: int = 1280) -> Any:
         """The page at `path` once it shows `wanted`; a screenshot of it is kept."""
         page = self._program.new_context(viewport={"width": width, "height": 1400}).new_page()
+        page.add_init_script(chromium.STILL)
         page.add_init_script(f"localStorage.setItem('color-scheme', JSON.stringify('{scheme}'))")
         page.set_default_timeout(90_000)
         page.goto(self._address + path)
@@ -52,13 +53,20 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def browser(running: Running) -> Iterator[Browser]:
-    """A browser, and a stack in whose last run, up to now, a symbol has failed."""
+def program(running: Running) -> Iterator[Any]:
+    """Chromium, and a stack in whose last run, up to now, a symbol has failed."""
     exchange = running.exchange
     exchange.fault("AVAXUSDT", "status", status=500)
     exchange.set_clock(offset_ms=exchange.clock_offset_ms + 60_000)
     running.run(lambda line: "1 failed: AVAXUSDT" in line)
     with chromium.launched() as program:
+        yield program
+
+
+@pytest.fixture
+def browser(program: Any, running: Running) -> Iterator[Browser]:
+    """A browser for the UI of that stack."""
+    with chromium.visited(program):
         yield Browser(program, running.environment)
 
 
@@ -119,8 +127,7 @@ def test_the_form_of_a_backfill(browser: Browser) -> None:
     assert "month value is outside expected range" in run["state"]["message"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 700])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 700)])
 def test_freshness(browser: Browser, scheme: str, width: int) -> None:
     """The artifact `freshness` names the symbol that is behind, since when and why, and shows a picture."""
     page = browser.open(browser.artifact("freshness"), "9 of 10", f"freshness-{scheme}-{width}", scheme, width)
