@@ -87,13 +87,13 @@ class Running:
         ask(self.environment, "PATCH", f"/deployments/{self.deployment()['id']}", {"paused": True})
         active = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}}
         while ask(self.environment, "POST", "/flow_runs/count", active):
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def run(self, wanted: Callable[[str], Any]) -> None:
         """One run, whose line is as wanted."""
         run = ask(self.environment, "POST", f"/deployments/{self.deployment()['id']}/create_flow_run", {})
         while run["state_type"] in ("SCHEDULED", "PENDING", "RUNNING"):
-            time.sleep(0.2)
+            time.sleep(0.5)
             run = ask(self.environment, "GET", f"/flow_runs/{run['id']}")
         said = " ".join(run["state"]["message"].split())
         assert wanted(self.hear(lambda line: line.endswith(said))), self.said
@@ -143,6 +143,17 @@ def elsewhere(environment: dict[str, str], name: str, address: str) -> dict[str,
     home = Path(environment["PREFECT_HOME"]).with_name(name)
     api = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
     return environment | {"PREFECT_HOME": str(home), "PREFECT_API_URL": api, "KLINES_EGRESS": address}
+
+
+def left_running(environment: dict[str, str]) -> list[str]:
+    """The command lines of processes that were started with the stack's PREFECT_HOME."""
+    mark = f"PREFECT_HOME={environment['PREFECT_HOME']}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0") and (entry / "cmdline").read_bytes():
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
 
 
 def read_until(process: subprocess.Popen[str], wanted: Callable[[str], Any]) -> list[str]:

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,23 +22,14 @@ from stack.children import AGAIN_S, command
 from stack.logs import LOG_BYTES
 from tests import CHECKOUT, stacks
 from tests.drive import query
-from tests.exchange import StandIn
-from tests.stacks import LINE, Running, ask, read_until, stack
-
-EGRESS = "127.0.0.2"
+from tests.stack.conftest import EDITED, EGRESS, GONE, SYMBOLS, FirstLife
+from tests.stacks import LINE, Running, ask
 
 
 @pytest.fixture
-def any_exchange() -> Iterator[StandIn]:
-    """An exchange by the real clock that has every symbol."""
-    with StandIn(any_symbol=True) as exchange:
-        yield exchange
-
-
-@pytest.fixture
-def environment(any_exchange: StandIn, tmp_path: Path) -> dict[str, str]:
-    """The settings of a stack of the test's own."""
-    return stacks.environment(tmp_path, any_exchange.url, ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The settings of a stack of the test's own, which does not come so far as to ask an exchange."""
+    return stacks.environment(tmp_path, "http://127.0.0.1:9", ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
 
 
 @pytest.fixture
@@ -48,78 +38,44 @@ def prefect_file(tmp_path: Path) -> Path:
     return stacks.prefect_file(tmp_path, "every-minute", "usdm")
 
 
-def leaving_by(address: str, prefect_file: Path) -> Path:
-    """The same, where runs of the minute make their requests from that address."""
-    content = yaml.safe_load(prefect_file.read_text())
-    content["deployments"][0]["work_pool"]["job_variables"] = {"env": {"KLINES_EGRESS": address}}
-    prefect_file.write_text(yaml.safe_dump(content))
-    return prefect_file
-
-
-def deployment(environment: dict[str, str]) -> dict[str, Any]:
-    """The deployment as the server has it."""
-    found: dict[str, Any] = ask(environment, "GET", "/deployments/name/collect/every-minute")
-    return found
-
-
-def left_running(environment: dict[str, str]) -> list[str]:
-    """The command lines of processes that were started with the stack's PREFECT_HOME."""
-    mark = f"PREFECT_HOME={environment['PREFECT_HOME']}".encode()
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (entry / "environ").read_bytes().split(b"\0") and (entry / "cmdline").read_bytes():
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue
-    return found
-
-
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked up in /proc")
-def test_scheduled_stored_stopped_and_started_again(
-    any_exchange: StandIn, environment: dict[str, str], prefect_file: Path, tmp_path: Path
-) -> None:
+def test_scheduled_stored_stopped_and_started_again(first_life: FirstLife, shared: Running) -> None:
     """Runs get scheduled and really run, each prints a line by UTC; of a new deployment nobody waits for the first
     minute on schedule, as a run is asked for. A deployment can have an address of its own: all requests of its runs
-    leave by that. Ctrl-C leaves nothing running within 15 seconds.
-    What Prefect wrote is its owner's alone, the database as the umask says.
-    Started again: one schedule, the same history, what the UI edited holds, no zombie, and the next run completes."""
-    with stack(environment, leaving_by(EGRESS, prefect_file)) as process:
-        lines = read_until(process, LINE.fullmatch)
-        assert {EGRESS} == {request.address for request in any_exchange.requests}
-        assert 1 == [run["auto_scheduled"] for run in ask(environment, "POST", "/flow_runs/filter", {})].count(False)
-        assert f"Prefect's UI   http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}" in lines
-        assert f"database       {tmp_path / 'klines.duckdb'}" in lines
-        minutes = (datetime.now(UTC) - datetime.strptime(lines[-1][:5], "%H:%M").replace(tzinfo=UTC)).seconds // 60
-        assert minutes % 1440 <= 2
-        before = deployment(environment)
-        ask(environment, "PATCH", f"/deployments/{before['id']}", {"parameters": {"symbols": ["BTCUSDT"]}})
-        began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        assert 0 == process.wait(15)
-        assert 15 > time.monotonic() - began
-    assert [] == left_running(environment)
-    assert 0 == sum(path.stat().st_mode & 0o077 for path in Path(environment["PREFECT_HOME"]).rglob("*"))
-    assert new_file_mode(tmp_path) == (tmp_path / "klines.duckdb").stat().st_mode
+    leave by that. Ctrl-C leaves nothing running within 15 seconds. The database's mode is as the umask says.
+    Started again: one schedule, the same history, what the UI edited holds and runs take it, what prefect.yaml names no
+    more is gone, no zombie, and the next run completes."""
+    environment, lines = shared.environment, first_life.lines
+    database = Path(environment["KLINES_DATABASE"])
+    assert {EGRESS} == first_life.addresses
+    assert 1 == [run["auto_scheduled"] for run in first_life.runs].count(False)
+    assert f"Prefect's UI   http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}" in lines
+    assert f"database       {database}" in lines
+    minutes = (first_life.at - datetime.strptime(lines[-1][:5], "%H:%M").replace(tzinfo=UTC)).seconds // 60
+    assert minutes % 1440 <= 2
+    assert (0, []) == (first_life.status, first_life.left)
+    assert new_file_mode(database.parent) == database.stat().st_mode
     [(symbols, klines, distinct)] = query(
-        tmp_path / "klines.duckdb",
-        "SELECT count(DISTINCT symbol), count(*), count(DISTINCT (symbol, open_time)) FROM klines",
+        database, "SELECT count(DISTINCT symbol), count(*), count(DISTINCT (symbol, open_time)) FROM klines"
     )
-    assert (3, klines) == (symbols, distinct)
-    assert klines >= 3 * 1440
+    assert (len(SYMBOLS), klines) == (symbols, distinct)
+    assert klines >= len(SYMBOLS) * 1440
 
-    with stack(environment, leaving_by(EGRESS, stacks.prefect_file(tmp_path, "every-minute"))) as process:
-        lines = read_until(process, LINE.fullmatch)
-        assert "of 1 symbol in" in lines[-1]
-        after = deployment(environment)
-        assert ["every-minute"] == [found["name"] for found in ask(environment, "POST", "/deployments/filter", {})]
-        states = [run["state_type"] for run in ask(environment, "POST", "/flow_runs/filter", {"limit": 200})]
+    before, after = first_life.deployment, shared.deployment()
+    there = {found["name"]: found for found in ask(environment, "POST", "/deployments/filter", {})}
+    assert (True, False) == ("every-minute" in there, GONE in there)
     assert before["id"] == after["id"]
     assert 1 == len(after["schedules"])
-    assert {"symbols": ["BTCUSDT"]} == after["parameters"]
+    assert EDITED == after["parameters"]
+    runs = ask(environment, "POST", "/flow_runs/filter", {"sort": "EXPECTED_START_TIME_ASC", "limit": 200})
+    ours = [run for run in runs if run["deployment_id"] == after["id"]]
+    of_before = {run["id"] for run in first_life.runs}
+    assert of_before & {run["id"] for run in ours}
+    given = next(run["parameters"] for run in ours if run["id"] not in of_before)
+    assert EDITED["lookback"] == given["lookback"]
+    states = [run["state_type"] for run in ours]
     assert 2 <= states.count("COMPLETED")
     assert "RUNNING" not in states
-    assert [] == left_running(environment)
 
 
 def new_file_mode(folder: Path) -> int:
@@ -139,7 +95,7 @@ def shell(environment: dict[str, str], *arguments: str) -> Any:
 def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(running: Running) -> None:
     """A flow from the shell runs on the server of the stack that runs here, and status shows it; the API refuses a
     parameter that the flow does not have. A worker, or a server, that lived for long and is killed is started again,
-    which is a line, and runs go on. A log that has become too long meanwhile was put aside."""
+    which is a line, and runs go on, which need both. A log that has become too long meanwhile was put aside."""
     log = Path(running.environment["PREFECT_HOME"]) / "logs" / "server.log"
     os.truncate(log, LOG_BYTES + 1)
     assert any(line.startswith("next           ") for line in running.said)
@@ -158,7 +114,6 @@ def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(running: Ru
     [worker] = [pid for pid in pids if "worker" in command(pid)]
     os.kill(worker, signal.SIGKILL)
     running.hear(lambda line: line.startswith("the worker ended (-9) and is started again"))
-    running.run(LINE.fullmatch)
     [server] = [pid for pid in pids if "stack.serve" in command(pid)]
     os.kill(server, signal.SIGKILL)
     running.hear(lambda line: line.startswith("the server ended (-9) and is started again"))

@@ -1,0 +1,65 @@
+"""Commands of `klines`, typed one after the other in one interpreter: a new one reads code for two seconds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tests import CHECKOUT
+
+_CODE = """if True:
+    import contextlib, io, json, os, shlex, sys, traceback
+    from klines.cli import exit_status
+    lines, answers = json.load(sys.stdin), os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    folder, before, told = os.getcwd(), dict(os.environ), []
+    for line, variables in lines:
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(before | variables)
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as error:
+            try:
+                status = exit_status(shlex.split(line))
+            except Exception:
+                status = 1
+                traceback.print_exc()
+        told.append([status, out.getvalue(), error.getvalue()])
+    json.dump([told, "prefect" in sys.modules], answers)
+    answers.close()"""
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    error: str
+
+
+class Session(NamedTuple):
+    """How each command ended, and whether any of them imported Prefect."""
+
+    ended: list[Ended]
+    has_prefect: bool
+
+
+def typed(
+    commands: Sequence[tuple[str, Mapping[str, str]]],
+    *,
+    within: str = "",
+    folder: Path = CHECKOUT,
+    environment: Mapping[str, str] | None = None,
+) -> Session:
+    """How commands, without the word `klines`, end, each with settings of its own besides those of the shell that has
+    run the line `within` before."""
+    shell = ["sh", "-c", f'{within or ":"}; exec "$0" "$@"', sys.executable, "-c", _CODE]
+    done = subprocess.run(
+        shell, cwd=folder, env=environment, input=json.dumps(commands), capture_output=True, text=True
+    )
+    assert 0 == done.returncode, done.stderr
+    told, has_prefect = json.loads(done.stdout)
+    return Session([Ended(*one) for one in told], has_prefect)
