@@ -18,13 +18,16 @@ import duckdb
 import pytest
 
 from stack.temporary import free_port
-from tests import CHECKOUT, stacks
+from tests import AS_USERS, CHECKOUT, stacks
 from tests.docs.pages import README, blocks, commands
 from tests.stacks import LINE, read_until
+from tests.typed import Ended, typed
 
 COMMANDS = commands()
 CONSTRAINTS = (CHECKOUT / "constraints.txt").read_text()
 TYPED = [line for line in COMMANDS if line.split()[0] in ("klines", "python")]
+IN_A_ROW = [line for line in TYPED if line.startswith("klines ") and line != "klines status"]
+"""Those that have one interpreter; the others are programs of a shell."""
 ELSEWHERE = ("git clone ", "pip install ", ". .venv/bin/activate")
 """Beginnings of lines that are not typed here: they need the network. tests/test_distribution.py installs."""
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "screenshots", "*.duckdb*")
@@ -54,7 +57,7 @@ def checkout(folder: Path, **settings: str) -> Checkout:
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {program} "$@"\n')
         script.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("KLINES_", "PREFECT_"))}
-    path = {"PATH": f"{folder / 'bin'}:{kept['PATH']}", "PYTHONPATH": str(folder / "klines")}
+    path = {"PATH": f"{folder / 'bin'}:{kept['PATH']}", "PYTHONPATH": f"{AS_USERS}:{folder / 'klines'}"}
     return Checkout(folder / "klines", kept | path | settings)
 
 
@@ -64,10 +67,15 @@ class Demo(NamedTuple):
     checkout: Checkout
     said: list[str]
 
-    def type(self, line: str) -> str:
-        """What a line prints in a shell that was pointed at the demo as it says, with our `klines` on its path."""
+    @property
+    def point(self) -> str:
+        """What points a shell at the demo, as it says, but with our `klines` on the path."""
         [point] = [said.removeprefix("in a shell     ") for said in self.said if said.startswith("in a shell ")]
-        return self.checkout.type(f'PATH_BEFORE=$PATH; {point}; PATH="$PATH_BEFORE"; {line}')
+        return f'PATH_BEFORE=$PATH; {point}; PATH="$PATH_BEFORE"'
+
+    def type(self, line: str) -> str:
+        """What a line prints in a shell that was pointed at the demo."""
+        return self.checkout.type(f"{self.point}; {line}")
 
 
 def _pause(copy: Checkout) -> None:
@@ -98,6 +106,15 @@ def demo(prefect_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             process.send_signal(signal.SIGINT)
 
 
+@pytest.fixture(scope="module")
+def in_a_row(demo: Demo) -> dict[str, Ended]:
+    """How each line of IN_A_ROW ended, typed one after the other."""
+    commands: list[tuple[str, dict[str, str]]] = [(line.removeprefix("klines "), {}) for line in IN_A_ROW]
+    copy = demo.checkout
+    found = typed(commands, within=demo.point, folder=copy.folder, environment=copy.environment)
+    return dict(zip(IN_A_ROW, found.ended, strict=True))
+
+
 def masked(text: str) -> set[str]:
     """The clauses of a message, with # for each number."""
     return set(re.sub(r"\d[\d,.]*\b", "#", " ".join(text.split())).split("; "))
@@ -109,14 +126,21 @@ def placeless(line: str) -> str:
 
 
 @pytest.mark.parametrize("line", TYPED)
-def test_every_command_works_in_the_demo(demo: Demo, line: str) -> None:
+def test_every_command_works_in_the_demo(demo: Demo, line: str, request: pytest.FixtureRequest) -> None:
     """Each `klines` and `python` line of the sh blocks ends with status 0 in a shell that was pointed at the demo, and
-    prints what the page says, but for numbers, and for the places and addresses of the page's machine."""
+    prints what the page says, but for numbers, and for the places and addresses of the page's machine. Most of them
+    have one interpreter, which is no shell: there is nothing in them for it to expand."""
     if "notebook" in line and not (importlib.util.find_spec("marimo") and importlib.util.find_spec("altair")):
         pytest.skip("marimo or altair is not installed, which the notebook needs")
     if line.startswith("klines doctor") and f"duckdb=={duckdb.__version__}\n" not in CONSTRAINTS:
         pytest.skip("another DuckDB than the tested one is installed, which the doctor finds")
-    printed = demo.type(line).splitlines()
+    if line in IN_A_ROW:
+        assert not set("$`~|&;<>#") & set(line)
+        ended = request.getfixturevalue("in_a_row")[line]
+        assert ended.status == 0, f"{line}\n{ended.out}\n{ended.error}"
+        printed = ended.out.splitlines()
+    else:
+        printed = demo.type(line).splitlines()
     *said, last = COMMANDS[line].strip().splitlines() or [""]
     assert not last or masked(last) <= masked(printed[-1])
     assert {placeless(one) for one in said} <= {placeless(one) for one in printed}
@@ -131,23 +155,22 @@ def test_what_the_start_prints(demo: Demo) -> None:
     assert ". .demo/env" in README
 
 
-def test_a_checkout_has_its_own_settings(demo: Demo, prefect_db: Path, tmp_path: Path) -> None:
+def test_a_checkout_has_its_own_settings(demo: Demo, tmp_path: Path) -> None:
     """Without a setting in the shell, commands and `import klines` of any folder take those of the checkout's `.env`,
-    and the checkout's database, as after `make run`."""
+    such as the exchange that is asked, and the checkout's database, as after `make run`."""
     values = dict(line.removeprefix("export ").split("=", 1) for line in demo.type("cat .demo/env").splitlines())
     (tmp_path / "elsewhere").mkdir()
     copy = checkout(tmp_path)
-    stacks.copy_home(prefect_db, copy.folder / ".prefect")
     kept = [f"{name}={value}" for name, value in values.items() if name.endswith("_URL")]
     (copy.folder / ".env").write_text("\n".join(kept))
-    copy.type("klines collect BTCUSDT --lookback PT3H")
-    assert (copy.folder / "klines.duckdb").exists()
+    shutil.copy(values["KLINES_DATABASE"], copy.folder / "klines.duckdb")
+    assert "BTCUSDT" in copy.type("klines listing --all")
     elsewhere = tmp_path / "elsewhere"
     copy.type("klines status", elsewhere)
     copy.type("klines read BTCUSDT --interval 1h --csv BTCUSDT-1h.csv", elsewhere)
     assert (elsewhere / "BTCUSDT-1h.csv").exists()
-    printed = copy.type("python -c 'import klines; print(klines.symbols().item(0, \"symbol\"))'", elsewhere)
-    assert "BTCUSDT\n" == printed
+    printed = copy.type("python -c 'import klines; print(*klines.symbols()[\"symbol\"])'", elsewhere)
+    assert "BTCUSDT" in printed.split()
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line not in TYPED])

@@ -1,4 +1,5 @@
-"""The notebook of docs/ runs from its first cell to its last, and its gaps are shaded with their reasons."""
+"""The notebook of docs/ runs from its first cell to its last in any folder, and its gaps are shaded with their reasons.
+That it ends well as a script is in test_commands."""
 
 from __future__ import annotations
 
@@ -46,11 +47,6 @@ def run(database: Path, folder: Path, *arguments: str) -> str:
     done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def test_it_runs_as_a_script(week: tuple[Path, int], tmp_path: Path) -> None:
-    """`python docs/notebook.py` ends well, in any folder."""
-    run(week[0], tmp_path, str(NOTEBOOK))
 
 
 def test_gaps_are_shaded_with_their_reason(week: tuple[Path, int], tmp_path: Path) -> None:

@@ -6,10 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -21,6 +19,7 @@ from tests import CHECKOUT, stacks
 from tests.drive import collect_once, remember_no_clocks
 from tests.exchange import StandIn
 from tests.proxies import ProxyServer
+from tests.typed import typed
 
 pytestmark = pytest.mark.slow
 
@@ -57,36 +56,6 @@ def test_bad_parameter_is_named_with_what_is_allowed(parameter: str, value: obje
     assert "\n" not in str(error.value)
 
 
-class Ended(NamedTuple):
-    """How a command ended, and what it said."""
-
-    status: int
-    out: str
-    error: str
-
-
-def typed(*commands: tuple[str, Mapping[str, str]]) -> list[Ended]:
-    """How commands of `klines` end, each with its settings, in one interpreter, of which each costs a second."""
-    code = """if True:
-        import contextlib, io, json, os, shlex, sys
-        from klines.cli import exit_status
-        before, told = dict(os.environ), []
-        for line, variables in json.load(sys.stdin):
-            os.environ.clear()
-            os.environ.update(before | variables)
-            with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as error:
-                status = exit_status(shlex.split(line))
-            told.append([status, out.getvalue(), error.getvalue()])
-        print(json.dumps([told, "prefect" in sys.modules]))"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT, input=json.dumps(commands), capture_output=True, text=True
-    )
-    assert 0 == done.returncode, done.stderr
-    told, has_prefect = json.loads(done.stdout)
-    assert has_prefect == any("backfill" in line for line, _ in commands), "Prefect is imported for parameters alone"
-    return [Ended(*one) for one in told]
-
-
 def test_bad_setting_is_one_line_and_status_2(tmp_path: Path) -> None:
     """A setting that can't be used, such as a database whose folder is missing, ends the command with status 2 and one
     line naming it; Prefect never starts, and is not even imported."""
@@ -96,7 +65,8 @@ def test_bad_setting_is_one_line_and_status_2(tmp_path: Path) -> None:
         "KLINES_SINCE": "soon",
         "KLINES_DATABASE": str(tmp_path / "no" / "klines.duckdb"),
     }
-    found = typed(*(("collect BTCUSDT", {name: value}) for name, value in wrong.items()))
+    found, has_prefect = typed([("collect BTCUSDT", {name: value}) for name, value in wrong.items()])
+    assert not has_prefect
     for name, ended in zip(wrong, found, strict=True):
         assert (2, "", 1) == (ended.status, ended.out, ended.error.count("\n"))
         assert ended.error.startswith(f"klines: {name}: ")
@@ -120,7 +90,7 @@ def test_times_are_utc() -> None:
 def test_json(exchange: StandIn, database: Path, tmp_path: Path, prefect_db: Path) -> None:
     """With --json an audit prints one JSON object: state, message, and the certificate with its hashes. Its temporary
     server has a home of ours, and neither a profile of the user's nor a proxy that refuses this machine keeps it: that
-    is asked for Binance alone."""
+    is asked for Binance alone. At the end the server is gone."""
     remember_no_clocks(database)
     collect_once(exchange, database, ["BTCUSDT"])
     stacks.copy_home(prefect_db, tmp_path / "prefect")
@@ -148,6 +118,7 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path, prefect_db: Pat
     assert 32 == len(row["hash"])
     assert (tmp_path / "prefect" / "prefect.db").exists()
     assert [profiles] == list((tmp_path / ".prefect").iterdir())
+    assert [] == stacks.left_running(environment)
     assert "Finished in state Completed" in done.stderr
     assert not any(text in done.stderr for text in ("Error logging to API", "View at "))  # its last logs reach it
 
@@ -161,7 +132,9 @@ def test_a_server_that_can_not_be_had(database: Path, tmp_path: Path) -> None:
         "/proc/nowhere, for Prefect's things, can't be used": {"PREFECT_HOME": "/proc/nowhere"},
     }
     given = {"KLINES_DATABASE": str(database), "PREFECT_API_URL": ""}
-    for said, ended in zip(wrong, typed(*(("collect", given | one) for one in wrong.values())), strict=True):
+    found, has_prefect = typed([("collect", given | one) for one in wrong.values()])
+    assert not has_prefect
+    for said, ended in zip(wrong, found, strict=True):
         assert (1, "", 1) == (ended.status, ended.out, ended.error.count("\n"))
         assert said in ended.error
     (tmp_path / "prefect.db").write_text("no database at all" * 100)
@@ -180,6 +153,6 @@ def test_a_backfill_that_can_not_be_is_one_line_and_status_2() -> None:
         "--symbols BTCUSDT --start 2024-02-01 --end 2024-01-01": "is not before the end",
         "--symbols BTCUSDT --start 2024-01-01 --end 2024-02-01 --source ftp": '"auto"',
     }
-    for said, ended in zip(wrong.values(), typed(*((f"backfill {line}", {}) for line in wrong)), strict=True):
+    for said, ended in zip(wrong.values(), typed([(f"backfill {line}", {}) for line in wrong]).ended, strict=True):
         assert (2, 1) == (ended.status, ended.error.count("\n"))
         assert said in ended.error

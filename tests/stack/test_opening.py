@@ -93,16 +93,15 @@ def test_names_are_what_the_user_says() -> None:
 
 
 @pytest.mark.parametrize("module", ["stack", "stack.serve"])
-@pytest.mark.parametrize("auth", [":", "name:", "name:password"])
-def test_nothing_is_started(tmp_path: Path, module: str, auth: str) -> None:
+def test_nothing_is_started(tmp_path: Path, module: str) -> None:
     """`make run`, and the server by itself, end with status 2 and one line before anything is started or made; but
     Prefect makes its home while it is imported."""
     environment = os.environ | {
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "KLINES_DATABASE": str(tmp_path / "klines.duckdb"),
         "PREFECT_SERVER_API_HOST": "0.0.0.0",
-        "PREFECT_SERVER_API_AUTH_STRING": auth,
-        "PREFECT_API_AUTH_STRING": auth,
+        "PREFECT_SERVER_API_AUTH_STRING": WEAK[-1],
+        "PREFECT_API_AUTH_STRING": WEAK[-1],
         "PREFECT_API_URL": "",
     }
     command = [sys.executable, "-m", module]

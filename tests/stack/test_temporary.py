@@ -15,15 +15,6 @@ import pytest
 from klines.errors import NoServer
 from stack.temporary import free_port, temporary_server
 from tests import CHECKOUT, stacks
-from tests.exchange import StandIn
-
-
-@pytest.fixture(scope="module")
-def home(prefect_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home for several servers, one after the other."""
-    home = tmp_path_factory.mktemp("temporary") / "home"
-    stacks.copy_home(prefect_db, home)
-    return home
 
 
 def wait_until_gone(api: str) -> None:
@@ -38,24 +29,11 @@ def wait_until_gone(api: str) -> None:
         time.sleep(0.1)
 
 
-def test_a_run_on_it(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run completes on it; foreign names are refused; what it wrote is its owner's; at the end it is gone."""
-    monkeypatch.setenv("PREFECT_HOME", str(home))
-    with StandIn(any_symbol=True) as exchange, temporary_server(free_port()) as api:
-        with pytest.raises(HTTPError, match="400") as refused:
-            urlopen(Request(f"{api}/health", headers={"Host": "evil.example"}), timeout=90)
-        refused.value.close()
-        environment = stacks.environment(tmp_path, exchange.url, ["BTCUSDT"]) | {"PREFECT_API_URL": api}
-        command = [sys.executable, "-m", "flows.collect", "--lookback", "PT1H"]
-        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
-        assert "Completed: stored 60 klines" in done.stdout, done.stderr
-    wait_until_gone(api)
-    open_to_others = [path for path in home.rglob("*") if path.stat().st_mode & 0o077]
-    assert [] == open_to_others
-
-
-def test_it_ends_with_who_started_it(home: Path) -> None:
-    """Also when that is killed."""
+def test_it_is_private_and_ends_with_who_started_it(prefect_db: Path, tmp_path: Path) -> None:
+    """Foreign names are refused; what it wrote is its owner's; it is gone when the process that has started it is, even
+    killed. Runs on one are in tests/flows/test_shell.py."""
+    home = tmp_path / "home"
+    stacks.copy_home(prefect_db, home)
     code = """from stack.temporary import free_port, temporary_server
 with temporary_server(free_port()) as api:
     print(api, flush=True)
@@ -65,17 +43,19 @@ with temporary_server(free_port()) as api:
     with subprocess.Popen([sys.executable, "-c", code], cwd=CHECKOUT, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
         api = process.stdout.readline().strip()
         urlopen(f"{api}/health", timeout=90).close()
+        with pytest.raises(HTTPError, match="400") as refused:
+            urlopen(Request(f"{api}/health", headers={"Host": "evil.example"}), timeout=90)
+        refused.value.close()
         process.kill()
     wait_until_gone(api)
+    open_to_others = [path for path in home.rglob("*") if path.stat().st_mode & 0o077]
+    assert [] == open_to_others
 
 
 def test_a_home_that_can_not_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where its home can't be made, or is no home, one sentence says so and what to set."""
+    """Where its home can't be made, one sentence says so and what to set; so it does where the home is none:
+    tests/flows/test_shell.py."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "file" / "home"))
     with pytest.raises(NoServer, match="set PREFECT_HOME"), temporary_server(free_port()):
-        pass
-    (tmp_path / "prefect.db").write_text("no database, but long enough that SQLite would look into it" * 100)
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    with pytest.raises(NoServer, match=r"temporary.log, or set PREFECT_HOME"), temporary_server(free_port()):
         pass
