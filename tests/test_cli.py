@@ -27,6 +27,7 @@ from klines.cli.work import FLOWS, STACK
 from tests import CHECKOUT
 from tests.drive import collect_once, ms
 from tests.exchange import StandIn
+from tests.typed import typed
 
 COMMANDS = {**STACK, **FLOWS, **LOOK}
 HEAVY = ["duckdb", "polars", "prefect", "pyarrow", "pydantic"]
@@ -145,21 +146,26 @@ def test_outside_a_checkout(tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "klines", tmp_path / "site" / "klines", ignore=shutil.ignore_patterns("__pycache__"))
     outside = {"PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"}
     needed = {
-        "backfill": ["BTCUSDT", "--start", "2024-01-01", "--end", "2024-01-02"],
-        "worker": ["--queue", "shard-1"],
+        "backfill": "BTCUSDT --start 2024-01-01 --end 2024-01-02",
+        "worker": "--queue shard-1",
     }
-    for name in (*STACK, *FLOWS):
-        done = run(name, *needed.get(name, []), cwd=tmp_path, **outside)
-        assert 2 == done.returncode
-        assert f"klines: `klines {name}` needs the checkout: " in one_line(done)
-    for variables, told in (
-        ({}, "KLINES_DATABASE: not set, and this klines is not in a checkout; set it to the path of a DuckDB file"),
-        ({"KLINES_DATABASE": "klines.duckdb"}, "KLINES_DATABASE: klines.duckdb is relative, and this klines is not in"),
-    ):
-        done = run("read", "BTCUSDT", cwd=tmp_path, **outside, **variables)
-        assert (2, True) == (done.returncode, told in one_line(done))
-    done = run("read", "BTCUSDT", cwd=tmp_path, **outside, KLINES_DATABASE=str(tmp_path / "klines.duckdb"))
-    assert (1, True) == (done.returncode, "there is no database at" in one_line(done))
+    read, absent = "read BTCUSDT", str(tmp_path / "klines.duckdb")
+    not_set = "KLINES_DATABASE: not set, and this klines is not in a checkout; set it to the path of a DuckDB file"
+    relative = "KLINES_DATABASE: klines.duckdb is relative, and this klines is not in"
+    asked: list[tuple[str, dict[str, str], int, str]] = [
+        *(
+            (f"{name} {needed.get(name, '')}", {}, 2, f"`klines {name}` needs the checkout: ")
+            for name in (*STACK, *FLOWS)
+        ),
+        (read, {}, 2, not_set),
+        (read, {"KLINES_DATABASE": "klines.duckdb"}, 2, relative),
+        (read, {"KLINES_DATABASE": absent}, 1, "there is no database at"),
+    ]
+    found = typed([(line, given) for line, given, *_ in asked], folder=tmp_path, environment=os.environ | outside).ended
+    for (line, _, status, told), ended in zip(asked, found, strict=True):
+        assert (status, "", 1) == (ended.status, ended.out, ended.error.count("\n")), line
+        assert ended.error.startswith("klines: ")
+        assert told in ended.error
 
 
 def test_a_snapshot_outside_a_checkout(stored: Path, tmp_path: Path) -> None:
