@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -24,7 +25,7 @@ from klines.interval import INTERVALS, Interval
 from klines.market import KINDS, MARKETS, check_interval, market_of
 from tests.drive import NOON, audit_once, backfill_once, collect_once, ms, query
 from tests.exchange import StandIn
-from tests.exchange.market import DAY_MS, MINUTE_MS, Page, of_kind
+from tests.exchange.market import DAY_MS, HOUR_MS, MINUTE_MS, Page, of_kind
 
 CONTRACTS = {"spot": "BTCUSDT", "usdm": "BTCUSDT", "coinm": "BTCUSD_PERP"}
 """Of each market the symbol whose klines the stand-in makes all kinds of."""
@@ -122,9 +123,9 @@ def compared(case: Case) -> Found:
     whose: dict[str, Any] = {"market": case.market, "kind": case.kind, "interval": case.interval}
     whose |= {"request_timeout_s": PATIENCE_S}
     with StandIn([CONTRACTS[case.market]]) as exchange, tempfile.TemporaryDirectory() as folder:
-        exchange.freeze(NOON + 5_000)
+        exchange.set_clock(NOON + 5_000 - int(time.time() * 1000))  # it goes on: of 1s a kline closes meanwhile
         database = Path(folder) / "klines.duckdb"
-        lookback = timedelta(milliseconds=NOON - ms(until))
+        lookback = timedelta(milliseconds=NOON + HOUR_MS - ms(until))
         runs = [
             backfill_once(exchange, database, [case.symbol], start, until, **whose),
             collect_once(exchange, database, [case.symbol], lookback=lookback, deadline_s=5 * PATIENCE_S, **whose),
@@ -164,9 +165,13 @@ def published(exchange: StandIn, case: Case, start_ms: int) -> dict[int, list[De
 
 
 def stored(database: Path, interval: str) -> dict[int, list[Decimal | None]]:
-    """The same of what is stored."""
+    """The same of what is stored, up to noon."""
     texts = ", ".join(f"{name}::VARCHAR" for name in (*COLUMNS, "trades"))
-    rows = query(database, f"SELECT epoch_ms(open_time), {texts} FROM klines WHERE interval = '{interval}'")
+    rows = query(
+        database,
+        f"""SELECT epoch_ms(open_time), {texts} FROM klines
+            WHERE interval = '{interval}' AND close_time < epoch_ms({NOON}::BIGINT)""",
+    )
     return {open_ms: [None if text is None else Decimal(text) for text in texts] for open_ms, *texts in rows}
 
 
