@@ -8,10 +8,8 @@ ROOMS = ("collect/", "backfill/", "audit/", "rates/")
 """The tests of these folders are of runs, which ask only a place."""
 BOTH = {
     "collect/test_run.py": (
-        "test_first_run_stores",
         "test_hole_of_the_exchange",
         "test_corrected_value",
-        "test_unknown_symbol_fails_alone",
         "test_refused_row_is_kept",
     ),
     "collect/test_rules.py": ("test_only_a_change",),

@@ -68,14 +68,14 @@ def test_the_exchanges_clock_decides(exchange: StandIn, database: Path, market: 
 def test_futures_pages_are_the_cheapest_and_never_too_wide(exchange: StandIn, database: Path, market: str) -> None:
     """A page of futures has at most 499 rows (weight 2) and, on COIN-M, at most 200 days; no request is refused."""
     symbol = SYMBOL[market]
-    exchange.list(symbol, since_ms=NOON - 450 * DAY)
-    days = timedelta(days=440)
+    exchange.list(symbol, since_ms=NOON - 240 * DAY)
+    days = timedelta(days=230)
     collect_once(exchange, database, [symbol], market=market, interval="1d", lookback=days)
     collect_once(exchange, database, [symbol], market=market, lookback=timedelta(minutes=1200))
 
     assert {200} == {request.status for request in exchange.requests}
     assert {True} == {int(request.params["limit"]) <= 499 for request in exchange.kline_requests()}
-    assert [("1d", 440), ("1m", 1200)] == query(
+    assert [("1d", 230), ("1m", 1200)] == query(
         database, "SELECT interval, count(*) FROM klines GROUP BY interval ORDER BY interval"
     )
 

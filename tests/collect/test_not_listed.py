@@ -64,22 +64,30 @@ def test_a_name_that_is_used_again(exchange: StandIn, database: Path, market: st
     assert 1 == len([gap for gap in gaps(database) if gap[2] == "not_listed"])
 
 
+CUT = "<ListBucketResult><Key>data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2017-08-17.zip</Key>"
 BAD: list[tuple[str, dict[str, Any]]] = [
     ("status", {"status": 500}),
-    ("status", {"status": 403}),
-    ("status", {"status": 404}),
     ("reset", {}),
     ("html", {}),
+    ("body", {"body": CUT}),
+    ("body", {"body": "<ListBucketResult>" + "<Key>x</Key>" * 200_000}),
+]
+MORE_BAD: list[tuple[str, dict[str, Any]]] = [
+    *(("status", {"status": status}) for status in (403, 404)),
     ("object", {}),
     ("body", {"body": ""}),
-    ("body", {"body": "<ListBucketResult><Key>data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2017-08-17.zip</Key>"}),
-    ("body", {"body": "<ListBucketResult>" + "<Key>x</Key>" * 200_000}),
     ("redirect", {}),
 ]
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "first"), [*((*bad, "collect") for bad in BAD), *((*bad, "backfill") for bad in BAD[::4])]
+    ("kind", "options", "first"),
+    [
+        *((*bad, "collect") for bad in BAD),
+        (*BAD[0], "backfill"),
+        *(pytest.param(*bad, "collect", marks=pytest.mark.full) for bad in MORE_BAD),
+        *(pytest.param(*bad, "backfill", marks=pytest.mark.full) for bad in BAD[1:]),
+    ],
 )
 def test_a_listing_that_can_not_be_had(
     exchange: StandIn, database: Path, kind: str, options: dict[str, Any], first: str
