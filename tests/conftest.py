@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -196,6 +196,20 @@ def as_users() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(AS_USERS), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture
+def ready(empty: Path, tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes databases by their names, each open in this process until the test ends: to make and to open one costs
+    more than most of what a run does with it."""
+    with contextlib.ExitStack() as stack:
+
+        def made(name: str) -> Path:
+            database = Path(shutil.copy(empty, tmp_path / name))
+            stack.enter_context(duckdb.connect(str(database)))
+            return database
+
+        yield made
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -10,10 +10,11 @@ import pytest
 MARKETS = ("spot", "usdm", "coinm")
 
 
-def in_turn(cases: Iterable[tuple[Any, ...]], markets: Sequence[str] = MARKETS) -> list[Any]:
-    """The parameters (market, *case) of a rule that knows no market: each market has its part of the cases."""
+def in_turn(cases: Iterable[tuple[Any, ...]], others: Sequence[Any] = MARKETS) -> list[Any]:
+    """The parameters (market, *case) of a rule that knows no market: each market has its part of the cases. So for
+    others than markets that the rule does not look at."""
     return [
-        pytest.param(market, *case, marks=() if number % len(markets) == turn else pytest.mark.full)
+        pytest.param(other, *case, marks=() if number % len(others) == turn else pytest.mark.full)
         for number, case in enumerate(cases)
-        for turn, market in enumerate(markets)
+        for turn, other in enumerate(others)
     ]

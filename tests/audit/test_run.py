@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -387,12 +388,12 @@ def test_rows_that_the_archive_lacks_stay(exchange: StandIn, database: Path) -> 
     assert is_complete(exchange, database)
 
 
-def test_the_certificate_of_two_machines(exchange: StandIn, tmp_path: Path) -> None:
+def test_the_certificate_of_two_machines(exchange: StandIn, ready: Callable[[str], Path]) -> None:
     """The same rows have the same hash, in whatever order and from whichever source they came; one other value has
     another."""
     hashes = []
     for name, source in (("a", "rest"), ("b", "archive"), ("c", "auto")):
-        database = tmp_path / name
+        database = ready(name)
         backfill_once(exchange, database, ["BTCUSDT"], "2026-01-01T00:00", "2026-01-02T00:00", source=source)
         if name == "c":
             query(database, "UPDATE klines SET volume = volume + 1e-8 WHERE open_time = '2026-01-01 10:00'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,18 +59,19 @@ def is_complete(
     ],
 )
 def test_archive_and_rest_give_identical_rows(
-    exchange: StandIn, tmp_path: Path, market: str, symbol: str, day: str
+    exchange: StandIn, ready: Callable[[str], Path], market: str, symbol: str, day: str
 ) -> None:
     """The same days from the archive and by REST are the same rows, across spot's switch to microseconds and the first
     header of futures, contracts and base volume of COIN-M included."""
     start, end = f"{day}T00:00", f"{int(day[:4]) + 1}-01-02T00:00"
-    for source in ("archive", "rest"):
-        outcome = backfill_once(exchange, tmp_path / source, [symbol], start, end, market=market, source=source)
-        assert ("Completed", 2 * 1440) == (outcome.state, len(stored(tmp_path / source, symbol)))
-    assert stored(tmp_path / "rest", symbol) == stored(tmp_path / "archive", symbol)
-    assert is_complete(exchange, tmp_path / "archive", start, end, symbol, market=market)
-    assert [{"daily": 2880}, {"rest": 2880}] == [sources(tmp_path / source) for source in ("archive", "rest")]
-    assert [(2, 2)] == query(tmp_path / "archive", "SELECT count(*), count(verified_at) FROM archive_files")
+    archive, rest = ready("archive"), ready("rest")
+    for source, database in (("archive", archive), ("rest", rest)):
+        outcome = backfill_once(exchange, database, [symbol], start, end, market=market, source=source)
+        assert ("Completed", 2 * 1440) == (outcome.state, len(stored(database, symbol)))
+    assert stored(rest, symbol) == stored(archive, symbol)
+    assert is_complete(exchange, archive, start, end, symbol, market=market)
+    assert [{"daily": 2880}, {"rest": 2880}] == [sources(archive), sources(rest)]
+    assert [(2, 2)] == query(archive, "SELECT count(*), count(verified_at) FROM archive_files")
 
 
 def test_months_that_are_missing_as_a_whole_come_as_one_file(exchange: StandIn, database: Path) -> None:

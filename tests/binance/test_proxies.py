@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -97,15 +97,16 @@ def test_a_password_is_not_shown() -> None:
     assert "proxy:3128" == without_password("me:secret@proxy:3128")
 
 
-WAYS = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+WAYS = ["HTTP_PROXY", "all_proxy", "http_proxy", "ALL_PROXY"]
 
 
 @pytest.mark.parametrize("scheme", ["http", pytest.param("socks5", marks=needs_socks)])
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", [*WAYS[:2], *(pytest.param(name, marks=pytest.mark.full) for name in WAYS[2:])])
 def test_everything_goes_through_the_proxy(
-    exchange: StandIn, database: Path, name: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+    exchange: StandIn, ready: Callable[[str], Path], name: str, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """REST, the archive and its listing go through it, and nothing of this machine does: it would refuse that."""
+    database = ready("klines.duckdb")
     with ProxyServer(scheme) as proxy:
         monkeypatch.setenv(name, proxy.url)
         away = Fixed(exchange.url.replace("127.0.0.1", "binance.example"))

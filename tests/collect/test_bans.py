@@ -19,6 +19,7 @@ from klines.tables.bans import active_ban, lift, remember_ban
 from tests.drive import NOON, backfill_once, collect_once, query
 from tests.exchange import StandIn
 from tests.storage.test_database import held
+from tests.turns import in_turn
 
 FAR = NOON + 2 * 86_400_000
 LONG = [
@@ -67,20 +68,20 @@ def test_a_429_that_comes_again_and_again(exchange: StandIn, database: Path) -> 
     assert "RateLimited" == outcome.state
 
 
-@pytest.mark.parametrize("wire", ["drip", "hang", "truncate", "reset", "huge", "gzip_garbage"])
-@pytest.mark.parametrize(("status", "state"), [(418, "RateLimited"), (403, "Blocked"), (451, "Blocked")])
-def test_the_status_counts_whatever_the_body_does(
-    exchange: StandIn, database: Path, wire: str, status: int, state: str
-) -> None:
+WIRES = ["drip", "hang", "truncate", "reset", "huge", "gzip_garbage"]
+
+
+@pytest.mark.parametrize(("status", "wire"), in_turn([(wire,) for wire in WIRES], [418, 403, 451]))
+def test_the_status_counts_whatever_the_body_does(exchange: StandIn, database: Path, status: int, wire: str) -> None:
     """A ban or block whose body does not come, or does not end, is one: only an answer that never begins is none."""
+    state = "RateLimited" if status == 418 else "Blocked"
     exchange.fault("BTCUSDT", "status", status=status, wire=wire)
     outcome = collect_once(exchange, database, ["BTCUSDT"], request_timeout_s=3)
     assert (state if wire != "hang" else "ExchangeDown") == outcome.state
 
 
 @pytest.mark.file
-@pytest.mark.parametrize("status", [418, 403])
-@pytest.mark.parametrize("path", ["klines", "time"])
+@pytest.mark.parametrize(("status", "path"), in_turn([("klines",), ("time",)], [418, 403]))
 def test_a_ban_that_comes_while_the_file_is_held(exchange: StandIn, database: Path, status: int, path: str) -> None:
     """It is the run's state, and not forgotten: the next run, that has the file, makes no request."""
     collect_once(exchange, database, ["BTCUSDT"])
