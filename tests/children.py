@@ -17,7 +17,8 @@ from typing import Any
 
 _READY = "ready"
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["pytest", "tests.drive", "klines.reading.read"])
+_FORKS.set_forkserver_preload(["pytest", "pyarrow", "tests.drive", "klines.reading.read"])
+"""DuckDB imports pyarrow with the first frame that it takes or gives, and would in each child."""
 
 
 class Child:

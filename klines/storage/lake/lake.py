@@ -274,8 +274,8 @@ class Lake:
         with self._mutex:
             found = instance()
         try:
-            with named_lake_errors(self.login), cursor_of(found) as cursor:
-                cursor.execute("FROM lake.current_snapshot()").fetchall()
+            with named_lake_errors(self.login), contextlib.closing(found.cursor()) as cursor:
+                cursor.execute("FROM lake.current_snapshot()").fetchall()  # which names the lake: no need to use it
         except Again:
             self._drop(found)
             raise
