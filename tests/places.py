@@ -13,7 +13,7 @@ BOTH = {
         "test_refused_row_is_kept",
     ),
     "collect/test_rules.py": ("test_only_a_change",),
-    "backfill/test_run.py": ("test_a_second_run", "test_before_the_listing", "test_refresh_finds"),
+    "backfill/test_run.py": ("test_before_the_listing", "test_refresh_finds"),
     "audit/test_run.py": ("test_a_restated_row", "test_one_symbols_own_hole"),
     "rates/test_run.py": ("test_holes_are_named", "test_the_archive_is_published_later"),
 }

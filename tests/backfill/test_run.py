@@ -140,7 +140,14 @@ def test_a_file_that_is_right_the_third_time(exchange: StandIn, database: Path) 
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("status", {"status": 500}), ("status", {"status": 403}), ("reset", {}), ("truncate", {}), ("redirect", {})],
+    [
+        ("status", {"status": 403}),
+        ("truncate", {}),
+        *(
+            pytest.param(kind, options, marks=pytest.mark.full)
+            for kind, options in (("status", {"status": 500}), ("reset", {}), ("redirect", {}))
+        ),
+    ],
 )
 def test_an_archive_that_does_not_serve(exchange: StandIn, database: Path, kind: str, options: dict[str, Any]) -> None:
     """With the archive down everything comes by REST."""
@@ -393,7 +400,7 @@ def test_a_file_with_ten_columns(exchange: StandIn, database: Path, source: str)
     assert {"daily": 43_200} == sources(database)
 
 
-@pytest.mark.parametrize("slots", [1, 999, 1000, 1001, 2001])
+@pytest.mark.parametrize("slots", [1, 1000, 1001, *(pytest.param(n, marks=pytest.mark.full) for n in (999, 2001))])
 def test_so_many_klines_exactly(exchange: StandIn, database: Path, slots: int) -> None:
     """One kline, a page, a page and one, two pages and one: none is lost, none is too many."""
     end_ms = NOON - 60_000 * 60
@@ -408,7 +415,10 @@ def query_time(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).replace(tzinfo=None).isoformat()
 
 
-@pytest.mark.parametrize("interval", ["1s", "5m", "1h", "8h", "1d", "3d", "1w", "1M"])
+@pytest.mark.parametrize(
+    "interval",
+    [*("1s", "5m", "1d", "3d", "1M"), *(pytest.param(name, marks=pytest.mark.full) for name in ("1h", "8h", "1w"))],
+)
 def test_every_kind_of_interval(exchange: StandIn, database: Path, interval: str) -> None:
     """Intervals with daily files, with monthly ones only, and with few klines a month: all are complete, and none that
     still forms is stored."""
@@ -420,7 +430,9 @@ def test_every_kind_of_interval(exchange: StandIn, database: Path, interval: str
     assert len(expected) >= 3
 
 
-@pytest.mark.parametrize("interval", ["1h", "1d", "3d", "1w", "1M"])
+@pytest.mark.parametrize(
+    "interval", [*("1h", "1d", "1M"), *(pytest.param(name, marks=pytest.mark.full) for name in ("3d", "1w"))]
+)
 def test_the_archive_alone_for_long_intervals(exchange: StandIn, database: Path, interval: str) -> None:
     """From the archive alone whatever it has is loaded; what it lacks yet stays due, and that is not Completed."""
     outcome = backfill_once(

@@ -65,7 +65,14 @@ def test_a_page_that_comes_row_by_row(exchange: StandIn, database: Path) -> None
 IGNORED = {"startTime": None, "endTime": None, "limit": None, "interval": "1h", "symbol": "SOLUSDT"}
 
 
-@pytest.mark.parametrize("names", [*([name] for name in IGNORED), ["startTime", "endTime"], [*IGNORED][:3]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        *([name] for name in IGNORED),
+        [*IGNORED][:3],
+        pytest.param(["startTime", "endTime"], marks=pytest.mark.full),
+    ],
+)
 def test_what_was_asked_is_ignored(exchange: StandIn, database: Path, names: list[str]) -> None:
     """An exchange, or a cache before it, that ignores what was asked makes us store nothing wrong and settle nothing:
     not by collecting, a backfill or an audit, whether or not a symbol has a hole; and when it heeds us again everything

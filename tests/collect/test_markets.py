@@ -129,7 +129,13 @@ def test_time_before_the_onboard_date_is_not_listed(exchange: StandIn, database:
     assert len(exchange.kline_requests()) <= 3
 
 
-@pytest.mark.parametrize("interval", list(INTERVALS))
+ALIKE = ("3m", "15m", "30m", "2h", "6h", "12h")
+"""Intervals that are as their neighbours, in minutes or hours: nothing is special about their boundaries."""
+
+
+@pytest.mark.parametrize(
+    "interval", [pytest.param(name, marks=pytest.mark.full if name in ALIKE else ()) for name in INTERVALS]
+)
 def test_every_interval_is_stored_as_published(exchange: StandIn, database: Path, interval: str) -> None:
     """Of each of the sixteen intervals a run stores just the closed klines of its lookback, on the exchange's own
     boundaries, and the next run at that moment asks for nothing."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from klines.outcome import NEXT_RUN, Outcome
-from tests.drive import MINUTE, NOON, PATIENCE_S, at, collect_once, ledger, ms, published, query, recorded, stored
+from tests.drive import MINUTE, NOON, at, collect_once, ledger, ms, published, query, recorded, stored
 from tests.exchange import StandIn
 from tests.storage.test_database import held
 
@@ -220,39 +220,6 @@ def test_one_failing_symbol_spoils_only_itself(exchange: StandIn, database: Path
     exchange.clear()
     assert collect_once(exchange, database, symbols).state == "Completed"
     assert [(20, 600)] == query(database, "SELECT count(DISTINCT symbol), count(*) FROM klines")
-
-
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        ("hang", "no whole answer within 3 s"),
-        ("drip", "no whole answer within 3 s"),
-        ("reset", "no answer"),
-        ("truncate", "no answer"),
-        ("gzip_garbage", "no answer"),
-        ("html", "no JSON"),
-        ("object", "no list of klines"),
-        ("list_error", "HTTP 400"),
-        ("redirect", "HTTP 302"),
-        ("huge", "MiB"),
-    ],
-)
-def test_broken_answers_fail_one_symbol_within_a_request_s_time(
-    exchange: StandIn, database: Path, kind: str, said: str
-) -> None:
-    """Whatever comes over the wire, one byte a second included, costs that symbol its minute and no other, in bounded
-    time and memory; the next run heals it."""
-    exchange.fault("ETHUSDT", kind)
-    patience_s = 3 if "within 3 s" in said else PATIENCE_S
-    outcome = collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"], request_timeout_s=patience_s)
-    assert outcome.state == "Degraded"
-    assert "1 failed: ETHUSDT" in outcome.message
-    assert said in outcome.message
-    assert 30 == len(stored(database, "BTCUSDT"))
-
-    exchange.clear()
-    assert collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"]).state == "Completed"
-    assert 30 == len(stored(database, "ETHUSDT"))
 
 
 def test_late_kline_is_asked_for_twice_more_then_left(exchange: StandIn, database: Path) -> None:
