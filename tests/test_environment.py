@@ -110,6 +110,7 @@ def test_prefects_settings_are_in_the_file_too(checkout: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_no_other_prefect_decides(checkout: Path, tmp_path: Path) -> None:
     """Prefect's things are in the checkout, whatever profile is active and wherever the user's own are; a PREFECT_HOME
     of ours is another place."""
@@ -166,6 +167,7 @@ def test_a_socks_proxy_as_desktops_spell_it(checkout: Path) -> None:
     assert ("socks5://127.0.0.1:1080", "http://proxy.example:3128") == (found["ALL_PROXY"], found["http_proxy"])
 
 
+@pytest.mark.slow
 def test_a_proxy_that_can_not_be_used(checkout: Path) -> None:
     """What is none, and what needs a package that is missing, is one line before Prefect reads it."""
     check = "__import__('klines.binance.proxies').binance.proxies.check_proxies()"

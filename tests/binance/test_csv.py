@@ -205,6 +205,7 @@ prices = st.decimals(0, 10**9, places=8).map("{:f}".format) | st.integers(0, 10*
         unique_by=lambda text: text[0],
     )
 )
+@pytest.mark.slow
 def test_the_same_as_rest(values: list[tuple[int, ...]]) -> None:
     """Law: the rows and rejects of a file are those of the same rows in a REST answer, up to 10^15 with 8 decimals."""
     raw = [

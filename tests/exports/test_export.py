@@ -265,6 +265,7 @@ def test_derived_klines(database: Path, tmp_path: Path) -> None:
     assert rows_of(klines.read("BTCUSDT", interval="1h", columns=SIX, database=database), *SIX) == hours()
 
 
+@pytest.mark.slow
 def test_a_long_interval_crosses_months(database: Path, tmp_path: Path) -> None:
     """A kline that opens in one month and closes in the next is exported with the first, and again when a later part of
     it changes; months in which none opens have no file."""

@@ -68,6 +68,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_no_value_of_any_column_is_taken_on_trust(filled: Path, database: Path) -> None:
     """What is no time, market, interval, symbol or reason, and an end before its beginning, is named with its table;
     nothing is wrong with what runs write."""

@@ -89,6 +89,7 @@ def test_coverage_is_the_same_by_counts(database: Path, exchange: StandIn) -> No
         assert days.equals(klines.coverage(None, *some, database=database))
 
 
+@pytest.mark.slow
 def test_maintenance_proves_the_counts(place: Address) -> None:
     """Where somebody has deleted or added klines by hand, maintenance counts their days anew, and says so; it counts
     what nobody has."""

@@ -17,6 +17,7 @@ from klines.storage.access import place_of
 from tests.drive import MINUTE, NOON, WANT_STORED, connected, maintain_once, queries, query
 from tests.storage.test_lake import minutes, put
 
+pytestmark = pytest.mark.slow
 BARE = """
     WITH ends AS (SELECT market, symbol, interval, max(open_time) AS open_time FROM klines GROUP BY ALL)
     SELECT klines.* FROM klines JOIN ends USING (market, symbol, interval, open_time) ORDER BY ALL
@@ -112,7 +113,6 @@ def large(place: Address) -> Address:
     return place
 
 
-@pytest.mark.slow
 def test_little_is_read(large: Address) -> None:
     """What was fetched long before the last maintenance is not read, however much it is: of a file its row groups are
     skipped, of a lake its files are not opened."""
