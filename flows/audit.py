@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, get_run_logger, runtime
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Symbols, Time
 from klines.audit.message import SeriesOutcome, audit_outcome, audit_plan
 from klines.audit.run import Audit, AuditJob, SeriesGroup
-from klines.backfill.message import planned
 from klines.errors import KlinesError
 from klines.interval import IntervalName
 from klines.market import KindName, MarketName
@@ -21,8 +20,7 @@ from tasks.audit import explain, reconcile, write_certificate
 from tasks.coverage import write_coverage
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
-from tasks.progress import Watch
-from tasks.report import report
+from tasks.progress import Telling
 from tasks.review import only_news
 
 
@@ -65,29 +63,31 @@ def audit(
         force: Ask again for what is settled, too.
         dry_run: Only say what would be fetched, and what it would cost; the holes that are left are not looked into.
     """
+    telling = Telling()
     try:
         job = AuditJob.of(settings_to_write(), symbols, start, end, market, interval, repair, force, kind, dry_run)
         if dry_run:
-            return report(audit_plan([_planned(job, series) for series in job.series()]))
-        parts = [_part(job, series) for series in job.series()]
+            return telling.end(audit_plan([_planned(job, series, telling) for series in job.series()]))
+        parts = [_part(job, series, telling) for series in job.series()]
         rows, found = job.whole()
         write_certificate(rows)
-        with only_news():
-            write_coverage(job.last_days())
+        if end is None:  # else it would be of the days before that
+            with only_news():
+                write_coverage(job.last_days())
         outcome = audit_outcome(parts, rows, found)
     except KlinesError as error:
         outcome = fail(error)
-    return report(outcome)
+    return telling.end(outcome)
 
 
-def _part(job: AuditJob, series: SeriesGroup) -> SeriesOutcome:
+def _part(job: AuditJob, series: SeriesGroup, telling: Telling) -> SeriesOutcome:
     """One market and interval."""
     try:
         with Audit(job, series) as run:
             health(run)
-            _load(run, job)
+            _load(run, job, telling)
             if explain(run) and job.repair:
-                _load(run, job)
+                _load(run, job, telling)
             if job.repair:
                 reconcile(run)
             run.note()
@@ -96,21 +96,22 @@ def _part(job: AuditJob, series: SeriesGroup) -> SeriesOutcome:
         return SeriesOutcome(series.name, fail(error))
 
 
-def _planned(job: AuditJob, series: SeriesGroup) -> SeriesOutcome:
+def _planned(job: AuditJob, series: SeriesGroup, telling: Telling) -> SeriesOutcome:
     """What would be fetched of one market and interval."""
     try:
         with Audit(job, series) as run:
             health(run)
-            return run.dry_part(run.plan())
+            plan = run.plan()
+            telling.plan(plan.whole, series.name)
+            return run.dry_part(plan)
     except KlinesError as error:
         return SeriesOutcome(series.name, fail(error))
 
 
-def _load(run: Audit, job: AuditJob) -> None:
+def _load(run: Audit, job: AuditJob, telling: Telling) -> None:
     """Find what is missing, and fetch it."""
     plan = run.plan()
     if job.repair and plan.chunks:
-        said = planned(len(plan.symbols), plan.total, plan.seconds)
-        get_run_logger().info("%s: %s", run.series.name, said)
-        with Watch(run) as watch:
-            load_all(run, plan.chunks, watch, watch.every_s)
+        telling.plan(plan.whole, run.series.name)
+        with telling.watch(run, f"klines of {run.series.name}"):
+            load_all(run, plan.chunks)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, get_run_logger, runtime
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Entries, Time
 from klines.backfill.job import BackfillJob
-from klines.backfill.message import planned
 from klines.backfill.run import Backfill
 from klines.errors import KlinesError
 from klines.interval import IntervalName
@@ -20,8 +19,7 @@ from klines.storage.access import settings_to_write
 from tasks.coverage import write_coverage
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
-from tasks.progress import Watch, write_plan
-from tasks.report import report
+from tasks.progress import Telling
 from tasks.review import only_news
 
 
@@ -69,6 +67,7 @@ def backfill(
         dry_run: Only say what would be done, and what it would cost.
         all_symbols: Patterns take every symbol that the archive ever had, also what is delisted, not only what trades.
     """
+    telling = Telling()
     try:
         loaded = settings_to_write()
         how = (source, refresh, dry_run, all_symbols, kind)
@@ -76,16 +75,14 @@ def backfill(
         with Backfill(loaded, job) as run:
             health(run)
             plan = run.plan()
-            said = planned(len(run.job.symbols), plan.total, plan.seconds)
-            get_run_logger().info(said)
-            write_plan(plan)
+            telling.plan(plan.whole)
             if dry_run:
-                return report(run.dry_outcome(plan))
-            with Watch(run) as watch:
-                load_all(run, plan.chunks, watch, watch.every_s)
+                return telling.end(run.dry_outcome(plan))
+            with telling.watch(run, "klines"):
+                load_all(run, plan.chunks)
             outcome = run.outcome()
         with only_news():
             write_coverage(run.last_days())
     except KlinesError as error:
         outcome = fail(error)
-    return report(outcome)
+    return telling.end(outcome)

@@ -1,4 +1,4 @@
-"""Publishing: a snapshot of the database for those who read it with SQL of their own."""
+"""Publishing: a plan → a snapshot of the database for those who read it with SQL of their own."""
 
 from __future__ import annotations
 
@@ -12,20 +12,30 @@ from klines.errors import KlinesError
 from klines.outcome import REDO, fail
 from klines.reading.publish import PublishJob
 from klines.storage.access import settings_to_write
+from tasks.progress import Telling
 from tasks.publish import snapshot
-from tasks.report import report
 
 
 @flow(name="publish", flow_run_name=settings.database_name, validate_parameters=True)
-def publish() -> State[Any]:
+def publish(dry_run: bool = False) -> State[Any]:
     """Make a snapshot of the database, which klines.connect() opens instead of making one itself.
 
     Who writes the file meanwhile is kept out for moments only. The snapshots before are deleted; who has one open keeps
     it.
+
+    Args:
+        dry_run: Only say what would be copied, how long it takes at least, and how much free disk it needs.
     """
+    telling = Telling()
     try:
-        job = PublishJob.of(settings_to_write())
-        outcome = snapshot(job)
+        job = PublishJob.of(settings_to_write(), dry_run)
+        plan = job.plan()
+        telling.plan(plan)
+        if dry_run:
+            return telling.dry_end(plan)
+        plan.check()
+        with telling.watch(job, "bytes"):
+            outcome = snapshot(job)
     except KlinesError as error:
         outcome = fail(error, REDO)
-    return report(outcome)
+    return telling.end(outcome)

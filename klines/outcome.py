@@ -1,4 +1,4 @@
-"""A run's final state and its message, and the words that all messages share. Pure."""
+"""What a run says: its plan before, its final state and message after, and the words that all messages share. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from reprlib import Repr
 from typing import Any
 
+from klines.clock import duration
 from klines.errors import Blocked, DatabaseBusy, ExchangeDown, KlinesError, Later, NoRoom, RateLimited, Retry
 
 NAMED = 20
@@ -77,7 +78,7 @@ def doubted(outcome: Outcome, doubt: str) -> Outcome:
     if not doubt:
         return outcome
     state = "Degraded" if outcome.is_completed else outcome.state
-    return Outcome(state, f"{outcome.message.rstrip('.')}. {doubt}.")
+    return Outcome(state, f"{outcome.message.rstrip('.')}. {doubt}.", outcome.numbers)
 
 
 def reason(error: Exception) -> str:
@@ -125,3 +126,75 @@ class Stored:
 
     def __add__(self, other: Stored) -> Stored:
         return Stored(self.inserted + other.inserted, self.restated + other.restated, self.rejected + other.rejected)
+
+
+NOTHING_DONE = "nothing was done"
+"""What ends the message of a run that only planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a run needs free on the disk of a folder, at most, and what is free there now; in bytes."""
+
+    folder: str
+    needed: int
+    free: int
+
+    @property
+    def said(self) -> str:
+        """`up to 22 MB free in /home/you/klines, which has 4,560 MB`."""
+        return f"up to {megabytes(self.needed)} free in {self.folder}, which has {megabytes(self.free)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done, in words and numbers. Bytes to read and to write are about right; `seconds` are the least that
+    it takes, by the speed that `by` names. `parts` are the symbols or months that it consists of, a row each."""
+
+    does: str
+    counts: Mapping[str, float] = field(default_factory=dict)
+    reads: float = 0.0
+    writes: float = 0.0
+    seconds: float = 0.0
+    by: str = ""
+    rooms: Sequence[Room] = ()
+    parts: Sequence[Mapping[str, str | float]] = ()
+
+    @property
+    def lines(self) -> dict[str, str]:
+        """What follows on the words, by the verb that it begins with; nothing of what is not to be done."""
+        found = {
+            "reads": f"about {megabytes(self.reads)}" if self.reads else "",
+            "writes": f"about {megabytes(self.writes)}" if self.writes else "",
+            "takes": f"at least {duration(self.seconds)}, by {self.by}" if self.by else "",
+            "needs": " and ".join(room.said for room in self.rooms),
+        }
+        return {verb: said for verb, said in found.items() if said}
+
+    @property
+    def said(self) -> str:
+        """All of it in one line."""
+        return "; ".join([self.does, *(f"{verb} {said}" for verb, said in self.lines.items())])
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The same for programs."""
+        sizes = {"read_mb": self.reads / 1e6, "written_mb": self.writes / 1e6}
+        disk = {"needed_mb": sum(room.needed for room in self.rooms) / 1e6}
+        free = {"free_mb": min(room.free for room in self.rooms) / 1e6} if self.rooms else {}
+        rounded = {name: round(number, 3) for name, number in (sizes | disk | free).items()}
+        return {**self.counts, **rounded, "planned_s": round(self.seconds, 3)}
+
+    def check(self) -> None:
+        """Raises NoRoom where a disk has less than what is needed."""
+        for room in self.rooms:
+            if room.free < room.needed:
+                raise NoRoom(
+                    f"{room.folder} has {megabytes(room.free)} free, and this needs up to {megabytes(room.needed)} "
+                    "there: nothing was done; make room first"
+                )
+
+
+def megabytes(size: float) -> str:
+    """`4,560 MB`, and of less than ten one decimal place."""
+    return f"{size / 1e6:,.1f} MB" if size < 9.95e6 else f"{size / 1e6:,.0f} MB"

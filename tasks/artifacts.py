@@ -34,6 +34,11 @@ def bar(colours: Sequence[str], text: str) -> str:
     return f"![{text}](data:image/svg+xml,{quote(svg, safe='')})"
 
 
+def now_said() -> str:
+    """When this is written: `2026-11-24 07:31:08 UTC`."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def last(key: str) -> tuple[str, timedelta]:
     """The description of the artifact that was written last under a key, and its age; endless if there is none."""
     with get_client(sync_client=True) as client:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from queue import Empty, Queue
+from collections.abc import Sequence
 
 from prefect import task, unmapped
 from prefect.cache_policies import NO_CACHE
@@ -32,17 +30,6 @@ def load(chunk: Chunk, run: Backfill) -> None:
     run.load(chunk)
 
 
-def load_all(run: Backfill, chunks: Sequence[Chunk], watch: Callable[[], None], every_s: float) -> None:
-    """Load all chunks; failures end up in the run, and in the task runs' states. `watch` is called every so often."""
-    ended: Queue[object] = Queue()
-    futures = load.map(list(chunks), unmapped(run))
-    for future in futures:
-        future.add_done_callback(ended.put)
-    left, next_s = len(futures), time.monotonic() + every_s
-    while left:
-        try:
-            ended.get(timeout=max(0.0, next_s - time.monotonic()))
-            left -= 1
-        except Empty:
-            watch()
-            next_s += every_s
+def load_all(run: Backfill, chunks: Sequence[Chunk]) -> None:
+    """Load all chunks; failures end up in the run, and in the task runs' states."""
+    load.map(list(chunks), unmapped(run)).wait()

@@ -21,6 +21,12 @@ def survey(run: Upkeep) -> None:
     run.survey()
 
 
+@task(name="begin", task_run_name=of_run("begin"), cache_policy=NO_CACHE)
+def begin(run: Upkeep) -> list[str]:
+    """Make ready what months are copied into; the months, by name."""
+    return run.begin()
+
+
 @task(name="prove", task_run_name="prove slots unique", cache_policy=NO_CACHE)
 def prove(run: Upkeep) -> int:
     """Look for slots with more than one kline; how many there are."""

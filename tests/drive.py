@@ -241,10 +241,11 @@ def maintain_once(database: Address, now_ms: int = NOON) -> Outcome:
     """One maintenance, as the flow does it."""
     try:
         with MaintainJob(place_of(database)).begin(now_ms) as run:
-            run.prune()
             run.survey()
+            run.plan().check()
+            run.prune()
+            months = run.begin()
             run.prove()
-            months = run.plan()
             for month in months:
                 run.cluster(month)
             if months:

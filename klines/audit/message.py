@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,7 +88,10 @@ def audit_plan(parts: Sequence[SeriesOutcome]) -> Outcome:
         f"{part.name}: {part.outcome.message}" + (f"; {part.offer.said}" if part.offer else "") for part in parts
     )
     failed = sorted((part for part in parts if not part.outcome.is_completed), key=_rank)
-    return Outcome(failed[0].outcome.state if failed else "Completed", said or "nothing is wanted yet")
+    numbers: Counter[str] = Counter()
+    for part in parts:
+        numbers.update(part.outcome.numbers)
+    return Outcome(failed[0].outcome.state if failed else "Completed", said or "nothing is wanted yet", numbers)
 
 
 def _rank(part: SeriesOutcome) -> int:

@@ -24,7 +24,7 @@ from klines.audit.quality import findings
 from klines.audit.reconcile import Reconciled, reconcile
 from klines.backfill.chunks import NOTHING, Piece, work
 from klines.backfill.job import BackfillJob, backward
-from klines.backfill.plan import Missing, Plan
+from klines.backfill.plan import BackfillPlan, Missing
 from klines.backfill.run import FILE_S, REQUEST_S, Backfill, empty_of
 from klines.binance.archive import PAUSES_S
 from klines.binance.files import Life
@@ -170,7 +170,7 @@ class Audit(Backfill):
         self._between: dict[str, list[Window]] = {}
         self.reconciled = Reconciled()
         self._since_ms = job.settings.since_ms
-        self._force = job.force
+        self._force, self._repair = job.force, job.repair
         work = BackfillJob(
             list(series.symbols),
             FIRST_MS if job.start_ms is None else job.start_ms,
@@ -199,7 +199,7 @@ class Audit(Backfill):
             self.offer(),
         )
 
-    def dry_part(self, plan: Plan) -> SeriesOutcome:
+    def dry_part(self, plan: BackfillPlan) -> SeriesOutcome:
         """What it would do."""
         return SeriesOutcome(self.series.name, self.dry_outcome(plan), offer=self.offer())
 
@@ -242,6 +242,11 @@ class Audit(Backfill):
         skew_ms = super().health()
         self._known(EVERY_MS)
         return skew_ms
+
+    @property
+    def _is_fetching(self) -> bool:
+        """Not where it only looks into what is missing."""
+        return self._repair and super()._is_fetching
 
     def _note_wanted(self, asked: Window, now_ms: int) -> None:
         """An audit wants nothing that is not wanted already."""

@@ -17,7 +17,7 @@ MOST_CHUNKS = 200
 LEAST_SLOTS = 130_000
 """A chunk is at least so large, about a quarter of 1m klines of one symbol, or all there is of a symbol."""
 _BYTES_A_KLINE = 50
-_KLINES_A_SECOND = 400_000
+KLINES_A_SECOND = 400_000
 
 
 @dataclass(eq=False, slots=True)
@@ -90,7 +90,7 @@ class Work:
     def seconds(self, weight_per_minute: float) -> float:
         """How long it takes at least: the weight within the limit, the klines on two cores."""
         minutes = -(-self.weight // max(1, int(weight_per_minute))) - 1
-        return max(60.0 * minutes, self.klines / _KLINES_A_SECOND)
+        return max(60.0 * minutes, self.klines / KLINES_A_SECOND)
 
 
 NOTHING = Work()

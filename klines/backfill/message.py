@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
-from klines.backfill.chunks import Work
-from klines.clock import duration
 from klines.errors import KlinesError, Stop, UnknownSymbol, Unreachable
 from klines.outcome import RUN_AGAIN, Outcome, Stored, add, counted, fail, names, reason
 from klines.window import Window, merge
@@ -102,22 +100,6 @@ def _numbers(facts: BackfillFacts) -> dict[str, float]:
         "unknown": len(facts.unknown),
         "seconds": round(facts.seconds, 3),
     }
-
-
-def plan_numbers(symbols: int, work: Work, seconds: float) -> dict[str, float]:
-    """What `planned` says, for programs."""
-    return {"symbols": symbols, "seconds": round(seconds, 3), **asdict(work)}
-
-
-def planned(symbols: int, work: Work, seconds: float) -> str:
-    """One line about a plan."""
-    if not work.klines:
-        return f"nothing to do: of {counted(symbols, 'symbol')} nothing is missing that Binance has"
-    return (
-        f"planned {counted(work.klines, 'kline')} of {counted(symbols, 'symbol')}: {work.monthly:,} monthly and "
-        f"{work.daily:,} daily files (about {work.megabytes:,.0f} MB), {counted(work.pages, 'REST page')}, "
-        f"weight {work.weight:,}; at least {duration(seconds)}"
-    )
 
 
 def _said(facts: BackfillFacts) -> str:

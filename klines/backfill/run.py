@@ -15,14 +15,14 @@ from functools import partial
 
 import duckdb
 
-from klines.backfill.chunks import NOTHING, Chunk, Piece, chunks, days_of, slots_of, work
+from klines.backfill.chunks import Chunk, Piece, Work, chunks, days_of, slots_of, work
 from klines.backfill.enquiry import Enquiry
 from klines.backfill.job import BackfillJob
 from klines.backfill.lives import known_by_files
 from klines.backfill.load import Loader
-from klines.backfill.message import Account, BackfillFacts, backfill_outcome, planned
+from klines.backfill.message import Account, BackfillFacts, backfill_outcome
 from klines.backfill.noting import note_known, note_left, note_missing
-from klines.backfill.plan import Missing, Plan
+from klines.backfill.plan import BackfillPlan, Missing, backfill_plan
 from klines.backfill.writer import Item, Writer
 from klines.binance.archive import PAUSES_S, Archive
 from klines.binance.clocks import archive_doubt
@@ -40,12 +40,13 @@ from klines.ledger import (
     UNRESOLVED,
     Gap,
 )
-from klines.outcome import NAMED, Outcome, Stored, doubted, names, reason
+from klines.outcome import NAMED, NOTHING_DONE, Outcome, Plan, Stored, doubted, names, reason
 from klines.session import STOPPED, Session
 from klines.settings import Settings
 from klines.storage.access import place_of
 from klines.storage.database import in_memory
 from klines.storage.place import Done, Scope
+from klines.storage.room import rooms
 from klines.storage.store import Ready, scope_of, store
 from klines.symbol import choose, is_pattern
 from klines.tables.archive_files import Loaded
@@ -168,7 +169,7 @@ class Backfill(Session):
             self.heard.is_asked = False
             return 0
 
-    def plan(self) -> Plan:
+    def plan(self) -> BackfillPlan:
         """What is missing of the range, as work; noted in the ledger unless this is a dry run."""
         self.job = replace(self.job, symbols=self._chosen())
         if not self.unhealthy:
@@ -178,7 +179,7 @@ class Backfill(Session):
         end_ms = self.interval.floor(min(now_ms, self.interval.ceil(self.job.end_ms)))
         start_ms = self.interval.ceil(max(self.job.start_ms, FIRST_MS))
         if not self.interval.is_phase_known or start_ms >= end_ms:
-            return Plan()
+            return BackfillPlan([], self._told({}))
         if not self.unhealthy and end_ms + DAY > now_ms:
             self._call(self.exchange.look_at_newest)
         with self._opened() as connection:
@@ -187,11 +188,12 @@ class Backfill(Session):
         whole = self._call(self.heard.pieces, found, listed_ms, now_ms)
         self.nearest = self._look_up_nearest()
         costs = {piece.symbol: work(piece, self.market, self.interval) for piece in whole}
-        total = sum(costs.values(), NOTHING)
-        seconds = total.seconds(self.exchange.budget.ceiling)
+        told = self._told(costs)
+        if self._is_fetching:
+            told.check()
         made = chunks([piece for piece in whole if piece.gaps], self.interval)
         if not self.job.dry_run:
-            until_ms = now_ms + max(HOUR, int(seconds * 2000))
+            until_ms = now_ms + max(HOUR, int(told.seconds * 2000))
             self._note_wanted(Window(start_ms, end_ms), now_ms)
             note = partial(note_missing, heard=self.heard, found=found, pieces=whole, now_ms=now_ms, until_ms=until_ms)
             self._change(self.scope(list(found), notes=True), note)
@@ -202,7 +204,17 @@ class Backfill(Session):
         sources = self.exchange, self._archive
         self.loader = Loader(*sources, self._writer, self.interval, whole, self._pauses_s, self.account)
         self.loaders.append(self.loader)
-        return Plan(made, costs, total, seconds)
+        return BackfillPlan(made, told)
+
+    @property
+    def _is_fetching(self) -> bool:
+        """Whether what is planned is going to be done."""
+        return not self.job.dry_run
+
+    def _told(self, costs: Mapping[str, Work]) -> Plan:
+        """The plan in words and numbers."""
+        folder, weight = self.place.folder, self.exchange.budget.ceiling
+        return backfill_plan(len(self.job.symbols), costs, weight, lambda size: rooms([(folder, size)]))
 
     def _note_wanted(self, asked: Window, now_ms: int) -> None:
         """From now on the range is wanted of every symbol that there is, or was."""
@@ -308,15 +320,15 @@ class Backfill(Session):
         )
         self._change(self.scope(list(known)), note)
 
-    def dry_outcome(self, plan: Plan) -> Outcome:
+    def dry_outcome(self, plan: BackfillPlan) -> Outcome:
         """The final state of a run that only says what it would do."""
-        said = f"{planned(len(self.job.symbols), plan.total, plan.seconds)}; nothing was done"
+        said, numbers = f"{plan.whole.said}; {NOTHING_DONE}", plan.whole.numbers
         unknown = f"; unknown to Binance: {names(self.heard.unknown)}" if self.heard.unknown else ""
         failed = {symbol: error for symbol, error in self.heard.errors.items() if symbol not in self.heard.unknown}
         if failed:
             why = f"; {len(failed)} could not be asked about: {names(failed)} ({reason(next(iter(failed.values())))})"
-            return doubted(Outcome("Degraded", said + unknown + why), self._doubt)
-        return doubted(Outcome("Completed", said + unknown), self._doubt)
+            return doubted(Outcome("Degraded", said + unknown + why, numbers), self._doubt)
+        return doubted(Outcome("Completed", said + unknown, numbers), self._doubt)
 
     @property
     def _doubt(self) -> str:

@@ -12,7 +12,6 @@ from typing import Any, Self
 import duckdb
 
 from klines.backfill.job import BackfillJob
-from klines.backfill.message import plan_numbers, planned
 from klines.backfill.run import FILE_S, Backfill
 from klines.clock import time_ms
 from klines.errors import BadParameter, NotStored
@@ -109,12 +108,11 @@ def want_range(symbols: Sequence[str], asked: RangeAsked, *, is_dry: bool) -> di
             near = f"; the nearest are {names(run.nearest)}" if run.nearest else ""
             raise BadParameter(f"Binance knows none of {names(run.heard.nowhere)}{near}; nothing was changed")
         chosen, now_ms, interval = run.job.symbols, run.exchange.now_ms(), run.interval
-    said = planned(len(chosen), plan.total, plan.seconds)
     if not is_dry:
         note = partial(note_range, market=asked.market, interval=interval, symbols=chosen, asked=asked.on(interval))
         _write(settings, asked, chosen, partial(note, by=PERSON, now_ms=now_ms))
     done = "nothing was changed" if is_dry else "wanted from now on: an audit fetches it, and `klines backfill` at once"
-    return {"said": f"{said}; {done}", **plan_numbers(len(chosen), plan.total, plan.seconds)}
+    return {"said": f"{plan.whole.said}; {done}", **plan.whole.numbers}
 
 
 def drop_range(symbols: Sequence[str], asked: RangeAsked, *, is_dry: bool) -> dict[str, Any]:

@@ -189,28 +189,30 @@ def funding_command(
     return _flow("funding", json, symbols=symbols, market=market, since=since)
 
 
-def maintain_command(*, json: Json = False) -> int:
+def maintain_command(*, dry_run: bool = False, json: Json = False) -> int:
     """Put closed months in order by symbol, compact the file, prove that no slot has two klines, forget old rejects.
 
     Nothing is copied where there is nothing to do. A new file is built beside the one in use, which stays free for
     others but for turns of about a third of a second, and takes its place at the end.
 
     Args:
+        dry_run: Only say what would be done, how long it takes at least, and how much free disk it needs.
         json: Print the result as JSON.
     """
-    return _flow("maintain", json)
+    return _flow("maintain", json, dry_run=dry_run)
 
 
-def publish_command(*, json: Json = False) -> int:
+def publish_command(*, dry_run: bool = False, json: Json = False) -> int:
     """Make a snapshot of the database, which klines.connect() opens instead of making one itself.
 
     Who writes the file meanwhile is kept out for moments only. The snapshots before are deleted; who has one open keeps
     it.
 
     Args:
+        dry_run: Only say what would be copied, how long it takes at least, and how much free disk it needs.
         json: Print the result as JSON.
     """
-    return _flow("publish", json)
+    return _flow("publish", json, dry_run=dry_run)
 
 
 Commands = dict[str, tuple[Callable[..., int | None], str]]

@@ -7,7 +7,8 @@ Writers are kept out while files are exchanged: DuckLake can miss that a row whi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -16,16 +17,18 @@ import duckdb
 from klines.interval import DAY
 from klines.maintain.lake_exact import BringOver
 from klines.maintain.message import MaintainFacts, maintain_outcome
+from klines.maintain.plan import Upkept, maintain_plan
 from klines.maintain.survey import MONTH, Month, months
 from klines.maintain.unique import Doubles, find_doubles_in
-from klines.outcome import Outcome
+from klines.outcome import Outcome, Plan
 from klines.session import count_days
 from klines.storage.lake.lake import Lake
 from klines.storage.place import Done, Place
+from klines.storage.room import rooms
 from klines.storage.schema.exact import is_exact
 from klines.tables.counts import count_again, odd_days
 from klines.tables.ends import newest, note_ends
-from klines.tables.rejects import forget_rejects
+from klines.tables.rejects import forget_rejects, old_rejects
 from klines.tables.transaction import transaction
 
 VERSIONS_KEPT_MS, FILES_KEPT_MS = 7 * DAY, DAY
@@ -36,7 +39,7 @@ WAIT_S, FREE_S = 300.0, 1.0
 """For how long others may write before a step gives up, and how long they may between two steps."""
 _OF_MONTHS = """
     WITH file AS (
-        SELECT s.min_value::timestamp AS first, f.record_count - coalesce(d.deleted, 0) AS rows
+        SELECT s.min_value::timestamp AS first, f.record_count - coalesce(d.deleted, 0) AS rows, f.file_size_bytes
         FROM ducklake_data_file f
         JOIN ducklake_table t ON t.table_id = f.table_id AND t.table_name = 'klines' AND t.end_snapshot IS NULL
         JOIN ducklake_column c ON c.table_id = t.table_id AND c.column_name = 'open_time' AND c.end_snapshot IS NULL
@@ -45,14 +48,24 @@ _OF_MONTHS = """
                    WHERE end_snapshot IS NULL GROUP BY 1) d ON d.data_file_id = f.data_file_id
         WHERE f.end_snapshot IS NULL
     )
-    SELECT ((extract(year FROM first) - 1970) * 12 + extract(month FROM first) - 1)::int AS month, sum(rows)::bigint
+    SELECT ((extract(year FROM first) - 1970) * 12 + extract(month FROM first) - 1)::int AS month, sum(rows)::bigint,
+           sum(file_size_bytes)::bigint
     FROM file GROUP BY 1 ORDER BY 1
 """
-"""How many klines each month has, by what the catalog knows of its files, each of one month: no file is read.
+"""How many klines and bytes each month has, by what the catalog knows of its files, each of one month: no file is read.
 
 The values of partitions would not do: of a file that was added as it was, DuckLake notes year and month as one and the
 same key.
 """
+_INLINED_TABLES = """
+    SELECT i.table_name FROM ducklake_inlined_data_tables i
+    JOIN ducklake_table t ON t.table_id = i.table_id AND t.table_name = 'klines' AND t.end_snapshot IS NULL
+"""
+_INLINED = """
+    SELECT ((extract(year FROM opened) - 1970) * 12 + extract(month FROM opened) - 1)::int, count(*)
+    FROM (SELECT open_time::timestamp AS opened FROM {table} WHERE end_snapshot IS NULL) k GROUP BY 1
+"""
+"""The same of the klines in one of the catalog's tables, which go into files at the beginning."""
 _OF_INTERVALS = f"""
     SELECT {MONTH.sql_index("open_time")} AS month, 0 AS chunk, interval, count(*), epoch_ms(min(open_time)),
            epoch_ms(max(open_time))
@@ -61,7 +74,7 @@ _OF_INTERVALS = f"""
 
 
 class LakeMaintenance:
-    """Use as `with`: prune, survey, prove, then cluster each month of the plan, and swap if there were any.
+    """Use as `with`: survey and plan; prune, begin, prove, then cluster each month, and swap if there were any.
 
     `now_ms` is when it began; a month that ended before is closed.
     """
@@ -72,7 +85,11 @@ class LakeMaintenance:
         self._began_s = time.monotonic()
         self._now_ms = now_ms
         self._rows: dict[int, int] = {}
+        self._bytes: dict[int, int] = {}
+        self._clustered: dict[int, int] = {}
+        self._inlined: dict[int, int] = {}
         self._loose: list[int] = []
+        self._old_rejects = self._copied = 0
         self._doubles = Doubles()
         self._pruned = self._bytes_before = self._proved = 0
         self._held_s = 0.0
@@ -85,10 +102,60 @@ class LakeMaintenance:
     def __exit__(self, *exc: object) -> None:
         """Nothing is held between the steps."""
 
+    def survey(self) -> None:
+        """Find the months that have changed since they were in order, what lies in the catalog, and what is old."""
+        with self._lake.opened(time.monotonic() + WAIT_S) as connection:  # which brings it up to this version
+            self._old_rejects = old_rejects(connection, self._now_ms)
+        self._bytes_before = self._lake.size()
+        self._look()
+        self._inlined = self._in_catalog()
+
+    def _in_catalog(self) -> dict[int, int]:
+        """How many klines of each month are in no file yet."""
+        found: Counter[int] = Counter()
+        for (table,) in self._lake.rows(_INLINED_TABLES):
+            found.update(dict(self._lake.rows(_INLINED.format(table=table))))
+        return found
+
+    def _look(self) -> None:
+        """Find how many klines each month has, and which of the closed ones have changed."""
+        found = self._lake.rows(_OF_MONTHS)
+        self._rows, self._bytes = ({month: sizes[which] for month, *sizes in found} for which in (0, 1))
+        with self._lake.reading(time.monotonic() + WAIT_S) as connection:
+            sql = f"SELECT {MONTH.sql_index('month')}, max(rows) FROM clustered GROUP BY ALL"
+            self._clustered = dict(connection.execute(sql).fetchall())
+            self._bringing = None if is_exact(connection) else BringOver(self._lake, self._now_ms)
+        self._loose = self._changed(self._rows)
+
+    def _changed(self, rows: Mapping[int, int]) -> list[int]:
+        """The closed months that have another number of klines than when they were put in order."""
+        return [
+            month for month, count in rows.items() if self._is_closed(month) and self._clustered.get(month) != count
+        ]
+
+    def plan(self) -> Plan:
+        """What is to be done, about: klines that were changed count twice. What lies in the catalog goes into files
+        first; files of before stay for a day."""
+        rows = dict(sorted((Counter(self._rows) + Counter(self._inlined)).items()))
+        loose = self._changed(rows)
+        work = list(rows) if self._bringing else loose
+        size = sum(self._bytes.get(month, 0) for month in work)
+        return maintain_plan(
+            Upkept(
+                sum(rows[month] for month in rows if month in loose or not self._is_closed(month)),
+                self._old_rejects,
+                months={_name(month): rows[month] for month in work},
+                loose=[] if self._bringing else [_name(month) for month in loose],
+                reads=size,
+                writes=size,
+                rooms=rooms([(self._lake.folder, size * 21 // 20)]),
+                brings_over=bool(self._bringing),
+            )
+        )
+
     def prune(self) -> int:
         """Delete the rejects that were last seen over 90 days ago, versions over a week old, and files that no version
         has needed for a day; how many rejects there were."""
-        self._bytes_before = self._lake.size()
         self._pruned = self._alone(lambda connection: forget_rejects(connection, self._now_ms))
         self._alone(self._forget)
         return self._pruned
@@ -105,21 +172,34 @@ class LakeMaintenance:
         now_ms = time.time_ns() // 1_000_000
         return now_ms - VERSIONS_KEPT_MS, now_ms - FILES_KEPT_MS
 
-    def survey(self) -> None:
-        """Bring what lies in the catalog into files, and find the months that have changed since they were in order."""
+    def begin(self) -> list[str]:
+        """Bring what lies in the catalog into files; the months to be put in order, or all of them, which are copied,
+        where amounts are doubles still."""
         try:
             self._alone(_flush)
         finally:
             self._lake.rows_went()
-        self._rows = dict(self._lake.rows(_OF_MONTHS))
-        with self._lake.reading(time.monotonic() + WAIT_S) as connection:
-            sql = f"SELECT {MONTH.sql_index('month')}, max(rows) FROM clustered GROUP BY ALL"
-            clustered = dict(connection.execute(sql).fetchall())
-            self._bringing = None if is_exact(connection) else BringOver(self._lake, self._now_ms)
-        self._loose = [
-            month for month, rows in self._rows.items() if self._is_closed(month) and clustered.get(month) != rows
-        ]
-        self._note_ends(any(month <= max(clustered, default=-1) for month in self._loose))
+        self._look()
+        self._note_ends(any(month <= max(self._clustered, default=-1) for month in self._loose))
+        if self._bringing:
+            self._bringing.begin(time.monotonic() + WAIT_S)
+        return self._work()
+
+    def _work(self) -> list[str]:
+        return [_name(month) for month in (self._rows if self._bringing else self._loose)]
+
+    def _to_prove(self) -> list[int]:
+        return [month for month in self._rows if month in self._loose or not self._is_closed(month)]
+
+    @property
+    def wanted(self) -> int:
+        """Klines of months that have changed are proved unique, and those of the months to work on copied."""
+        return sum(self._rows[month] for month in [*self._to_prove(), *(self._rows if self._bringing else self._loose)])
+
+    @property
+    def left(self) -> int:
+        """Those that are not yet."""
+        return self.wanted - self._proved - self._copied
 
     def _note_ends(self, has_changed: bool) -> None:
         """Note the newest kline of every series: looked for among all where a month has changed that was in order."""
@@ -133,12 +213,11 @@ class LakeMaintenance:
     def prove(self) -> int:
         """Look for slots with more than one kline, in months that have changed; how many there are."""
         with self._lake.reading(time.monotonic() + WAIT_S) as connection:
-            for index in self._rows:
-                if index in self._loose or not self._is_closed(index):
-                    bounds = [MONTH.start(index), MONTH.start(index + 1)]
-                    found = months(connection.execute(_OF_INTERVALS, bounds).fetchall())
-                    self._proved += sum(month.rows for month in found)
-                    find_doubles_in(connection, "klines", found, self._doubles)
+            for index in self._to_prove():
+                bounds = [MONTH.start(index), MONTH.start(index + 1)]
+                found = months(connection.execute(_OF_INTERVALS, bounds).fetchall())
+                find_doubles_in(connection, "klines", found, self._doubles)
+                self._proved += sum(month.rows for month in found)
         self._prove_counts()
         return self._doubles.slots
 
@@ -153,19 +232,16 @@ class LakeMaintenance:
                 self._miscounted += odd
                 self._alone(partial(count_again, month=month))
 
-    def plan(self) -> list[str]:
-        """The months to be put in order; or all of them, which are copied, where amounts are doubles still."""
-        if self._bringing:
-            self._bringing.begin(time.monotonic() + WAIT_S)
-        return [_name(month) for month in (self._rows if self._bringing else self._loose)]
-
     def cluster(self, name: str) -> None:
         """Put a month in order; what is in order already is not touched. Or copy it."""
+        [month] = [month for month in self._rows if _name(month) == name]
         if self._bringing:
-            [index] = [month for month in self._rows if _name(month) == name]
-            self._bringing.copy(Month(index, 0, 0), time.monotonic() + WAIT_S)
-            return
-        [month] = [month for month in self._loose if _name(month) == name]
+            self._bringing.copy(Month(month, 0, 0), time.monotonic() + WAIT_S)
+        else:
+            self._put_in_order(month)
+        self._copied += self._rows[month]
+
+    def _put_in_order(self, month: int) -> None:
         try:
             self._alone(_take_deletes_in)
             while self._alone(_merge):
@@ -191,7 +267,7 @@ class LakeMaintenance:
         rows = sum(self._rows.values())
         return maintain_outcome(
             MaintainFacts(
-                reclustered=[] if self._bringing else self.plan(),
+                reclustered=[] if self._bringing else self._work(),
                 is_replaced=bool(self._bringing or self._loose),
                 klines=rows,
                 proved=self._proved - self._doubles.surplus - self._doubles.slots,

@@ -33,13 +33,29 @@ class MaintainFacts:
 def maintain_outcome(facts: MaintainFacts) -> Outcome:
     """Completed, or Degraded where slots have more than one kline."""
     if not facts.doubles:
-        return Outcome("Completed", _said(facts))
+        return Outcome("Completed", _said(facts), _numbers(facts))
     more = facts.doubles - len(facts.examples)
     named = ", ".join(facts.examples) + (f" and {more:,} more" if more else "")
     advice = "None was deleted: compare them in the table klines, and delete the wrong ones"
     return Outcome(
-        "Degraded", f"{counted(facts.doubles, 'slot')} with more than one kline: {named}. {advice}. {_said(facts)}."
+        "Degraded",
+        f"{counted(facts.doubles, 'slot')} with more than one kline: {named}. {advice}. {_said(facts)}.",
+        _numbers(facts),
     )
+
+
+def _numbers(facts: MaintainFacts) -> dict[str, float]:
+    return {
+        "klines": facts.klines,
+        "proved": facts.proved,
+        "doubles": facts.doubles,
+        "months_ordered": len(facts.reclustered),
+        "rejects": facts.pruned,
+        "before_mb": round(facts.bytes_before / 1e6, 3),
+        "after_mb": round(facts.bytes_after / 1e6, 3),
+        "held_s": round(facts.held_s, 3),
+        "seconds": round(facts.seconds, 3),
+    }
 
 
 def _said(facts: MaintainFacts) -> str:

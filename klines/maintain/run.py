@@ -22,12 +22,13 @@ from klines.maintain.copying import UNTOUCHED, Copy
 from klines.maintain.lake_upkeep import LakeMaintenance
 from klines.maintain.live_rows import LiveRows
 from klines.maintain.message import MaintainFacts, maintain_outcome
+from klines.maintain.plan import Upkept, maintain_plan
 from klines.maintain.survey import MONTH, Month
 from klines.maintain.unique import Doubles, find_doubles
-from klines.outcome import Outcome
+from klines.outcome import Outcome, Plan
 from klines.session import count_days
 from klines.settings import Settings
-from klines.storage.access import place_of
+from klines.storage.access import place_of, stored_at
 from klines.storage.beside import Beside
 from klines.storage.database import opened
 from klines.storage.duckdb_errors import named_errors
@@ -36,10 +37,11 @@ from klines.storage.lake.lake import Lake
 from klines.storage.live import WAIT_S, Live
 from klines.storage.place import Place
 from klines.storage.places import check_place
+from klines.storage.room import rooms
 from klines.storage.schema.exact import is_exact, make_exact
 from klines.tables.counts import count_again, odd_days
 from klines.tables.ends import newest, note_ends
-from klines.tables.rejects import forget_rejects
+from klines.tables.rejects import forget_rejects, old_rejects
 
 FREE_SHARE, FREE_BYTES = 0.2, 2**24
 """A file is compacted when it has both this share and so many bytes of free space."""
@@ -51,25 +53,36 @@ ROUNDS = 100
 
 
 class Upkeep(Protocol):
-    """The steps of maintenance, of either kind of database: see `Maintenance`."""
+    """The steps of maintenance, of either kind of database, in order: those up to the plan change nothing."""
 
     place: Place
+
+    @property
+    def wanted(self) -> int:
+        """How many klines there are to prove and to copy; known from `begin` on."""
+
+    @property
+    def left(self) -> int:
+        """How many of them are not yet."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
 
-    def prune(self) -> int:
-        """Forget what is old; how many rejects there were."""
-
     def survey(self) -> None:
         """Find what there is."""
 
+    def plan(self) -> Plan:
+        """What is to be done with it."""
+
+    def prune(self) -> int:
+        """Forget what is old; how many rejects there were."""
+
+    def begin(self) -> list[str]:
+        """Make ready what months go into; the months to work on."""
+
     def prove(self) -> int:
         """How many slots have more than one kline."""
-
-    def plan(self) -> list[str]:
-        """The months to work on."""
 
     def cluster(self, name: str) -> None:
         """Work on one of them."""
@@ -83,14 +96,17 @@ class Upkeep(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MaintainJob:
-    """Which database is to be maintained."""
+    """Which database is to be maintained, or only planned for."""
 
     place: Place
+    dry_run: bool = False
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The job that the settings describe: the flow has no parameters."""
-        return cls(place_of(settings.database))
+    def of(cls, settings: Settings, dry_run: bool = False) -> Self:
+        """The job that the flow's parameters describe; raises NotStored where there is nothing to plan for."""
+        if dry_run:
+            stored_at(settings.database)
+        return cls(place_of(settings.database), dry_run)
 
     def begin(self, now_ms: int) -> Upkeep:
         """The maintenance of that kind of database, which began at `now_ms`."""
@@ -100,7 +116,7 @@ class MaintainJob:
 
 
 class Maintenance:
-    """Use as `with`: prune, survey, prove, then cluster each month of the plan, and swap if there were any.
+    """Use as `with`: survey and plan; prune, begin, prove, then cluster each month, and swap if there were any.
 
     `now_ms` is when it began; a month that ended before is closed. Raises BadParameter or BadDatabase for a place where
     no database can be.
@@ -120,7 +136,8 @@ class Maintenance:
         self._loose: list[str] = []
         self._has_changed = False
         self._used = self._free = 0
-        self._pruned = 0
+        self._old_rejects = self._pruned = self._copied = 0
+        self._is_begun = False
         self._doubles = Doubles()
         self._bytes_before = 0
         self._klines: int | None = None
@@ -135,18 +152,14 @@ class Maintenance:
     def __exit__(self, *exc: object) -> None:
         self._beside.__exit__(*exc)
 
-    def prune(self) -> int:
-        """Delete the rejects that were last seen over 90 days ago; how many there were."""
-        with self._opened() as connection:
-            self._pruned = forget_rejects(connection, self._now_ms)
-        self._bytes_before = self.database.stat().st_size
-        return self._pruned
-
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
         return opened(self.database, time.monotonic() + WAIT_S)
 
     def survey(self) -> None:
-        """Find where the klines of each month are, and which closed ones are not in order."""
+        """Find where the klines of each month are, which closed ones are not in order, and what is old."""
+        with self._opened() as connection:  # which brings it up to this version
+            self._old_rejects = old_rejects(connection, self._now_ms)
+        self._bytes_before = self.database.stat().st_size
         with self._live.held():
             self._rows.begin()
             self._rows.brings_over = not is_exact(self._live.connection, "live")
@@ -161,9 +174,63 @@ class Maintenance:
         self._loose = [month.name for month in closed if clustered.get(month.index) != month.rows]
         self._has_changed = any(self._months[name].index <= max(clustered, default=-1) for name in self._loose)
 
+    def plan(self) -> Plan:
+        """What is to be done. A copy has each month twice, the first time to be sorted."""
+        klines = self._klines_surveyed()
+        if not self._is_worth_it:
+            return maintain_plan(Upkept(klines, self._old_rejects))
+        staged = max(month.rows for month in self._months.values()) * STAGED_BYTES
+        more = klines * BROUGHT_OVER_BYTES if self._rows.brings_over else 0
+        return maintain_plan(
+            Upkept(
+                *(klines, self._old_rejects),
+                months={name: month.rows for name, month in self._months.items()},
+                loose=self._loose,
+                reads=2 * self._used,
+                writes=2 * self._used + more,
+                rooms=rooms([(self._beside.folder.parent, (self._used + staged + more) * 21 // 20)]),
+                brings_over=self._rows.brings_over,
+            )
+        )
+
+    @property
+    def _is_worth_it(self) -> bool:
+        """Whether a new file would be better than the old one."""
+        has_holes = self._free > FREE_BYTES and self._free > FREE_SHARE * (self._used + self._free)
+        return bool(self._months and (self._loose or has_holes or self._rows.brings_over))
+
+    @property
+    def wanted(self) -> int:
+        """All klines are proved unique, and copied where a new file is made."""
+        return self._klines_surveyed() * (2 if self._is_begun else 1)
+
+    @property
+    def left(self) -> int:
+        """Those that are not looked through, and not copied, yet."""
+        return self.wanted - int(self._klines_surveyed() * self._doubles.share) - self._copied
+
+    def prune(self) -> int:
+        """Delete the rejects that were last seen over 90 days ago; how many there were."""
+        with self._opened() as connection:
+            self._pruned = forget_rejects(connection, self._now_ms)
+        return self._pruned
+
+    def begin(self) -> list[str]:
+        """Make the new file, and copy the restatements; its months, none where it would be no better than the old."""
+        if not self._is_worth_it:
+            self._settle()
+            return []
+        self._is_begun = True
+        with self._live.held():
+            self._beside.create()
+        if self._rows.brings_over:
+            make_exact(self._beside.connection, "beside")
+        self._copy.history()
+        return list(self._months)
+
     def prove(self) -> int:
         """Look for slots with more than one kline; how many there are."""
-        self._doubles = find_doubles(self._live, list(self._months.values()))
+        find_doubles(self._live, list(self._months.values()), self._doubles)
         return self._doubles.slots
 
     def _prove_counts(self) -> None:
@@ -176,27 +243,12 @@ class Maintenance:
                 self._miscounted += odd
                 self.place.alone(time.monotonic() + WAIT_S, partial(count_again, month=month.window))
 
-    def plan(self) -> list[str]:
-        """Begin the new file; its months, none where it would be no better than the old one. Raises NoRoom."""
-        has_holes = self._free > FREE_BYTES and self._free > FREE_SHARE * (self._used + self._free)
-        if not self._months or not (self._loose or has_holes or self._rows.brings_over):
-            self._settle()
-            return []
-        staged = max(month.rows for month in self._months.values()) * STAGED_BYTES
-        more = self._klines_surveyed() * BROUGHT_OVER_BYTES if self._rows.brings_over else 0
-        self._beside.check_room(self._used + staged + more)
-        with self._live.held():
-            self._beside.create()
-        if self._rows.brings_over:
-            make_exact(self._beside.connection, "beside")
-        self._copy.history()
-        return list(self._months)
-
     def cluster(self, name: str) -> None:
         """Copy a month of the plan, in order; a closed one is noted."""
         month = self._months[name]
         with named_errors(self.database):
             self._copy.month(month)
+        self._copied += month.rows
         if self._is_closed(month):
             values = f"epoch_ms({month.window.start_ms}::BIGINT), {month.rows}, epoch_ms({self._now_ms}::BIGINT)"
             self._execute(f"INSERT INTO beside.clustered VALUES ({values})")

@@ -19,22 +19,28 @@ SHOWN = 20
 
 @dataclass(slots=True)
 class Doubles:
-    """Slots with more than one kline: how many, how many klines too many, and the first as `spot BTCUSDT 1m …`."""
+    """Slots with more than one kline: how many, how many klines too many, and the first as `spot BTCUSDT 1m …`; and
+    which share of all was looked at by now."""
 
     slots: int = 0
     surplus: int = 0
     examples: list[str] = field(default_factory=list)
+    share: float = 0.0
 
 
-def find_doubles(live: Live, months: Sequence[Month]) -> Doubles:
-    """Look through all klines of the months, in turns with those who write."""
-    found = Doubles()
-    for name, interval in INTERVALS.items():
-        if any(month.counts[name] for month in months):
-            live.in_turns(
-                slot_windows(months, interval), partial(_look, live.connection, "live.klines", found, interval)
-            )
-    return found
+def find_doubles(live: Live, months: Sequence[Month], found: Doubles) -> None:
+    """Look through all klines of the months, in turns with those who write; adds to `found`."""
+    names = [name for name in INTERVALS if any(month.counts[name] for month in months)]
+    windows = {name: slot_windows(months, INTERVALS[name]) for name in names}
+    part = 1 / max(1, sum(map(len, windows.values())))
+
+    def look(window: Window, interval: Interval) -> None:
+        _look(live.connection, "live.klines", found, interval, window)
+        found.share += part
+
+    for name, its in windows.items():
+        live.in_turns(its, partial(look, interval=INTERVALS[name]))
+    found.share = 1.0
 
 
 def find_doubles_in(connection: duckdb.DuckDBPyConnection, table: str, months: Sequence[Month], found: Doubles) -> None:

@@ -70,10 +70,9 @@ class LakeTarget:
     @property
     def folder(self) -> Path | None:
         """Of its data, unless that is a bucket."""
-        data = self._lake.data()
-        if not data:
+        if not self._lake.data():
             raise BadParameter("--data: a new lake needs a folder or s3://bucket/path for its Parquet files")
-        return None if data.startswith("s3://") else Path(data)
+        return self._lake.folder
 
     def check(self, source: str) -> None:
         """As MoveTarget."""

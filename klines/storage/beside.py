@@ -1,7 +1,7 @@
 """A new database file, built beside the one in use and put in its place when it is whole.
 
 Everything half done lies in one folder, `<database>.maintain`, which goes at the end, however that comes; after a
-kill -9 the next one removes it.
+kill -9 whoever next opens the database removes it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from typing import Self
 
 import duckdb
 
-from klines.errors import BadParameter, DatabaseBusy, NoRoom
+from klines.errors import BadParameter, DatabaseBusy
 from klines.storage.literal import literal
 
 MEMORY, THREADS = "1000MB", 4
 """What DuckDB may take; each thread that writes takes some more."""
 LATE_S = 0.1
 """A process that opened the old file before it was replaced has tried to lock it by then, and opens the new one."""
+BEGINNING_S = 60.0
+"""A folder that is younger may have been made by somebody who has not locked it yet."""
 _MAGIC_AT, _NO_MAGIC = 8, b"GONE"
 
 
@@ -36,7 +38,7 @@ class Beside:
     def __init__(self, database: Path, connect: Callable[[], duckdb.DuckDBPyConnection] = duckdb.connect) -> None:
         self._connect = connect
         self.target = database.resolve()
-        self.folder = self.target.with_name(f"{self.target.name}.maintain")
+        self.folder = _folder_of(database)
         self.connection: duckdb.DuckDBPyConnection
         self._new = self.folder / "new.duckdb"
 
@@ -87,15 +89,6 @@ class Beside:
                 return
         raise DatabaseBusy(f"{self.target} is being maintained or moved by another process; let it end")
 
-    def check_room(self, needed: int) -> None:
-        """Raises NoRoom unless so many bytes of the disk are free, and a twentieth more."""
-        needed, free = needed + needed // 20, shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise NoRoom(
-                f"{self.target.parent} has {free / 1e6:,.0f} MB free, and a new file beside {self.target.name} needs "
-                f"{needed / 1e6:,.0f} MB: nothing was copied; make room, and run maintain again"
-            )
-
     def create(self) -> None:
         """The new file, empty, with the storage format, schema and access rights of `live`, which is held."""
         [(version,)] = self.connection.execute(
@@ -143,6 +136,26 @@ class Beside:
                 os.pwrite(old, _NO_MAGIC, _MAGIC_AT)
         finally:
             os.close(old)  # which gives up the lock on the old file
+
+
+def remove_left_over(database: Path) -> None:
+    """Remove what a process that was killed has left beside the database: a folder that nobody has locked, and that
+    was not made just now by somebody who is about to."""
+    folder = _folder_of(database)
+    with contextlib.suppress(OSError):
+        if time.time() - folder.stat().st_mtime < BEGINNING_S:
+            return
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+        finally:
+            os.close(opened)
+
+
+def _folder_of(database: Path) -> Path:
+    target = database.resolve()
+    return target.with_name(f"{target.name}.maintain")
 
 
 def _sync(path: Path) -> None:

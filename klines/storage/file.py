@@ -44,6 +44,11 @@ class LocalFile:
         """The file itself."""
         return self.path
 
+    @property
+    def folder(self) -> Path:
+        """That of the file, whatever links lead to it."""
+        return self.path.resolve().parent
+
     def check(self) -> None:
         """As `places.check_place`."""
         check_place(self.path)

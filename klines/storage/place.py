@@ -40,6 +40,10 @@ class Place(Protocol):
     def beside(self) -> Path:
         """A path on this machine: what can't be entered into the database now waits beside it."""
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder of this machine whose disk fills with what is stored; None where that is elsewhere."""
+
     def check(self) -> None:
         """Raises BadParameter or BadDatabase where nothing can be written; makes and locks nothing."""
 

@@ -15,8 +15,16 @@ REJECTS_KEPT_MS = 90 * DAY
 """How long a refused row is kept after it was last seen."""
 
 
+def old_rejects(connection: duckdb.DuckDBPyConnection, now_ms: int) -> int:
+    """How many were last seen longer ago than they are kept."""
+    [(old,)] = connection.execute(
+        "SELECT count(*) FROM rejects WHERE last_seen < epoch_ms(?::BIGINT)", [now_ms - REJECTS_KEPT_MS]
+    ).fetchall()
+    return int(old)
+
+
 def forget_rejects(connection: duckdb.DuckDBPyConnection, now_ms: int) -> int:
-    """Delete those that were last seen longer ago than they are kept; how many there were."""
+    """Delete them; how many there were."""
     [(forgotten,)] = connection.execute(
         "DELETE FROM rejects WHERE last_seen < epoch_ms(?::BIGINT)", [now_ms - REJECTS_KEPT_MS]
     ).fetchall()

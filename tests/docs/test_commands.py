@@ -116,8 +116,8 @@ def in_a_row(demo: Demo) -> dict[str, Ended]:
 
 
 def masked(text: str) -> set[str]:
-    """The clauses of a message, with # for each number."""
-    return set(re.sub(r"\d[\d,.]*\b", "#", " ".join(text.split())).split("; "))
+    """The clauses of a message, with # for each number and path."""
+    return set(re.sub(r"(/\S+|\d[\d,.]*\b)", "#", " ".join(text.split())).split("; "))
 
 
 def placeless(line: str) -> str:

@@ -32,6 +32,14 @@ def artifacts(state: State[Any]) -> dict[str, Any]:
         return {str(artifact.key): artifact.data for artifact in client.read_artifacts(artifact_filter=flow_run)}
 
 
+def told(state: State[Any], key: str) -> str:
+    """What one of the run's artifacts says in words."""
+    flow_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))  # type: ignore[list-item]
+    with get_client(sync_client=True) as client:
+        found = {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=flow_run)}
+    return str(found[key].description)
+
+
 def test_a_backfill_in_the_ui(database: Path) -> None:
     """A date range ends Completed with counts; the UI has a task run a chunk, the plan as a table, and progress at 100;
     a second run has nothing to do, and says so."""
@@ -43,6 +51,7 @@ def test_a_backfill_in_the_ui(database: Path) -> None:
     shown = artifacts(state)
     assert {"plan", "progress", "coverage"} == set(shown)
     assert 100.0 == shown["progress"]
+    assert told(state, "progress").startswith("Completed: stored 5,760 klines of 2 symbols in ")
     assert "| BTCUSDT | 2,880 | 0 | 2 |" in shown["plan"]
     assert [(5760,)] == query(database, "SELECT count(*) FROM klines")
 

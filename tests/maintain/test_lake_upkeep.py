@@ -10,8 +10,9 @@ import pytest
 
 from klines.columns import COLUMNS, in_sql
 from klines.interval import DAY
+from klines.maintain.run import MaintainJob
 from klines.settings import LakeAddress
-from klines.storage.access import forget_lakes
+from klines.storage.access import forget_lakes, place_of
 from tests.children import child
 from tests.drive import NOON, at, maintain_once, query
 from tests.lakes import Lakes
@@ -66,9 +67,17 @@ def test_files_are_packed(lake: LakeAddress) -> None:
 
 
 def test_a_closed_month_is_one_file_in_order(filled: LakeAddress) -> None:
-    """Nothing is different for who reads; the closed month is one file, by symbol and time; a second run does
-    nothing, and one after new klines of that month does it again."""
-    before = query(filled, ALL)
+    """A plan counts what lies in files and in the catalog, and changes neither. Nothing is different for who reads; the
+    closed month is one file, by symbol and time; a second run does nothing, and one after new klines of that month does
+    it again."""
+    before, there = query(filled, ALL), query(filled, FILES)
+    with MaintainJob(place_of(filled)).begin(NOON) as run:
+        run.survey()
+        planned = run.plan()
+    twice = 40  # that were changed: the catalog knows what became of the old ones when files are written anew
+    expected = {"klines": ROWS + twice, "copied": CLOSED_ROWS + twice, "months": 1, "months_to_order": 1, "rejects": 0}
+    assert expected == planned.counts
+    assert there == query(filled, FILES)
     done = maintain_once(filled)
     assert "Completed" == done.state
     assert done.message.startswith(f"re-clustered 2025-12; {ROWS:,} klines in ")

@@ -255,7 +255,7 @@ def test_who_writes_meanwhile_loses_nothing(filled: Path) -> None:
     before = query(filled, "SELECT count(*) FROM klines")[0][0]
     with child(storing, filled) as writer, Maintenance(filled, NOON) as run:
         plan(run)
-        for month in run.plan():
+        for month in run.begin():
             stores_more(writer)
             run.cluster(month)
         stores_more(writer)
@@ -280,7 +280,7 @@ def test_what_a_killed_writer_left_is_taken_along(filled: Path) -> None:
     """A log that a killed writer has left beside the old file is folded in before that is replaced, and gone."""
     with Maintenance(filled, NOON) as run:
         plan(run)
-        for month in run.plan():
+        for month in run.begin():
             run.cluster(month)
         with child(writing_and_dying, filled, "INSERT INTO theirs VALUES (43)") as writer:
             assert 1 == writer.exit_code()
@@ -291,9 +291,9 @@ def test_what_a_killed_writer_left_is_taken_along(filled: Path) -> None:
 
 
 def plan(run: Maintenance) -> None:
-    """All that comes before the plan."""
-    run.prune()
+    """All that comes before the copy is begun."""
     run.survey()
+    run.prune()
     run.prove()
 
 
@@ -309,7 +309,7 @@ def test_what_nobody_foresaw_leaves_the_file_as_it_is(filled: Path, change: str)
     """Rows that somebody deletes meanwhile, or another schema: the run fails and says what to do."""
     with Maintenance(filled, NOON) as run:
         plan(run)
-        for month in run.plan():
+        for month in run.begin():
             run.cluster(month)
         query(filled, change)
         file = filled.stat().st_ino
@@ -337,7 +337,7 @@ def test_one_at_a_time(filled: Path) -> None:
     """A second one ends as DatabaseBusy, and leaves what the first is building."""
     with Maintenance(filled, NOON) as run:
         plan(run)
-        months = run.plan()
+        months = run.begin()
         assert ("DatabaseBusy", True) == (maintain_once(filled).state, bool(left_beside(filled)))
         for month in months:
             run.cluster(month)
@@ -349,7 +349,7 @@ def maintaining(pipe: Connection, path: Path) -> None:
     """In a child: one maintenance, which says when it begins to copy."""
     with Maintenance(path, NOON) as run:
         plan(run)
-        for month in run.plan():
+        for month in run.begin():
             pipe.send(str(month))
             run.cluster(month)
         run.swap()
@@ -390,11 +390,11 @@ def test_disk_full(small_disk: Path) -> None:
     shutil.copy(path, small_disk.parent / "before.duckdb")
     ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 500_000))
     refused = maintain_once(path)
-    assert ("Failed", True) == (refused.state, "make room, and run maintain again" in refused.message)
+    assert ("Failed", True) == (refused.state, "nothing was done; make room first" in refused.message)
     ballast.unlink()
     with Maintenance(path, NOON) as run:
         plan(run)
-        [first, *_] = run.plan()
+        [first, *_] = run.begin()
         ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 4096))
         with pytest.raises(NoRoom, match="is full"):
             run.cluster(first)

@@ -134,12 +134,12 @@ def test_maintenance_brings_many_over(exchange: StandIn, old: Path, capsys: pyte
     anew, and are exact when that has been done."""
     with MaintainJob(place_of(old)).begin(NOON) as run:
         run.survey()
-        run.cluster(run.plan()[0])
+        run.cluster(run.begin()[0])
     assert {"DOUBLE"} == kinds(old)
 
     with MaintainJob(place_of(old)).begin(NOON) as run:
         run.survey()
-        for month in run.plan():
+        for month in run.begin():
             run.cluster(month)
         exchange.freeze(NOON + 120_000)
         exchange.restate("SATSUSDT", NOON - 60_000, volume="77.00000001", quote_volume="123456789012345.12345678")
@@ -194,7 +194,7 @@ def test_a_lake_is_brought_over(exchange: StandIn, old_lake: LakeAddress) -> Non
     assert as_doubles(published(exchange.klines("SATSUSDT", NOON - 1_800_000, NOON))) == stored(old_lake, "SATSUSDT")
     with MaintainJob(place_of(old_lake)).begin(NOON) as run:
         run.survey()
-        run.cluster(run.plan()[0])
+        run.cluster(run.begin()[0])
     exchange.freeze(NOON + 120_000)
     exchange.restate("SATSUSDT", NOON - 60_000, volume="77.00000001")
     collect_once(exchange, old_lake, ["SATSUSDT"])

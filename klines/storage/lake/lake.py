@@ -289,6 +289,12 @@ class Lake:
             return ""
         return str(self.turns.ask("SELECT coalesce(max(value), '') FROM ducklake_metadata WHERE key = 'data_path'"))
 
+    @property
+    def folder(self) -> Path | None:
+        """Where its files are on this machine; None where they are in a bucket, or nobody says."""
+        data = self.data()
+        return None if not data or data.startswith("s3://") else Path(data)
+
     def _writer(self) -> duckdb.DuckDBPyConnection:
         if self._writes is None:
             self.turns.begin()

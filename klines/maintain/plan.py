@@ -1,0 +1,75 @@
+"""What maintenance is going to do, of either kind of database, from what was found. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from klines.outcome import Plan, Room, counted
+
+COPIED_A_SECOND, PROVED_A_SECOND = 175_000, 1_000_000
+"""Klines, as benchmarks/maintain.py measured them on two cores beside who writes every second: all of it takes so long
+where they are copied, and so long where they are only looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upkept:
+    """What there is to do: klines to prove unique, rejects to forget; the klines of each month to copy, the months that
+    come in order by that, what is read and written, in bytes, and what disks need; whether amounts become decimals."""
+
+    proved: int
+    old_rejects: int = 0
+    months: Mapping[str, int] = field(default_factory=dict)
+    loose: Sequence[str] = ()
+    reads: int = 0
+    writes: int = 0
+    rooms: Sequence[Room] = ()
+    brings_over: bool = False
+
+    @property
+    def copied(self) -> int:
+        """Klines of all months to copy."""
+        return sum(self.months.values())
+
+
+def maintain_plan(found: Upkept) -> Plan:
+    """The plan, with the months that are copied as its parts."""
+    of_speed, what = (COPIED_A_SECOND, "copied") if found.months else (PROVED_A_SECOND, "proved unique")
+    return Plan(
+        does="; ".join([_does(found), *_besides(found)]),
+        counts={
+            "klines": found.proved,
+            "copied": found.copied,
+            "months": len(found.months),
+            "months_to_order": len(found.loose),
+            "rejects": found.old_rejects,
+        },
+        reads=found.reads,
+        writes=found.writes,
+        seconds=max(found.proved, found.copied) / of_speed,
+        by=f"{of_speed:,} klines a second {what}",
+        rooms=found.rooms,
+        parts=[{"month": name, "klines": rows} for name, rows in found.months.items()],
+    )
+
+
+def _does(found: Upkept) -> str:
+    """`planned to copy 101,050 klines of 3 months, of which 2 are put in order: 2025-11 to 2025-12`."""
+    if not found.months:
+        return "planned to copy nothing: every closed month is clustered"
+    months = counted(len(found.months), "month")
+    said = f"planned to copy {counted(found.copied, 'kline')} of {months}"
+    if found.loose:
+        are = "is" if len(found.loose) == 1 else "are"
+        said += f", of which {len(found.loose):,} {are} put in order: {_span(found.loose)}"
+    return said
+
+
+def _besides(found: Upkept) -> list[str]:
+    decimals = ["makes decimals of all amounts"] if found.brings_over else []
+    forgets = [f"forgets {counted(found.old_rejects, 'reject')}"] if found.old_rejects else []
+    return [f"proves {counted(found.proved, 'slot')} unique", *decimals, *forgets]
+
+
+def _span(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
