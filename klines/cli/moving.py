@@ -10,7 +10,7 @@ from rich.progress import TimeRemainingColumn
 from klines.cli.bar import Bar
 from klines.errors import KlinesError
 from klines.move.run import Move, MovePlan
-from klines.outcome import counted
+from klines.outcome import Plan, counted
 from klines.session import machine_ms
 from klines.settings import is_lake
 from klines.storage.access import place_to_fill, stored_at
@@ -22,7 +22,7 @@ def move_all(to: str, data: str | None, *, is_dry: bool) -> None:
     with Move(stored_at(None), place_to_fill(to, data), machine_ms()) as run:
         if not run.is_over:
             plan = run.plan()
-            print(_planned(run, plan))
+            print(_planned(run, plan.whole))
             if is_dry:
                 return
             _copy(run, plan)
@@ -30,15 +30,11 @@ def move_all(to: str, data: str | None, *, is_dry: bool) -> None:
         print(f"{run.said()}\n{next_steps(run.source, run.target, data)}")
 
 
-def _planned(run: Move, plan: MovePlan) -> str:
+def _planned(run: Move, plan: Plan) -> str:
     """What moves, how much that is, and which disks it needs."""
-    months = f", {plan.months[0]} to {plan.months[-1]}" if plan.months else ""
-    return (
-        f"from   {run.source}\nto     {run.target}\n"
-        f"       {counted(plan.klines, 'kline')} in {counted(len(plan.months), 'month')}{months}\n"
-        f"needs  up to {plan.bytes / 1e6:,.0f} MB there, and {plan.staged_bytes / 1e6:,.0f} MB in {plan.folder} for a "
-        "month at a time\n       Runs go on meanwhile. Stop it anywhere: the same command goes on."
-    )
+    lines = {"from": run.source, "to": run.target, "": plan.does, **plan.lines}
+    advice = "Runs go on meanwhile. Stop it anywhere: the same command goes on."
+    return "\n".join(f"{verb:<6} {said}" for verb, said in [*lines.items(), ("", advice)])
 
 
 def _copy(run: Move, plan: MovePlan) -> None:

@@ -9,8 +9,6 @@ klines as its source is not copied again, but compared as the others.
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +17,13 @@ from typing import Any, Self
 import duckdb
 
 from klines.columns import HASH, KEY, in_sql
-from klines.errors import BadDatabase, BadParameter, DatabaseBusy, NoRoom
+from klines.errors import BadDatabase, BadParameter, DatabaseBusy
 from klines.maintain.live_rows import COUNT_AND_HASH, state_sql
 from klines.maintain.survey import Month, within
 from klines.move.rest import bring_others, look_at_others
 from klines.move.sources import AGAIN, FileSource, LakeSource, MoveSource
 from klines.move.targets import FileTarget, LakeTarget, MoveTarget, clear, count_of, replace
-from klines.outcome import counted, names
+from klines.outcome import Plan, counted, names
 from klines.storage.beside import Beside
 from klines.storage.lake.extensions import connect_with
 from klines.storage.lake.instance import EXTENSIONS
@@ -33,6 +31,7 @@ from klines.storage.lake.lake import Lake
 from klines.storage.moved import MoveNote, why_refused
 from klines.storage.place import Place
 from klines.storage.places import check_place
+from klines.storage.room import rooms
 
 STAGED_BYTES = 200
 """What a kline takes at most beside the file while its month is put in order."""
@@ -42,14 +41,10 @@ ROUNDS = 100
 
 @dataclass(frozen=True, slots=True)
 class MovePlan:
-    """What is to be copied: months by name, klines, the bytes they take at most where they go, and those that are
-    needed in a folder while one of the months is put in order."""
+    """What is to be copied: months by name, and all of it for people and programs."""
 
     months: list[str]
-    klines: int
-    bytes: int
-    staged_bytes: int
-    folder: Path
+    whole: Plan
 
 
 class Move:
@@ -70,6 +65,7 @@ class Move:
         self._source: MoveSource
         self._target: MoveTarget
         self._months: dict[str, Month] = {}
+        self._plan = Plan("")
         self._copied = 0
         self._anew: list[str] = []
 
@@ -113,19 +109,25 @@ class Move:
         return self._beside.connection
 
     def plan(self) -> MovePlan:
-        """Look at what there is now; raises NoRoom where a disk has too little for it."""
+        """Look at what there is now, and at what it needs: room for all of it, and for a month that is sorted."""
         self._source.begin()
         self._months = {month.name: month for month in self._source.survey()}
         klines = sum(month.rows for month in self._months.values())
         staged = max((month.rows for month in self._months.values()), default=0) * STAGED_BYTES
         needed = klines * self._target.bytes_a_kline
-        left = needed - (self.target.size() if self.target.exists() else 0)
-        folder = self._target.folder
-        _check_room([(self._beside.folder, staged), *([(folder, left)] if folder else [])])
-        return MovePlan(list(self._months), klines, needed, staged, self._beside.target.parent)
+        left = max(0, needed - (self.target.size() if self.target.exists() else 0))
+        self._plan = Plan(
+            does=_does(klines, list(self._months)),
+            counts={"klines": klines, "months": len(self._months)},
+            reads=self.source.size(),
+            writes=needed,
+            rooms=rooms([(self._beside.target.parent, staged), (self._target.folder, left)]),
+        )
+        return MovePlan(list(self._months), self._plan)
 
     def begin(self) -> None:
-        """Make the target, and bring the other tables there as they are now."""
+        """Make the target, and bring the other tables there as they are now. Raises NoRoom before anything is made."""
+        self._plan.check()
         self._target.begin(str(self.source))
         self._bring_others()
 
@@ -266,17 +268,7 @@ def _check_target(file: Path) -> None:
         raise type(error)(str(error).replace("KLINES_DATABASE:", "--to:")) from None
 
 
-def _check_room(needs: list[tuple[Path, int]]) -> None:
-    """Raises NoRoom unless each disk has the bytes that are needed of it, for all of its folders together."""
-    disks: dict[int, tuple[Path, int]] = {}
-    for folder, needed in needs:
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        disk = os.stat(there).st_dev
-        disks[disk] = (there, disks.get(disk, (there, 0))[1] + needed)
-    for folder, needed in disks.values():
-        free = shutil.disk_usage(folder).free
-        if free < needed:
-            raise NoRoom(
-                f"{folder} has {free / 1e6:,.0f} MB free, and the move needs {needed / 1e6:,.0f} MB there at most: "
-                "nothing was copied; make room, and move again"
-            )
+def _does(klines: int, months: list[str]) -> str:
+    """`planned to move 10,254 klines in 2 months, 2025-12 to 2026-01`."""
+    span = f", {months[0]} to {months[-1]}" if months else ""
+    return f"planned to move {counted(klines, 'kline')} in {counted(len(months), 'month')}{span}"

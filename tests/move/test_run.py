@@ -276,7 +276,9 @@ def write_note_apart(lake: LakeAddress, note: MoveNote) -> None:
 def test_too_little_room(filled: Path, nowhere: LakeAddress, small_disk: Path) -> None:
     """A disk without room is refused, with how much is needed, before anything is made."""
     (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free - 200_000))
-    with pytest.raises(NoRoom, match=r"has 0 MB free, and the move needs \d MB there at most: nothing was copied"):
+    with pytest.raises(
+        NoRoom, match=r"has 0\.2 MB free, and this needs up to \d\.\d MB there: nothing was done; make room first"
+    ):
         move(filled, LakeAddress(nowhere.catalog, str(small_disk / "data")))
     assert not place_of(nowhere).exists()
 
