@@ -17,7 +17,7 @@ from klines.market import MarketName, series_name
 from klines.outcome import fail
 from klines.storage.access import settings_to_write
 from tasks.export import plan, write_all
-from tasks.report import report
+from tasks.progress import Telling
 
 
 def _name() -> str:
@@ -54,11 +54,15 @@ def export(
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00, UTC where no zone is given; none: the first.
         end: The open time before which it ends, in the same forms; none: now.
     """
+    telling = Telling()
     try:
         job = ExportJob.of(settings_to_write().database, to, folder, symbols, start, end, market, interval, kind)
         with Export(job) as run:
-            write_all(plan(run), run)
+            planned = plan(run)
+            telling.plan(run.told(planned))
+            with telling.watch(run, "symbols"):
+                write_all(planned, run)
             outcome = run.outcome()
     except KlinesError as error:
         outcome = fail(error)
-    return report(outcome)
+    return telling.end(outcome)

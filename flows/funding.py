@@ -16,8 +16,7 @@ from klines.rates.run import FundingRun
 from klines.storage.access import settings_to_write
 from tasks.funding import ask_for_rates, write_rates
 from tasks.health import health
-from tasks.progress import run_bar
-from tasks.report import report
+from tasks.progress import Telling
 
 
 def _name() -> str:
@@ -43,24 +42,26 @@ def funding(
         since: From this day on, as in 2024-01-01, UTC where no zone is given; none: from KLINES_SINCE on, or else from
             the first rate.
     """
+    telling = Telling()
     try:
         loaded = settings_to_write()
         with FundingRun(loaded, FundingJob.of(loaded, symbols, market, since)) as run:
             health(run)
-            _load(run, run.plan())
+            batches = run.plan()
+            telling.plan(run.told())
+            with telling.watch(run, "symbols"):
+                _load(run, batches)
             outcome = run.outcome()
     except KlinesError as error:
         outcome = fail(error)
-    return report(outcome)
+    return telling.end(outcome)
 
 
 def _load(run: FundingRun, batches: list[list[str]]) -> None:
     """Each batch, while there is time and nothing forbids to ask."""
-    with run_bar(len(batches)) as bar:
-        for done, batch in enumerate(batches):
-            if not run.goes_on:
-                return
-            bar(done, f"{done} of {len(batches)} batches of symbols")
-            run.begin(batch)
-            ask_for_rates(batch, run, return_state=True)  # a failure is noted in the run
-            write_rates(batch, run)
+    for batch in batches:
+        if not run.goes_on:
+            return
+        run.begin(batch)
+        ask_for_rates(batch, run, return_state=True)  # a failure is noted in the run
+        write_rates(batch, run)

@@ -23,7 +23,7 @@ from klines.exports.job import ExportJob
 from klines.exports.stored import Found, Part, Subject, find
 from klines.exports.target import series_in_paths
 from klines.market import FUNDING
-from klines.outcome import Outcome, counted, names
+from klines.outcome import Outcome, Plan, counted, names
 from klines.reading.funded import funding
 from klines.reading.read import read
 from klines.storage.access import Database, reading, stored_at
@@ -52,6 +52,7 @@ class Export:
     """Symbols that could not be written."""
     lacking: list[pl.DataFrame] = field(default_factory=list)
     """The ledger of what was exported."""
+    _series: int = field(default=0, init=False)
     _folder: Folder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,10 +81,51 @@ class Export:
             raise BadParameter(f"symbols: {job.to} can't have {symbol}: {self.left_out[symbol]}")
         return [one for one in found if one.subject.symbol not in self.left_out]
 
+    def told(self, planned: Sequence[Found]) -> Plan:
+        """What is to be written of the series: no file that is as it should be."""
+        self._series = len(planned)
+        files = [file for found in planned for file in self._files_of(found)]
+        new = [klines for is_new, klines in files if is_new]
+        symbols = counted(len(planned), "symbol")
+        return Plan(
+            does=f"planned to write {len(new):,} of {counted(len(files), 'file')} of {symbols} for {self.job.to}, with "
+            f"{counted(sum(new), 'kline')}",
+            counts={"symbols": len(planned), "files": len(files), "to_write": len(new), "klines": sum(new)},
+        )
+
+    def _files_of(self, found: Found) -> Iterator[tuple[bool, int]]:
+        """Of each file whether it is another one now, and about how many klines it has."""
+        notes = self._folder.notes(self._name(found.subject))
+        for path, parts in groupby(found.parts, lambda part: self.job.target.path(found.subject, part)):
+            its = list(parts)
+            yield self._is_new(found.subject, path, its, notes), sum(part.klines for part in its)
+
+    def _is_new(self, subject: Subject, path: str, parts: Sequence[Part], notes: Notes) -> bool:
+        digests = self._digests(subject, parts)
+        kept = self._folder.kept_rows(path, digests, notes)
+        return path not in notes.files or len(kept) < max(len(digests), len(notes.files[path].digests))
+
+    def _digests(self, subject: Subject, parts: Sequence[Part]) -> list[str]:
+        return [f"{part.digest} {self.job.target.version(subject)}".rstrip() for part in parts]
+
+    def _name(self, subject: Subject) -> str:
+        """Of the notes about a series."""
+        return f"{self.job.to}-{series_in_paths(subject)}-{subject.symbol}"
+
+    @property
+    def wanted(self) -> int:
+        """Symbols of the plan."""
+        return self._series
+
+    @property
+    def left(self) -> int:
+        """Those that are not written yet."""
+        return self._series - len(self.lacking) - len(self.failed)
+
     def write(self, found: Found) -> None:
         """Write those files of a series that are others now; one that can't be written is noted in `failed`."""
         subject, job = found.subject, self.job
-        name = f"{job.to}-{series_in_paths(subject)}-{subject.symbol}"
+        name = self._name(subject)
         notes = self._folder.notes(name)
         try:
             for path, parts in groupby(found.parts, lambda part: job.target.path(subject, part)):
@@ -98,9 +140,9 @@ class Export:
 
     def _write_file(self, subject: Subject, path: str, parts: Sequence[Part], notes: Notes) -> None:
         """Write the file unless it is as it should be already."""
-        digests = [f"{part.digest} {self.job.target.version(subject)}".rstrip() for part in parts]
+        digests = self._digests(subject, parts)
         kept = self._folder.kept_rows(path, digests, notes)
-        is_new = path not in notes.files or len(kept) < max(len(digests), len(notes.files[path].digests))
+        is_new = self._is_new(subject, path, parts, notes)
         if is_new:
             try:
                 rows = self._write_rows(subject, path, parts, kept)

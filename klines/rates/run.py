@@ -22,7 +22,7 @@ from klines.binance.funding.rate import rates_in_file
 from klines.clock import clock as time_of
 from klines.errors import BadParameter, DatabaseBusy, GiveUp, Later, Retry, Spent, Stop
 from klines.interval import DAY
-from klines.outcome import Outcome, Stored, doubted
+from klines.outcome import Outcome, Plan, Stored, counted, doubted
 from klines.rates.asked import AskedRates, LoadedMonth
 from klines.rates.job import FundingJob, is_delivered
 from klines.rates.ledger import Funded, RatesSum, summed
@@ -54,6 +54,11 @@ class RatesAccount:
     empty: list[str] = field(default_factory=list)
     unasked: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+
+    @property
+    def seen(self) -> set[str]:
+        """The symbols of batches that were written."""
+        return {*self.sums, *self.errors, *self.empty, *self.unasked}
 
     def add(self, one: AskedRates, there: Funded) -> None:
         """One symbol of a batch that was written."""
@@ -143,6 +148,25 @@ class FundingRun(Session):
         starts = range(0, len(self._symbols), BATCH_OF_RATES)
         return [self._symbols[start : start + BATCH_OF_RATES] for start in starts]
 
+    def told(self) -> Plan:
+        """What is to be asked for; what lacks of a batch is known when it begins."""
+        symbols, batches = len(self._symbols), -(-len(self._symbols) // BATCH_OF_RATES)
+        return Plan(
+            does=f"planned to ask for the funding rates that lack of {counted(symbols, 'symbol')}, {BATCH_OF_RATES} at "
+            "a time",
+            counts={"symbols": symbols, "batches": batches},
+        )
+
+    @property
+    def wanted(self) -> int:
+        """Symbols to ask for."""
+        return len(self._symbols)
+
+    @property
+    def left(self) -> int:
+        """Those whose batch was not written yet."""
+        return len(self._symbols) - len(self._account.seen)
+
     def begin(self, batch: Sequence[str]) -> None:
         """Look up what is stored of the symbols of a batch."""
         with self._opened() as connection:
@@ -224,7 +248,6 @@ class FundingRun(Session):
     def outcome(self) -> Outcome:
         """The final state, with its message."""
         known = self._account
-        seen = {*known.sums, *known.errors, *known.empty, *known.unasked}
         outcome = funding_outcome(
             FundingFacts(
                 symbols=len(self._symbols),
@@ -234,7 +257,7 @@ class FundingRun(Session):
                 sums=known.sums,
                 errors=known.errors,
                 empty=known.empty,
-                unasked=[*known.unasked, *(symbol for symbol in self._symbols if symbol not in seen)],
+                unasked=[*known.unasked, *(symbol for symbol in self._symbols if symbol not in known.seen)],
                 troubles=known.troubles,
                 unkept=known.unkept,
                 stopped=self.stopped,
