@@ -15,6 +15,7 @@ from typing import TypeVar
 import duckdb
 
 from klines.errors import DatabaseBusy
+from klines.storage.beside import remove_left_over
 from klines.storage.duckdb_errors import named_errors
 from klines.storage.journal import close, mend
 from klines.storage.literal import literal
@@ -47,6 +48,7 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     """
     check_place(path)
     check_not_lost(path)
+    remove_left_over(path)
     with first(path):
         is_as_left = _left.pop(path, ()) == _look(path)
         connection = _when_free(lambda: duckdb.connect(str(path)), path, deadline_s)

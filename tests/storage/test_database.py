@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import duckdb
 import pytest
 
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy
+from klines.storage.beside import Beside
 from klines.storage.database import opened
 from tests.children import child
 
@@ -129,3 +131,18 @@ def test_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     """A path that is a folder is refused with the setting's name."""
     with pytest.raises(BadParameter, match="is a folder"), opened(tmp_path, soon()):
         pass
+
+
+def test_what_a_killed_run_has_left_goes(database: Path) -> None:
+    """A folder of a maintenance or a move that was killed goes with the next opening; one that somebody has locked, or
+    has made just now, stays."""
+    with Beside(make(database)) as running:
+        os.utime(running.folder, (0, 0))
+        make(database)
+        assert running.folder.is_dir()
+    for age_s, stays in ((0, True), (3600, False)):
+        running.folder.mkdir(exist_ok=True)
+        (running.folder / "new.duckdb").write_bytes(b"half")
+        os.utime(running.folder, (time.time() - age_s,) * 2)
+        make(database)
+        assert stays == running.folder.exists()
