@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from klines.audit.run import Audit
-from tasks.artifacts import table
+from tasks.artifacts import now_said, table
 from tasks.names import named
 from tasks.retry import may_pass
 
@@ -30,7 +30,7 @@ def write_certificate(rows: Sequence[Mapping[str, Any]]) -> None:
     )
     complete = sum(row["unexplained"] == 0 for row in rows)
     said = f"{complete} of {len(rows)} series are complete: every kline is stored, or explained"
-    create_markdown_artifact(text, key="certificate", description=said)
+    create_markdown_artifact(f"As of {now_said()}.\n\n{text}", key="certificate", description=said)
 
 
 def _completeness(row: Mapping[str, Any]) -> tuple[float, str]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from prefect.artifacts import create_markdown_artifact
 
 from klines.reading.coverage import COMPLETE, EXPLAINED, MISSING, NOTHING, Coverage, said
-from tasks.artifacts import AMBER, GREEN, PALE, RED, bar, table
+from tasks.artifacts import AMBER, GREEN, PALE, RED, bar, now_said, table
 
 EVERY = timedelta(hours=1)
 """While it says nothing new, collecting writes it again after so long."""
@@ -22,6 +22,7 @@ def write_coverage(series: Sequence[Coverage]) -> None:
     head = ["series", "symbol", "last 30 days (UTC)", "#% complete"]
     head += ["#unexplained", "#explained", "#stored", "next check (UTC)"]
     parts = [
+        f"As of {now_said()}; collecting writes it anew every hour.",
         "A block is a day: green, every kline is stored; amber, what lacks is explained in `gaps`; red, some is "
         "neither; pale, before the beginning, or not trading. Complete is what is stored or explained.",
         table(head, map(_row, series[:SHOWN])),
