@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -173,10 +174,16 @@ def ask(environment: dict[str, str], method: str, path: str, body: Any = None) -
     api = f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"
     headers = {"Content-Type": "application/json"}
     if method != "GET":
-        client = uuid.uuid4().hex
-        token = _answer(Request(f"{api}/csrf-token?client={client}"))["token"]
-        headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
+        headers |= _token(api, environment.get("PREFECT_HOME", ""))
     return _answer(Request(api + path, None if body is None else json.dumps(body).encode(), headers, method=method))
+
+
+@cache
+def _token(api: str, home: str) -> dict[str, str]:  # noqa: ARG001 - another home is another server, maybe at this port
+    """What a server wants to be told by who may change something; it keeps it for an hour, in its home."""
+    client = uuid.uuid4().hex
+    token = _answer(Request(f"{api}/csrf-token?client={client}"))["token"]
+    return {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
 
 
 def _answer(request: Request) -> Any:

@@ -110,7 +110,7 @@ def collected(environment: dict[str, str], size: Size, *shards: Shard, seconds: 
     asked = {shard: begin(environment, size, shard) for shard in shards}
     while len(ends) < len(shards):
         assert time.monotonic() < until_s, f"of {shards} these have a run: {ends}"
-        time.sleep(1)
+        time.sleep(2)
         for shard in set(shards) - set(ends):
             done_s = [as_epoch(run["state"]["timestamp"]) for run in newest(environment, shard, "COMPLETED")]
             if max(done_s, default=0) > began_s:
