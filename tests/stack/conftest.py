@@ -76,6 +76,15 @@ def shared(first_life: FirstLife) -> Iterator[Running]:
         yield found
 
 
+@pytest.fixture(scope="package")
+def program() -> Iterator[Any]:
+    """Chromium, where the name evil.example leads to this machine, as after DNS rebinding."""
+    from tests import chromium
+
+    with chromium.launched("--host-resolver-rules=MAP evil.example 127.0.0.1") as program:
+        yield program
+
+
 @pytest.fixture(scope="module")
 def running(shared: Running) -> Running:
     """That stack, with nothing wrong with its exchange."""

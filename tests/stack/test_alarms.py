@@ -61,7 +61,7 @@ def test_each_incident_is_one_alarm_and_its_end(running: Running, listener: List
     exchange.maintenance = False
     running.run(LINE.fullmatch)
     exchange.fault("ETHUSDT", "empty")
-    exchange.set_clock(offset_ms=6 * 60_000)
+    exchange.set_clock(offset_ms=exchange.clock_offset_ms + 6 * 60_000)
     running.run(lambda line: "Degraded: " in line)
     exchange.clear()
     running.run(LINE.fullmatch)

@@ -54,16 +54,9 @@ def environment(running: Running) -> dict[str, str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def program() -> Iterator[Any]:
-    """Chromium, where the name evil.example leads to this machine, as after DNS rebinding."""
-    with chromium.launched("--host-resolver-rules=MAP evil.example 127.0.0.1") as program:
-        yield program
-
-
 @pytest.fixture
 def browser(program: Any) -> Iterator[Any]:
-    """It, without a page."""
+    """Chromium, without a page."""
     with chromium.visited(program):
         yield program
 

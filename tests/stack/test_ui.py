@@ -53,21 +53,20 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def program(running: Running) -> Iterator[Any]:
-    """Chromium, and a stack in whose last run, up to now, a symbol has failed."""
+def degraded(running: Running) -> Running:
+    """A stack in whose last run, up to now, a symbol has failed."""
     exchange = running.exchange
     exchange.fault("AVAXUSDT", "status", status=500)
     exchange.set_clock(offset_ms=exchange.clock_offset_ms + 60_000)
     running.run(lambda line: "1 failed: AVAXUSDT" in line)
-    with chromium.launched() as program:
-        yield program
+    return running
 
 
 @pytest.fixture
-def browser(program: Any, running: Running) -> Iterator[Browser]:
+def browser(program: Any, degraded: Running) -> Iterator[Browser]:
     """A browser for the UI of that stack."""
     with chromium.visited(program):
-        yield Browser(program, running.environment)
+        yield Browser(program, degraded.environment)
 
 
 def test_runs_and_their_states(browser: Browser) -> None:
