@@ -135,10 +135,18 @@ def test_a_file_that_is_held_all_the_time(exchange: StandIn, database: Path) -> 
 
 
 def test_a_disk_that_fills(exchange: StandIn, small_disk: Path) -> None:
-    """A full disk ends the run with that error; what was stored stays, and with room again another run has the rest."""
+    """A disk that is too small is refused before anything is done. One that fills ends the run with that error; what
+    was stored stays, and with room again another run has the rest."""
+
+    def resize(size: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(small_disk)], check=True)
+
     database = small_disk / "klines.duckdb"
-    with pytest.raises(NoRoom, match="is full"):
+    with pytest.raises(NoRoom, match="needs up to 13 MB there: nothing was done; make room first"):
         loaded(exchange, database, lambda: None)
-    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    resize("200m")
+    with pytest.raises(NoRoom, match="is full"):
+        loaded(exchange, database, lambda: resize("6m"))
+    resize("200m")
     assert "Completed" == loaded(exchange, database, lambda: None, wait_s=60).state
     assert [(SLOTS,)] == query(database, "SELECT count(DISTINCT (symbol, open_time)) FROM klines")
