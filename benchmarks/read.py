@@ -1,23 +1,25 @@
 """Reading a large file: klines.read beside pandas on freqtrade's feather files, the same klines in the same run.
 
-    python -m benchmarks.read [--rows 100000000] [--symbols 600] [--pandas /path/to/python]
+    python -m benchmarks.read [--rows 100000000] [--symbols 600] [--only "one symbol"] [--pandas /path/to/python]
 
-The klines lie as `maintain` puts them, by month, symbol and time. The first symbol has five years of 1m; the rest is
-shared by all, so that 315 million rows are a year of 600 symbols. Each question is asked in a process of its own, three
-times or more; the file is in the page cache. pandas is installed into --cache, if --pandas names none. Then
-klines.connect() makes a snapshot, while somebody opens the file for writing twice a second; and at last the hours that
-were derived are stored, and read again.
+The klines lie as `maintain` puts them, by month, symbol and time. The first symbol has as many of 1m as Binance has of
+BTCUSDT (4.35 million); the rest is shared by all, so that 315 million rows are a year of 600 symbols. Each question is
+asked in a process of its own, of us and of pandas in turn, three times, several times in each of these: the shortest
+counts. The file is in the page cache. pandas is installed into --cache, if --pandas names none. Then klines.connect()
+makes a snapshot, while somebody opens the file for writing twice a second; and at last the hours that were derived are
+stored, and read again. --only takes the questions with that text in their names; those of one symbol soon end with
+`--rows 9000000 --symbols 2`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,8 +36,10 @@ from benchmarks.table import line, machine
 from klines.interval import INTERVALS, MINUTE
 from klines.storage.database import opened
 
+HISTORY = 4_350_000
 YEARS = 5
 YEAR_MINUTES = 525_600
+ROUNDS = 3
 MONTH = INTERVALS["1M"]
 FREQTRADES = ["symbol", "open_time", "open", "high", "low", "close", "volume"]
 """The columns of its files, and the symbol, which is their name."""
@@ -44,7 +48,7 @@ END_MS = 1_767_225_600_000
 
 
 class Question(NamedTuple):
-    """What is asked; `limit_s` is what it may take at 100 million rows. No columns: all."""
+    """What is asked, and what it may take of 100 million rows. No columns: all. `files` is pandas' folder."""
 
     name: str
     symbols: list[str]
@@ -52,8 +56,9 @@ class Question(NamedTuple):
     end_ms: int
     interval: str
     tries: int
-    limit_s: float
+    limit: str
     columns: list[str] | None = None
+    files: str = "feather"
 
 
 def main() -> None:
@@ -62,6 +67,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000_000)
     parser.add_argument("--symbols", type=int, default=600)
     parser.add_argument("--cache", default=Path(tempfile.gettempdir()) / "klines-benchmarks", type=Path)
+    parser.add_argument("--only", default="", help="the questions that have this text in their names")
     parser.add_argument("--pandas", type=Path, help="a Python that has pandas and pyarrow")
     parser.add_argument("--ask", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -75,30 +81,39 @@ def main() -> None:
         database, symbols = folder / "klines.duckdb", [f"S{n:04}USDT" for n in range(options.symbols)]
         history, shared = starts(options.rows, options.symbols)
         apart(fill, database, options.symbols, history, shared)
-        apart(export, database, folder / "feather", symbols)
+        years = END_MS - min(YEARS * YEAR_MINUTES, (END_MS - history) // MINUTE) * MINUTE
+        apart(export, database, folder / "feather", symbols, history)
+        apart(export, database, folder / "feather-years", symbols[:1], years)
         size_gb = database.stat().st_size / 1e9
         print(f"{count(database):,} rows, {size_gb:.2f} GB; {(END_MS - shared) // MINUTE:,} minutes of all symbols")
-        for question in (asked := questions(symbols, history, shared)):
-            compare(question, database, folder / "feather", python)
-        apart(bare, database, asked[-1])
-        apart(snapshot, database)
-        apart(keep, database, asked[-1])
-        compare(asked[-1]._replace(name="the same, when 1h is stored"), database, folder / "feather", python)
+        asked = questions(symbols, history, years, shared)
+        for question in asked:
+            if options.only in question.name:
+                compare(question, database, folder, python)
+        first(database, asked[0])
+        if options.only in asked[-1].name:
+            apart(bare, database, asked[-1])
+            apart(snapshot, database)
+            apart(keep, database, asked[-1])
+            compare(asked[-1]._replace(name="the same, when 1h is stored"), database, folder, python)
 
 
 def starts(rows: int, symbols: int) -> tuple[int, int]:
     """Where the first symbol's history begins, and that of all, in ms."""
-    history = min(YEARS * YEAR_MINUTES, rows // 2) // 60 * 60
+    history = min(HISTORY, rows // 2) // 60 * 60
     return END_MS - history * MINUTE, INTERVALS["1h"].floor(END_MS - (rows - history) // symbols * MINUTE)
 
 
-def questions(symbols: list[str], history: int, shared: int) -> list[Question]:
-    """A symbol's month, its whole history, and hours of everything."""
-    one, years = symbols[:1], (END_MS - history) / MINUTE / YEAR_MINUTES
+def questions(symbols: list[str], history: int, years: int, shared: int) -> list[Question]:
+    """A symbol's month, its whole history, years of it, hours of both, and hours of everything."""
+    one, month = symbols[:1], (MONTH.step(END_MS, -2), MONTH.step(END_MS, -1))
     return [
-        Question("one symbol, a month of 1m", one, MONTH.step(END_MS, -2), MONTH.step(END_MS, -1), "1m", 9, 0.05),
-        Question(f"one symbol, {years:.1f} years of 1m", one, history, END_MS, "1m", 5, 0.5),
-        Question(f"{len(symbols)} symbols, 1h from 1m", symbols, shared, END_MS, "1h", 3, 5),
+        Question("one symbol, a month of 1m", one, *month, "1m", 9, "≤ 0.05"),
+        Question("one symbol, all of 1m", one, history, END_MS, "1m", 5, "≤ 1.2 times"),
+        Question("one symbol, years of 1m", one, years, END_MS, "1m", 5, "≤ 1.2 times", files="feather-years"),
+        Question("one symbol, 1h from all of 1m", one, history, END_MS, "1h", 5, "less"),
+        Question("one symbol, 1h from years of 1m", one, years, END_MS, "1h", 5, "less", files="feather-years"),
+        Question(f"{len(symbols)} symbols, 1h from 1m", symbols, shared, END_MS, "1h", 2, "≤ 5"),
     ]
 
 
@@ -114,37 +129,54 @@ def fill(database: Path, symbols: int, history_ms: int, shared_ms: int) -> None:
                 connection.execute(sql.format(start=max(start_ms, from_ms), end=end_ms))
 
 
-def export(database: Path, folder: Path, symbols: list[str]) -> None:
-    """The same klines as freqtrade keeps them: a file a symbol, six columns, compressed with lz4."""
+def export(database: Path, folder: Path, symbols: list[str], start_ms: int) -> None:
+    """The same klines, since then, as freqtrade keeps them: a file a symbol, six columns, compressed with lz4."""
     folder.mkdir()
     with duckdb.connect(database, read_only=True) as connection:
         for symbol in symbols:
             table: pyarrow.Table = connection.execute(
-                """SELECT (open_time AT TIME ZONE 'UTC')::TIMESTAMPTZ AS date, open, high, low, close, volume
-                   FROM klines WHERE symbol = ? ORDER BY open_time""",
-                [symbol],
+                """SELECT (open_time AT TIME ZONE 'UTC')::TIMESTAMPTZ AS date, open, high, low, close,
+                          volume::DOUBLE AS volume
+                   FROM klines WHERE symbol = ? AND open_time >= epoch_ms(?::BIGINT) ORDER BY open_time""",
+                [symbol, start_ms],
             ).to_arrow_table()
             times = table.column("date").cast(pyarrow.timestamp("ms", "UTC"))
             name = f"{symbol.removesuffix('USDT')}_USDT-1m.feather"
             feather.write_feather(table.set_column(0, "date", times), folder / name, "lz4", compression_level=9)
 
 
-def compare(question: Question, database: Path, files: Path, python: Path) -> None:
-    """Ask both for what the feather files have, and show a line; then for all columns."""
-    theirs = answered([str(python), "benchmarks/peers/feather.py", str(files), json.dumps(question._asdict())])
-    show(question._replace(columns=FREQTRADES), database, theirs)
-    show(question._replace(name=f"{question.name}, all 16 columns"), database, theirs)
+def compare(question: Question, database: Path, folder: Path, python: Path) -> None:
+    """Ask both in turn, us for what the feather files have and for all columns, and show two lines."""
+    six, every = (json.dumps(question._replace(columns=columns)._asdict()) for columns in (FREQTRADES, None))
+    theirs = [str(python), "benchmarks/peers/feather.py", str(folder / question.files), six]
+    ours = [sys.executable, "-m", "benchmarks.read", "--ask", str(database)]
+    rounds = [[answered(command) for command in (theirs, [*ours, six], [*ours, every])] for _ in range(ROUNDS)]
+    other, few, many = zip(*rounds, strict=True)
+    for name, answers in ((question.name, few), (f"{question.name}, all 16 columns", many)):
+        show(question._replace(name=name), answers, other)
 
 
-def show(question: Question, database: Path, theirs: dict[str, Any]) -> None:
-    """Ask, and show a line."""
-    asked = json.dumps(question._asdict())
-    ours = answered([sys.executable, "-m", "benchmarks.read", "--ask", str(database), asked])
-    if ours["rows"] != theirs["rows"]:
-        raise SystemExit(f"{question.name}: {ours['rows']:,} klines here, {theirs['rows']:,} there")
-    seconds, others = statistics.median(ours["seconds"]), statistics.median(theirs["seconds"])
-    said = f"{question.name}: {ours['rows']:,} klines"
-    line(said, seconds, peer="pandas on feather", other=others, limit=f"≤ {question.limit_s}")
+def show(question: Question, ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> None:
+    """A line."""
+    [(mine, other)] = {(one["rows"], two["rows"]) for one, two in zip(ours, theirs, strict=True)}
+    if mine != other:
+        raise SystemExit(f"{question.name}: {mine:,} klines here, {other:,} there")
+    seconds, others = (min(min(answer["seconds"]) for answer in answers) for answers in (ours, theirs))
+    said = f"{question.name}: {mine:,} klines"
+    line(said, seconds, peer="pandas on feather", other=others, limit=question.limit)
+
+
+def first(database: Path, question: Question) -> None:
+    """Show what the first call in a new process takes, with all that it imports."""
+    start, end = (datetime.fromtimestamp(ms / 1000, UTC).isoformat() for ms in (question.start_ms, question.end_ms))
+    code = (
+        "import json, sys, time\nbegan_s = time.perf_counter()\nimport klines\n"
+        "klines.read(sys.argv[2], *sys.argv[3:], database=sys.argv[1])\n"
+        'print(json.dumps({"seconds": time.perf_counter() - began_s}))'
+    )
+    command = [sys.executable, "-c", code, str(database), *question.symbols, start, end]
+    seconds = min(answered(command)["seconds"] for _ in range(ROUNDS))
+    line("the first call in a new process, a month of 1m", seconds, limit="≤ 0.5")
 
 
 def answered(command: list[str]) -> dict[str, Any]:
@@ -190,7 +222,7 @@ def bare(database: Path, question: Question) -> None:
             began_s = time.perf_counter()
             connection.execute(sql).to_arrow_table()
             seconds.append(time.perf_counter() - began_s)
-    line("of it DuckDB's bare GROUP BY of 11 columns", statistics.median(seconds))
+    line("of it DuckDB's bare GROUP BY of 11 columns", min(seconds))
 
 
 def keep(database: Path, question: Question) -> None:

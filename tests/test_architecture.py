@@ -79,10 +79,17 @@ def room(path: Path) -> str:
     return parts[0] if len(parts) > 1 or parts[0] in LAYERS else LAYERS[0]
 
 
+def is_signature(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Whether it only says which types go together: an @overload, of a function that follows."""
+    return any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list)
+
+
 def public(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
     """Public functions and classes, and the classes' public methods."""
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_":
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or is_signature(node):
+            continue
+        if node.name[0] != "_":
             yield node
             if isinstance(node, ast.ClassDef):
                 yield from public(node.body)
@@ -189,7 +196,7 @@ def test_a_name_means_one_thing() -> None:
     for path in KLINES:
         for node in tree_of(path).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_":
-                homes[node.name].append(name_of(path))
+                homes[node.name] += [] if is_signature(node) else [name_of(path)]
     assert {} == {name: places for name, places in homes.items() if len(places) > 1 and name not in SEVERAL}
 
 

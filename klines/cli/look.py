@@ -86,8 +86,9 @@ def read_command(
 
     is_table = csv is None and parquet is None and not json
     chosen = columns or (SHORT if is_table else None)
-    series = {"market": market, "kind": kind, "interval": interval}
-    klines = read(symbols, start, end, **series, fill=fill, columns=chosen, exact=exact)
+    klines = read(
+        symbols, start, end, market=market, kind=kind, interval=interval, fill=fill, columns=chosen, exact=exact
+    )
     if is_table:
         _print_table(klines, series_name(market, kind, interval))
     elif json:

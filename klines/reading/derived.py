@@ -16,7 +16,7 @@ import polars as pl
 from klines.columns import OF_PARTS, as_decimals, as_doubles
 from klines.interval import Interval
 from klines.market import Market
-from klines.storage.access import fetch_frame
+from klines.storage.access import fetch_frame, written_out
 from klines.window import Window
 
 _MANY = 100
@@ -28,10 +28,11 @@ _STORED = """
     WHERE market = $market AND kind = $kind AND interval = $part AND AMONG
       AND open_time >= epoch_ms($start::BIGINT) AND open_time < epoch_ms($end::BIGINT)
 """
+_ANY = f"SELECT 1 {_STORED} LIMIT 1"
 # Off-grid klines of 2017 and 2018 belong to the slot in which they open.
 _DERIVED = f"""
     WITH slot AS (
-        SELECT symbol, SLOT AS slot, count(*) AS parts, MADE {_STORED} GROUP BY ALL
+        SELECT WHOSE AS symbol, SLOT AS slot, count(*) AS parts, MADE {_STORED} GROUP BY KEYS
     ), short AS (
         SELECT $market AS market, $kind AS kind, symbol, $part AS interval, slot, BEGIN AS since, FINISH AS until
         FROM slot
@@ -63,16 +64,42 @@ class Asked:
         """Market and kind, as parameters."""
         return {"market": self.market.name, "kind": self.market.kind.name}
 
+    @property
+    def only(self) -> str | None:
+        """The symbol where there is one: its name is then not read from each row, nor are rows grouped by it."""
+        return self.symbols[0] if len(self.symbols) == 1 else None
+
+    @property
+    def among(self) -> str:
+        """The condition with the symbols, which hold no quotes, as literals: only by these are row groups left out."""
+        literals = ", ".join(f"'{symbol}'" for symbol in self.symbols)
+        return f"symbol IN ({literals})"
+
+    @property
+    def columns_read(self) -> list[str]:
+        """The columns that are read from the table."""
+        return [name for name in self.columns if name != "symbol" or self.only is None]
+
+    def whole(self, found: pl.DataFrame) -> pl.DataFrame:
+        """What was read, with all columns."""
+        return found if self.only is None else found.with_columns(symbol=pl.lit(self.only)).select(self.columns)
+
     def shown(self, name: str) -> str:
         """A column as it is to be had, in SQL."""
         return as_decimals(name) if self.is_exact else as_doubles(name)
 
 
 def stored(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interval) -> pl.DataFrame:
-    """The stored klines, in no order."""
+    """The stored klines, as they lie: those of one symbol usually by time."""
     bounds = {"start": asked.window.start_ms, "end": asked.window.end_ms}
-    sql = f"SELECT {', '.join(map(asked.shown, asked.columns))} {_STORED}".replace("AMONG", _in(asked.symbols))
-    return fetch_frame(connection, sql, asked.series | {"part": interval.name, **bounds})
+    sql = f"SELECT {', '.join(map(asked.shown, asked.columns_read))} {_STORED}".replace("AMONG", asked.among)
+    return asked.whole(fetch_frame(connection, sql, asked.series | {"part": interval.name, **bounds}))
+
+
+def has_parts(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interval, part: Interval) -> bool:
+    """Whether `derived` would find any kline of `part`: a look of a millisecond, where that takes tens of them."""
+    sql = written_out(_ANY.replace("AMONG", asked.among), _of_parts(asked, interval, part))
+    return bool(connection.execute(sql).fetchall())
 
 
 def derived(
@@ -84,14 +111,21 @@ def derived(
     `fetched_at` that of the part that was stored last.
     """
     made = ", ".join(f"{OF_PARTS[name]} AS {name}" for name in asked.columns if name in OF_PARTS)
-    named = ", ".join(f"{_SLOT[name]} AS {name}" if name in _SLOT else asked.shown(name) for name in asked.columns)
-    sql = _DERIVED.replace("MADE", made).replace("NAMED", named).replace("AMONG", _among(connection, asked))
+    named = ", ".join(f"{_SLOT[name]} AS {name}" if name in _SLOT else asked.shown(name) for name in asked.columns_read)
+    whose, keys = ("$symbol", "slot") if asked.only else ("symbol", "symbol, slot")
+    sql = _DERIVED.replace("MADE", made).replace("NAMED", named).replace("WHOSE", whose).replace("KEYS", keys)
     sql = sql.replace("SLOT", interval.sql_index("open_time")).replace("LENGTH", str(part.length_ms))
     sql = sql.replace("BEGIN", interval.sql_start("slot")).replace("FINISH", interval.sql_start("slot + 1"))
+    sql = sql.replace("AMONG", _among(connection, asked))  # at last: a symbol may have any of these words in its name
+    values = _of_parts(asked, interval, part) | {"now": now_ms, "symbol": asked.only or ""}
+    found = asked.whole(fetch_frame(connection, sql, values))
+    return found if asked.only else found.filter(pl.col("symbol").is_in(asked.symbols))
+
+
+def _of_parts(asked: Asked, interval: Interval, part: Interval) -> dict[str, str | int]:
+    """The parts of all klines of `interval` that open in the window, as parameters of _STORED."""
     start_ms, end_ms = interval.ceil(asked.window.start_ms), interval.ceil(asked.window.end_ms)
-    bounds = {"start": start_ms, "end": end_ms, "now": now_ms}
-    found = fetch_frame(connection, sql, asked.series | {"part": part.name, **bounds})
-    return found.filter(pl.col("symbol").is_in(asked.symbols))
+    return asked.series | {"part": part.name, "start": start_ms, "end": end_ms}
 
 
 def _among(connection: duckdb.DuckDBPyConnection, asked: Asked) -> str:
@@ -100,13 +134,7 @@ def _among(connection: duckdb.DuckDBPyConnection, asked: Asked) -> str:
     """
     span = f"symbol BETWEEN '{min(asked.symbols)}' AND '{max(asked.symbols)}'"
     if len(asked.symbols) < _MANY:
-        return _in(asked.symbols)
+        return asked.among
     sql = f"SELECT count(DISTINCT symbol) FROM symbols WHERE market = ? AND kind = ? AND {span}"
     [(known,)] = connection.execute(sql, asked.market.key).fetchall()
-    return span if known < 2 * len(asked.symbols) else _in(asked.symbols)
-
-
-def _in(symbols: Sequence[str]) -> str:
-    """The condition with the symbols, which hold no quotes, as literals: only by these are row groups left out."""
-    literals = ", ".join(f"'{symbol}'" for symbol in symbols)
-    return f"symbol IN ({literals})"
+    return span if known < 2 * len(asked.symbols) else asked.among

@@ -7,10 +7,17 @@ from collections.abc import Sequence
 import polars as pl
 
 from klines.columns import PRICES, SUMS
+from klines.errors import BadParameter
 from klines.interval import Interval
 from klines.window import Window
 
 NULL, PREVIOUS = "null", "previous"
+
+
+def check_fill(fill: str | None) -> None:
+    """Raises BadParameter for what is no way to fill."""
+    if fill not in (None, NULL, PREVIOUS):
+        raise BadParameter(f"fill: {fill!r} is neither None, 'null' nor 'previous'")
 
 
 def filled(
@@ -50,9 +57,9 @@ def _carried(whole: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def slot(interval: Interval) -> pl.Expr:
-    """`interval.index` of the column open_time."""
-    time = pl.col("open_time")
+def slot(interval: Interval, column: str = "open_time") -> pl.Expr:
+    """`interval.index` of a column of times."""
+    time = pl.col(column)
     if interval.length_ms:
         return (time.dt.epoch("ms") - interval.phase_ms) // interval.length_ms
     return (time.dt.year().cast(pl.Int64) - 1970) * 12 + time.dt.month() - 1

@@ -190,7 +190,7 @@ def fetch_frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Map
 
 def frame_of(connection: duckdb.DuckDBPyConnection, statement: str) -> pl.DataFrame:
     """The answer of a statement without parameters."""
-    return cast(pl.DataFrame, pl.from_arrow(connection.sql(statement).to_arrow_table()))
+    return cast(pl.DataFrame, pl.from_arrow(connection.sql(statement).to_arrow_table(), rechunk=False))
 
 
 _PARAMETER = re.compile(r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | \$([a-z]+)""", re.VERBOSE)

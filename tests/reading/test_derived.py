@@ -119,6 +119,15 @@ def test_hundreds_of_symbols(exchange: StandIn, database: Path) -> None:
             assert klines.read(symbol, interval="5m", database=database).equals(found.filter(symbol=symbol))
 
 
+@pytest.mark.parametrize("symbol", ["SLOTUSDT", "KEYSBEGINUSDT"])
+def test_symbols_are_names_and_no_sql(exchange: StandIn, database: Path, symbol: str) -> None:
+    """A symbol that holds a word of which our statement is made is read as any other, alone and beside another."""
+    collect_once(exchange, database, [symbol, "BTCUSDT"])
+    alone = klines.read(symbol, interval="5m", database=database)
+    assert 6 == alone.height
+    assert alone.equals(klines.read([symbol, "BTCUSDT"], interval="5m", database=database).filter(symbol=symbol))
+
+
 def test_a_kline_with_an_unexplained_hole_is_left_out(exchange: StandIn, database: Path) -> None:
     """Minutes that we never fetched, and an outage that nobody has looked into, leave their hours out; an audit brings
     them back: ours repaired, the exchange's as it has them."""

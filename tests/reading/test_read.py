@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import duckdb
 import polars as pl
@@ -105,6 +105,18 @@ def test_columns(minutes: Path, interval: str, fill: Literal["null", "previous"]
         found = klines.read(symbols, interval=interval, fill=fill, columns=columns, database=minutes)
         assert [*columns, *(["filled"] if fill else [])] == found.columns
         assert everything.select(found.columns).equals(found)
+
+
+def test_other_libraries_tables(minutes: Path) -> None:
+    """Of Arrow and of pandas they have the same columns and rows; what is no library's is named."""
+    expected = klines.read("BTCUSDT", database=minutes)
+    arrow = klines.read("BTCUSDT", as_="arrow", database=minutes)
+    assert expected.equals(cast(pl.DataFrame, pl.from_arrow(arrow)))
+    pytest.importorskip("pandas")
+    frame = klines.read("BTCUSDT", as_="pandas", database=minutes)
+    assert expected.columns == list(frame.columns)
+    assert expected["close"].to_list() == frame["close"].tolist()
+    assert expected["open_time"].to_list() == frame["open_time"].dt.to_pydatetime().tolist()
 
 
 def test_fill_null(minutes: Path) -> None:
@@ -219,16 +231,18 @@ def test_what_is_no_database_of_ours_is_refused(tmp_path: Path) -> None:
         ({"market": "moon"}, "market: 'moon' is none of spot, usdm, coinm"),
         ({"interval": "7x"}, "interval: '7x' is none of"),
         ({"fill": "zero"}, "fill: 'zero' is neither"),
+        ({"as_": "numpy"}, "as_: 'numpy' is none of polars, arrow, pandas"),
         ({"columns": "close"}, "columns: 'c' is none of market, symbol"),
         ({"columns": ["open", "Close"]}, "columns: 'Close' is none of"),
         ({"columns": []}, "columns: name at least one"),
         ({"columns": ["open", "open"]}, "columns: name at least one, each once"),
     ],
 )
-def test_bad_parameters_are_named(minutes: Path, arguments: dict[str, object], message: str) -> None:
+def test_bad_parameters_are_named(minutes: Path, arguments: dict[str, Any], message: str) -> None:
     """Each with what it was; the file is not opened for it."""
+    asked: dict[str, Any] = {"symbols": "BTCUSDT", "database": minutes} | arguments
     with pytest.raises(BadParameter, match=message):
-        klines.read(**({"symbols": "BTCUSDT", "database": minutes} | arguments))  # type: ignore[arg-type]
+        klines.read(**asked)
 
 
 def test_a_busy_file_names_who_has_it(minutes: Path) -> None:
