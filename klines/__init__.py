@@ -1,7 +1,7 @@
 """Binance klines, complete: every kline is stored as Binance published it, or named in a ledger that says why not.
 
-For who uses the data: `read`, `symbols`, `symbols_at`, `coverage`, `gaps`, `funding`, `connect`, `export`, and the
-errors that they raise.
+For who uses the data: `read`, `scan`, `symbols`, `symbols_at`, `coverage`, `gaps`, `funding`, `connect`, `export`, and
+the errors that they raise.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from klines.reading.inventory import gaps, symbols
     from klines.reading.listed import symbols_at
     from klines.reading.read import read
+    from klines.reading.scan import scan
     from klines.storage.access import connect
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "funding",
     "gaps",
     "read",
+    "scan",
     "symbols",
     "symbols_at",
 ]
@@ -43,6 +45,7 @@ _PLACES = {
     "funding": "klines.reading.funded",
     "gaps": "klines.reading.inventory",
     "read": "klines.reading.read",
+    "scan": "klines.reading.scan",
     "symbols": "klines.reading.inventory",
     "symbols_at": "klines.reading.listed",
 }
