@@ -3,6 +3,11 @@
 Snapshots lie in the folder `<database>.snapshots`. Each is named by the time (UTC) of its state, as 20261124T200500123:
 DuckDB takes a path that a process has open already for the same file, so each needs a name of its own. The newest is
 opened. Older ones are deleted when it is complete; whoever has one open keeps it until he closes it.
+
+For other programs, which are told a path once, the newest is also at `<database>.snapshot.duckdb`. That is a clone of
+it where the file system has such (Btrfs, XFS), else another name of it: neither takes time or room. It is replaced at
+once; whoever has the one before open keeps that. Nobody has the permission to write it: many programs open a file to
+write it if they can, and would lock readers out.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +28,7 @@ from klines import errors
 from klines.checkout import CHECKOUT
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy
 from klines.outcome import plain
+from klines.storage.duplicate import cloned
 from klines.storage.places import way_out
 
 NAME = "%Y%m%dT%H%M%S%f"
@@ -30,6 +37,7 @@ WAIT_S = 30.0
 _LONGEST_S = 600.0
 """How long one waits for a snapshot that another process makes."""
 _LOOK_S = 0.1
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def take(database: Path, since: datetime, *, wait_s: float = WAIT_S) -> Path:
@@ -41,9 +49,18 @@ def take(database: Path, since: datetime, *, wait_s: float = WAIT_S) -> Path:
     """
     folder = _folder_of(database)
     if young := _newest(folder, since):
+        _see_to_fixed_path(database, folder, young)
         return young
     with _locked(folder) as lock:
         return _newest(folder, since) or _make(database, folder, lock, wait_s)
+
+
+def _see_to_fixed_path(database: Path, folder: Path, snapshot: Path) -> None:
+    """Put a snapshot there that is not; who may not do that can read it all the same."""
+    if not _is_put(database, snapshot):
+        with contextlib.suppress(BadParameter), _locked(folder):
+            if snapshot == _newest(folder, _EVER):
+                _put(database, snapshot)
 
 
 def share_copied(database: Path) -> float | None:
@@ -80,6 +97,7 @@ def _make(database: Path, folder: Path, lock: int, wait_s: float) -> Path:
         new.rename(snapshot)
     finally:
         _clean(folder)
+    _put(database, snapshot)
     for old in folder.glob("*.duckdb"):
         if old != snapshot:
             old.unlink()
@@ -136,3 +154,46 @@ def _wait_for(lock: int, folder: Path) -> None:
             return
         time.sleep(_LOOK_S)
     raise DatabaseBusy(f"another process has been making a snapshot in {folder} for 10 minutes; end it")
+
+
+def _fixed_path(database: Path) -> Path:
+    """Where it is."""
+    return database.with_name(f"{database.name}.snapshot.duckdb")
+
+
+def _is_put(database: Path, snapshot: Path) -> bool:
+    """Whether this snapshot is there."""
+    with contextlib.suppress(OSError):
+        here, there = _fixed_path(database).stat(), snapshot.stat()
+        return (here.st_size, here.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
+    return False
+
+
+def _put(database: Path, snapshot: Path) -> None:
+    """Put a snapshot there; only one process does so at a time. Raises BadParameter."""
+    path = _fixed_path(database)
+    new = path.with_name(f"{path.name}.new")
+    try:
+        new.unlink(missing_ok=True)  # of a process that was killed
+        _name_again(snapshot, new)
+        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)  # of who could write the one before all the same
+        new.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise BadParameter(
+            f"{path}, where other programs find the newest snapshot, can't be replaced: {error.strerror}; "
+            "move away what is there"
+        ) from None
+
+
+def _name_again(snapshot: Path, new: Path) -> None:
+    """The snapshot by another name; a copy, where a file can have only one. `_is_put` knows it by its time."""
+    snapshot.chmod(snapshot.stat().st_mode & 0o444)
+    if cloned(snapshot, new):
+        shutil.copystat(snapshot, new)
+        return
+    try:
+        os.link(snapshot, new)
+    except OSError:
+        shutil.copy2(snapshot, new)

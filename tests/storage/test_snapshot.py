@@ -19,6 +19,7 @@ import pytest
 import klines
 from klines.errors import BadParameter, DatabaseBusy, NoRoom
 from klines.storage.database import opened
+from klines.storage.duplicate import cloned
 from klines.storage.snapshot import take
 from tests.children import Child, child
 from tests.drive import collect_once, query
@@ -68,6 +69,48 @@ def test_a_young_one_is_shared_and_an_old_one_replaced(exchange: StandIn, minute
         assert [(60,)] == first.sql(COUNT).fetchall()
     assert made not in snapshots(minutes)
     assert 1 == len(snapshots(minutes))
+
+
+def fixed(database: Path) -> Path:
+    """Where other programs find the newest one."""
+    return database.with_name(f"{database.name}.snapshot.duckdb")
+
+
+def test_other_programs_find_the_newest_at_a_path_that_stays(exchange: StandIn, minutes: Path) -> None:
+    """It is replaced by each new one, nobody may write it, and who has the one before open goes on reading that."""
+    klines.connect(database=minutes).close()
+    with duckdb.connect(str(fixed(minutes)), read_only=True) as other:
+        later(exchange, minutes)
+        log = fixed(minutes).with_name(f"{fixed(minutes).name}.wal")
+        log.write_bytes(b"of who wrote it all the same")
+        klines.connect(max_age=NOW, database=minutes).close()
+        assert not log.exists()
+        assert [(60,)] == other.sql(COUNT).fetchall()
+    assert [(62,)] == query(fixed(minutes), COUNT)
+    assert 0 == fixed(minutes).stat().st_mode & 0o222
+
+
+def test_the_path_that_stays_is_mended(minutes: Path) -> None:
+    """It is put back by whoever reads next; what else is there is named, is left alone, and keeps no reader out of a
+    snapshot that is there."""
+    klines.connect(database=minutes).close()
+    fixed(minutes).unlink()
+    klines.connect(database=minutes).close()
+    assert [(60,)] == query(fixed(minutes), COUNT)
+    fixed(minutes).unlink()
+    fixed(minutes).mkdir()
+    with pytest.raises(BadParameter, match=r"snapshot\.duckdb, where other programs .* move away what is there"):
+        klines.connect(max_age=NOW, database=minutes)
+    klines.connect(database=minutes).close()
+    assert fixed(minutes).is_dir()
+    assert [] == list(minutes.parent.glob("*.new"))
+
+
+def test_a_clone_is_whole_or_not_there(minutes: Path) -> None:
+    """Where the file system has clones it is the same as the file; where it has none, nothing is left."""
+    clone = minutes.with_name("clone")
+    assert cloned(minutes, clone) == clone.exists()
+    assert not clone.exists() or clone.read_bytes() == minutes.read_bytes()
 
 
 def test_it_can_only_be_read_and_is_in_utc(minutes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
