@@ -43,6 +43,11 @@ BENCHMARKS = {
         ["--symbols", "1500", "--usdm", "600", "--minutes", "20"],
         ["--symbols", "60", "--usdm", "60", "--minutes", "2", "--rows", "100_000"],
     ),
+    "beside": Benchmark(
+        "The minute beside an audit, and beside a backfill",
+        [],
+        ["--symbols", "60", "--rows", "100_000", "--minutes", "1", "--lacking", "200_000", "--rounds", "1"],
+    ),
     "growth": Benchmark(
         "Growth of the file",
         [],

@@ -245,6 +245,17 @@ SCHEMA = {
 }
 
 
+def rows_within(rows: pl.DataFrame, windows: Sequence[Window]) -> pl.DataFrame:
+    """The rows of a frame, ordered by time, whose open time is in one of the windows."""
+    if rows.is_empty() or not windows:
+        return rows.clear()
+    first_ms, last_ms = rows["open_time"][0], rows["open_time"][-1]
+    if any(w.start_ms <= first_ms and last_ms < w.end_ms for w in windows):
+        return rows
+    time = pl.col("open_time")
+    return rows.filter(pl.any_horizontal(time.is_between(w.start_ms, w.end_ms, closed="left") for w in windows))
+
+
 def frame(rows: Sequence[Row]) -> pl.DataFrame:
     """The rows as columns; times still in epoch ms."""
     columns = zip(*rows, strict=True) if rows else [()] * len(SCHEMA)

@@ -1,7 +1,8 @@
 """What was collected live beside the archive's daily file: equal rows stay as they are, of different ones two of three
 agree: what is stored, the archive, and REST, which is asked now.
 
-Where no two agree the stored value stays and is disputed. Rows that the archive lacks stay. A file that was compared
+Where no two agree the stored value stays and is disputed. Rows that the archive lacks stay. What it has besides is
+taken as far as anybody wants it. A file that was compared
 before is compared again when its checksum has changed: files are re-uploaded without notice.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -24,8 +25,9 @@ from klines.clock import clock
 from klines.errors import KlinesError, Retry, Stop
 from klines.interval import DAY, HOUR, INTERVALS, Interval
 from klines.outcome import counted
-from klines.rows import SCHEMA, frame
+from klines.rows import SCHEMA, frame, rows_within
 from klines.tables.archive_files import Loaded
+from klines.window import Window
 
 DAYS = 30
 """So many days back files are looked at."""
@@ -52,15 +54,16 @@ async def reconcile(
     archive: Archive,
     writer: Writer,
     opened: Opened,
-    symbols: Sequence[str],
+    wanted: Mapping[str, Sequence[Window]],
     interval: Interval,
 ) -> Reconciled:
-    """Compare the days of which anything was collected by REST, and those whose file has changed."""
+    """Compare the days of which anything was collected by REST, and those whose file has changed; `wanted` says of each
+    symbol what may be stored."""
     done = Reconciled()
     if not 0 < interval.length_ms <= DAY or not exchange.market.kind.is_archived:
         return done
     now_ms = exchange.now_ms()
-    live = await to_thread.run_sync(_live_days, opened, exchange, symbols, interval, now_ms)
+    live = await to_thread.run_sync(_live_days, opened, exchange, [*wanted], interval, now_ms)
     together = max(1, min(AT_ONCE, KLINES * interval.length_ms // DAY))
     for start in range(0, len(live), together):
         some = live[start : start + together]
@@ -69,7 +72,10 @@ async def reconcile(
         if found:
             stored = await to_thread.run_sync(_stored, opened, [file for file, _ in found])
             await asyncio.gather(
-                *(_settle(exchange, writer, file, content, stored, interval, done) for file, content in found)
+                *(
+                    _settle(exchange, writer, file, content, stored, interval, wanted[file.symbol], done)
+                    for file, content in found
+                )
             )
     return done
 
@@ -140,15 +146,15 @@ async def _settle(
     content: Content,
     stored: pl.DataFrame,
     interval: Interval,
+    wanted: Sequence[Window],
     done: Reconciled,
 ) -> None:
-    """Write what two of three agree upon, and note the file."""
+    """Write what two of three agree upon, of what is stored or wanted, and note the file."""
     day = file.window
     ours = stored.filter(
         (pl.col("symbol") == file.symbol) & pl.col("open_time").is_between(day.start_ms, day.end_ms, closed="left")
     ).drop("symbol")
-    theirs = content.rows
-    other = theirs.join(ours, on=theirs.columns, how="anti", nulls_equal=True)
+    other = _differing(content.rows, ours, wanted)
     changed = other.clear()
     disputed: list[int] = []
     if other.height:
@@ -175,3 +181,10 @@ async def _settle(
     done.added += changed.height - corrected
     done.outvoted += [f"{file.name}.zip ({counted(outvoted, 'kline')})"] if outvoted else []
     done.disputed += [f"{file.symbol} {clock(time)}" for time in disputed]
+
+
+def _differing(theirs: pl.DataFrame, ours: pl.DataFrame, wanted: Sequence[Window]) -> pl.DataFrame:
+    """The rows of a file that are stored with other values, or that are wanted and not stored."""
+    other = theirs.join(ours, on=theirs.columns, how="anti", nulls_equal=True)
+    not_stored = other.join(ours, on="open_time", how="anti")
+    return pl.concat([other.join(ours, on="open_time", how="semi"), rows_within(not_stored, wanted)])

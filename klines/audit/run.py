@@ -38,7 +38,7 @@ from klines.reading.coverage import Coverage, last_days
 from klines.settings import Settings
 from klines.storage.access import place_of
 from klines.tables.gaps import read_gaps, write_gaps
-from klines.tables.klines import FIRST_MS, kinds_stored, largest, stored_windows
+from klines.tables.klines import FIRST_MS, StoredWindows, kinds_stored, largest
 from klines.tables.promise import add_command, lying_between, promised
 from klines.tables.sound import MANY, check_rows
 from klines.tables.symbols import EVERY_MS
@@ -251,11 +251,12 @@ class Audit(Backfill):
     def _note_wanted(self, asked: Window, now_ms: int) -> None:
         """An audit wants nothing that is not wanted already."""
 
-    def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
+    def _missing(
+        self, connection: duckdb.DuckDBPyConnection, stored: StoredWindows, wanted: Window, now_ms: int
+    ) -> dict[str, Missing]:
         """Of each symbol what is missing of what is wanted of it."""
         symbols = self.job.symbols
         ledger = read_gaps(connection, self.market, self.interval, symbols)
-        stored = stored_windows(connection, self.market, self.interval, symbols, wanted.start_ms, wanted.end_ms)
         ranges = read_wanted(connection, self.market, self.interval, symbols)
         since_ms = None if self._since_ms is None else self.interval.ceil(max(self._since_ms, FIRST_MS))
         self.ranges = {symbol: intersect([wanted], promised(its, since_ms)) for symbol, its in ranges.items()}
@@ -349,7 +350,8 @@ class Audit(Backfill):
                     )
 
     def reconcile(self) -> None:
-        """Compare what was collected live with the archive's daily files of the last 30 days."""
+        """Compare what was collected live with the archive's daily files of the last 30 days; nothing is
+        stored that nobody wants."""
         self.reconciled = self._call(
-            reconcile, self.exchange, self._archive, self._writer, self._opened, self.job.symbols, self.interval
+            reconcile, self.exchange, self._archive, self._writer, self._opened, self.ranges, self.interval
         )

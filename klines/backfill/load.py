@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeVar, cast
 
-import polars as pl
-
 from klines.backfill.chunks import Chunk, Piece, days_of, pick
 from klines.backfill.message import Account
 from klines.backfill.writer import Writer
@@ -24,6 +22,7 @@ from klines.errors import KlinesError, Retry
 from klines.interval import DAY, INTERVALS, Interval
 from klines.ledger import FOREVER_MS
 from klines.reasons import islands
+from klines.rows import rows_within
 from klines.tables.archive_files import Loaded
 from klines.want import Want, pages
 from klines.window import Window, intersect, merge, subtract
@@ -149,17 +148,17 @@ class Loader:
     async def _check(self, piece: Piece, file: File, content: Content) -> Loaded:
         """What may be stored of a file: what is wanted of the days that agree with the exchange's 1d klines, or of what
         is older than REST's first kline: the archive has klines of names that are used again."""
-        trusted = _within(content.rows, file.trusted)
+        trusted = rows_within(content.rows, file.trusted)
         stated = await self._day_totals(piece.symbol)
-        judged = _within(trusted, [Window(stated.from_ms, FOREVER_MS)]) if stated else trusted.clear()
+        judged = rows_within(trusted, [Window(stated.from_ms, FOREVER_MS)]) if stated else trusted.clear()
         wrong = disagreeing(judged, stated.days) if stated else []
         if wrong:
             days = ", ".join(map(days_of, wrong[:3])) + (" …" if len(wrong) > 3 else "")
             self.account.partly.append(f"{file.name}.zip ({file.source}): not {days}, against the 1d klines")
-        self.account.doubt(piece.symbol, wrong, islands(_within(judged, wrong), self._interval))
+        self.account.doubt(piece.symbol, wrong, islands(rows_within(judged, wrong), self._interval))
         is_verified = stated is not None and judged.height == trusted.height and not wrong
         self.account.unverified += judged.height < trusted.height
-        wanted = _within(trusted, subtract(intersect(piece.left, [file.window]), wrong))
+        wanted = rows_within(trusted, subtract(intersect(piece.left, [file.window]), wrong))
         return Loaded(file, content.sha256, wanted, content.rejects, content.rows.height, is_verified)
 
     async def _day_totals(self, symbol: str) -> Stated | None:
@@ -221,17 +220,6 @@ class Loader:
 
     def _slots(self, windows: Sequence[Window]) -> int:
         return sum(self._interval.index(w.end_ms - 1) - self._interval.index(w.start_ms) + 1 for w in windows)
-
-
-def _within(rows: pl.DataFrame, windows: Sequence[Window]) -> pl.DataFrame:
-    """The rows whose open time is in one of the windows."""
-    if rows.is_empty() or not windows:
-        return rows.clear()
-    first_ms, last_ms = rows["open_time"][0], rows["open_time"][-1]
-    if any(w.start_ms <= first_ms and last_ms < w.end_ms for w in windows):
-        return rows
-    time = pl.col("open_time")
-    return rows.filter(pl.any_horizontal(time.is_between(w.start_ms, w.end_ms, closed="left") for w in windows))
 
 
 async def _all(jobs: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

@@ -20,6 +20,7 @@ from klines.backfill.enquiry import Enquiry
 from klines.backfill.job import BackfillJob
 from klines.backfill.lives import known_by_files
 from klines.backfill.load import Loader
+from klines.backfill.looking import stored_in_turns
 from klines.backfill.message import Account, BackfillFacts, backfill_outcome
 from klines.backfill.noting import note_known, note_left, note_missing
 from klines.backfill.plan import BackfillPlan, Missing, backfill_plan
@@ -51,7 +52,7 @@ from klines.storage.store import Ready, scope_of, store
 from klines.symbol import choose, is_pattern
 from klines.tables.archive_files import Loaded
 from klines.tables.gaps import read_gaps
-from klines.tables.klines import FIRST_MS, daily_totals, stored_windows
+from klines.tables.klines import FIRST_MS, StoredWindows, daily_totals, stored_windows
 from klines.tables.promise import BACKFILL
 from klines.tables.symbols import EVERY_MS, listings
 from klines.tables.wanted import note_range
@@ -182,8 +183,10 @@ class Backfill(Session):
             return BackfillPlan([], self._told({}))
         if not self.unhealthy and end_ms + DAY > now_ms:
             self._call(self.exchange.look_at_newest)
+        asked = Window(start_ms, end_ms)
+        stored = stored_in_turns(self._opened, self.market, self.interval, self.job.symbols, asked)
         with self._opened() as connection:
-            found = self._missing(connection, Window(start_ms, end_ms), now_ms)
+            found = self._missing(connection, stored, asked, now_ms)
             listed_ms = listings(connection, self.market, list(found))
         whole = self._call(self.heard.pieces, found, listed_ms, now_ms)
         self.nearest = self._look_up_nearest()
@@ -194,7 +197,7 @@ class Backfill(Session):
         made = chunks([piece for piece in whole if piece.gaps], self.interval)
         if not self.job.dry_run:
             until_ms = now_ms + max(HOUR, int(told.seconds * 2000))
-            self._note_wanted(Window(start_ms, end_ms), now_ms)
+            self._note_wanted(asked, now_ms)
             note = partial(note_missing, heard=self.heard, found=found, pieces=whole, now_ms=now_ms, until_ms=until_ms)
             self._change(self.scope(list(found), notes=True), note)
         self.pieces = [piece for chunk in made for piece in chunk.pieces]
@@ -236,10 +239,11 @@ class Backfill(Session):
         trading = [] if self.unhealthy else self._known(EVERY_MS).trading
         return choose(self.job.symbols, sorted({*ever, *trading}), self.market.name, which="that there ever was")
 
-    def _missing(self, connection: duckdb.DuckDBPyConnection, wanted: Window, now_ms: int) -> dict[str, Missing]:
+    def _missing(
+        self, connection: duckdb.DuckDBPyConnection, stored: StoredWindows, wanted: Window, now_ms: int
+    ) -> dict[str, Missing]:
         """Of each symbol of which anything is missing; of all of them when what is stored is to be refreshed."""
         symbols = self.job.symbols
-        stored = stored_windows(connection, self.market, self.interval, symbols, wanted.start_ms, wanted.end_ms)
         ledger = read_gaps(connection, self.market, self.interval, symbols)
         found = {}
         for symbol in symbols:

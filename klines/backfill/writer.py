@@ -18,8 +18,9 @@ from anyio import to_thread
 from klines.tables.archive_files import Loaded
 from klines.want import Want
 
-FIRST_ROWS, LEAST_ROWS = 614_400, 20_000
-"""Klines of a transaction: five of DuckDB's row groups, or fewer where that has proved not to fit into HELD_S."""
+FIRST_ROWS, MOST_ROWS, LEAST_ROWS = 245_760, 614_400, 20_000
+"""Klines of a transaction: at first two of DuckDB's row groups, as nobody knows yet how fast the disk is; up to five as
+long as they fit into HELD_S, and fewer where they do not."""
 HELD_S, LONGEST_WAIT_S = 1.0, 2.0
 """How long the file should be held at most, and how long handed-over rows wait for more."""
 
@@ -127,7 +128,7 @@ class Writer:
         if held_s > HELD_S:
             self._most_rows = max(LEAST_ROWS, int(rows * HELD_S / held_s))
         elif held_s < HELD_S / 2 and rows * 2 > self._most_rows:
-            self._most_rows = min(FIRST_ROWS, self._most_rows * 2)
+            self._most_rows = min(MOST_ROWS, self._most_rows * 2)
 
     @staticmethod
     def _settle(batch: Sequence[_Handed], error: Exception | None) -> None:

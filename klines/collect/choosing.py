@@ -8,14 +8,11 @@ from dataclasses import dataclass
 import duckdb
 
 from klines.interval import Interval
-from klines.ledger import FOREVER_MS, drop_due
 from klines.market import Market
-from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS
 from klines.tables.promise import changed, choose_on, let_go
 from klines.tables.transaction import transaction
 from klines.tables.wanted import read_wanted, write_wanted
-from klines.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +58,3 @@ def note_choice(
             write_wanted(connection, market, interval, news)
     on = {symbol: max(one for one in ranges if one.by == choice.by) for symbol, ranges in after.items()}
     return Chosen({symbol: one.window.start_ms for symbol, one in on.items()}, sorted(ended))
-
-
-def forget_unknown(
-    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, by: str, symbols: Sequence[str]
-) -> None:
-    """Symbols that the exchange never had: nobody collects them, and they owe nothing; part of the caller's
-    transaction."""
-    before = read_wanted(connection, market, interval, symbols)
-    kept = {symbol: [one for one in ranges if one.by != by] for symbol, ranges in before.items()}
-    write_wanted(connection, market, interval, changed(before, kept))
-    ledger = read_gaps(connection, market, interval, symbols)
-    owing = {symbol: drop_due(gaps, [Window(0, FOREVER_MS)]) for symbol, gaps in ledger.items()}
-    write_gaps(connection, market, interval, owing)

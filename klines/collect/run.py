@@ -19,7 +19,7 @@ from klines.binance.archive import Archive
 from klines.binance.exchange import Exchange
 from klines.binance.line import LATE_PAUSES_S
 from klines.clock import clock as time_of
-from klines.collect.choosing import Choice, Chosen, forget_unknown, note_choice
+from klines.collect.choosing import Choice, Chosen, note_choice
 from klines.collect.message import CollectFacts, collect_outcome
 from klines.collect.missing import beginnings, wants
 from klines.collect.noted import Noted
@@ -31,11 +31,10 @@ from klines.session import Session
 from klines.settings import Settings
 from klines.shard import Shard
 from klines.storage.access import place_of
-from klines.storage.store import is_unheard_of, scope_of, store
+from klines.storage.store import scope_of, store
 from klines.tables.promise import SHELL
 from klines.tables.schedules import AskedFor
 from klines.tables.symbols import joined, quarantined
-from klines.tables.transaction import transaction
 from klines.want import Want, share_out
 
 DEADLINE_S, FETCH_SHARE = 45.0, 2 / 3
@@ -238,7 +237,7 @@ class Collect(Session):
         self._is_written = True
 
     def _put(self, wants: Sequence[Want], connection: duckdb.DuckDBPyConnection) -> Stored:
-        stored = store(
+        return store(
             connection,
             self.job.market,
             self.interval,
@@ -246,11 +245,8 @@ class Collect(Session):
             now_ms=self.exchange.now_ms(),
             not_trading=self._not_trading,
             asked=self.asked,
+            by=self.job.by,
         )
-        if unknown := [want.symbol for want in wants if is_unheard_of(want)]:
-            with transaction(connection):
-                forget_unknown(connection, self.job.market, self.interval, self.job.by, unknown)
-        return stored
 
     def outcome(self) -> Outcome:
         """The final state, with its message."""

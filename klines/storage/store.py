@@ -24,6 +24,7 @@ from klines.tables.rejects import note_rejects
 from klines.tables.schedules import AskedFor, note_asked
 from klines.tables.symbols import note_symbol
 from klines.tables.transaction import transaction
+from klines.tables.wanted import forget_unknown
 from klines.want import Want
 from klines.window import Window, merge, subtract
 
@@ -73,12 +74,13 @@ def store(
     not_trading: Iterable[str] = (),
     files: Sequence[Ready] = (),
     asked: AskedFor | None = None,
+    by: str = "",
 ) -> Stored:
     """Write the rows, rejects, restatements and gaps of `files`, then of `wants`, and what was `asked` for; all or
     nothing.
 
     `now_ms` is the exchange's clock. The newest slots of a symbol in `not_trading` are gaps; of any other symbol
-    they are only late.
+    they are only late. Of symbols that the exchange neither knows nor did, what `by` wants is forgotten.
     """
     with transaction(connection):
         stored = sum((_put_files(connection, market, interval, ready, now_ms) for ready in files), Stored())
@@ -87,6 +89,8 @@ def store(
         _note_symbols(connection, market, wants, now_ms)
         if asked:
             note_asked(connection, market, interval, asked)
+        if unknown := [want.symbol for want in wants if by and is_unheard_of(want)]:
+            forget_unknown(connection, market, interval, unknown, by)
     return stored
 
 

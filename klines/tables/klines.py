@@ -110,6 +110,12 @@ def last_stored(
     return last_ms
 
 
+def first_time_ms(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """The open time, in ms, of the first kline of all, which DuckDB knows without looking; None where there is none."""
+    [(first_ms,)] = connection.execute("SELECT epoch_ms(min(open_time)) FROM klines").fetchall()
+    return None if first_ms is None else int(first_ms)
+
+
 def a_stored_time(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval) -> int | None:
     """The open time, in ms, of any stored kline of the interval."""
     rows: list[tuple[int]] = connection.execute(

@@ -95,6 +95,19 @@ def forget_range(
         write_gaps(connection, market, interval, {name: gaps for name, gaps in owing.items() if gaps != ledger[name]})
 
 
+def forget_unknown(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, symbols: Sequence[str], by: str
+) -> None:
+    """Symbols that the exchange never had: `by` wants nothing of them, and they owe nothing. Part of the caller's
+    transaction."""
+    before = read_wanted(connection, market, interval, symbols)
+    kept = {symbol: [one for one in ranges if one.by != by] for symbol, ranges in before.items()}
+    write_wanted(connection, market, interval, changed(before, kept))
+    ledger = read_gaps(connection, market, interval, symbols)
+    owing = {symbol: drop_due(gaps, [Window(0, FOREVER_MS)]) for symbol, gaps in ledger.items()}
+    write_gaps(connection, market, interval, owing)
+
+
 def wanted_series(
     connection: duckdb.DuckDBPyConnection,
     markets: str | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -378,6 +378,19 @@ def test_a_file_that_was_uploaded_again(exchange: StandIn, database: Path) -> No
     outcome = audit_once(exchange, database)
     assert "1 kline corrected" in outcome.message
     assert is_complete(exchange, database)
+
+
+def test_what_the_archive_has_besides_is_stored_only_where_it_is_wanted(exchange: StandIn, database: Path) -> None:
+    """Of a day of which half is wanted the other half is not stored, although archive and REST agree on it: that were
+    82,800 klines of 1s; the file is noted as verified."""
+    collect_once(exchange, database, ["BTCUSDT"], lookback=timedelta(days=1))
+    outcome = audit_once(exchange, database)
+    assert ("Completed", False) == (outcome.state, "more kline" in outcome.message)
+    assert [(True,)] == query(database, "SELECT verified_at IS NOT NULL FROM archive_files")
+    assert [(True, 780)] == query(
+        database,
+        "SELECT min(open_time) = (SELECT min(since) FROM wanted), count(*) FILTER (day(open_time) = 1) FROM klines",
+    )
 
 
 def test_rows_that_the_archive_lacks_stay(exchange: StandIn, database: Path) -> None:

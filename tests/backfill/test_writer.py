@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from klines.backfill.writer import FIRST_ROWS, Item, Writer
+from klines.backfill.writer import FIRST_ROWS, MOST_ROWS, Item, Writer
 from klines.want import Want
 from klines.window import Window
 
@@ -74,7 +74,8 @@ def test_the_file_is_free_as_long_as_it_was_held() -> None:
 
 @pytest.mark.slow
 def test_transactions_get_smaller_when_they_take_too_long() -> None:
-    """A slow disk makes the next transactions smaller, a fast one larger, within bounds."""
+    """A slow disk makes the next transactions smaller, a fast one larger, within bounds; the first one is small, so
+    that no disk holds the minute up for long."""
 
     async def slow(writer: Writer) -> None:
         await writer.put(item(0), FIRST_ROWS)
@@ -84,8 +85,8 @@ def test_transactions_get_smaller_when_they_take_too_long() -> None:
 
     async def fast(writer: Writer) -> None:
         for _ in range(3):
-            await writer.put(item(0), FIRST_ROWS)
-        await asyncio.gather(*(writer.put(item(n), FIRST_ROWS // 4) for n in range(5)))
+            await writer.put(item(0), MOST_ROWS)
+        await asyncio.gather(*(writer.put(item(n), MOST_ROWS // 4) for n in range(5)))
 
     assert [1, 1, 1, 4, 1] == [len(batch) for batch in run(fast)]
 
