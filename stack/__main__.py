@@ -36,6 +36,7 @@ from stack.opening import HOST, binding, reached_at
 
 if TYPE_CHECKING:
     from stack.server import Server
+    from stack.watch import Watch
 
 PORT, DEMO_PORT = 4200, 4210
 READY_S = 120
@@ -184,15 +185,22 @@ def run(is_demo: bool, prefect_file: Path, queues: Sequence[str]) -> None:
 
 def serve(children: Children, server: Server, queues: Sequence[str], place: Place) -> None:
     """Run the worker, and ask for runs while this machine's clock repeats itself, until the end is asked for; where no
-    run ends, say how fresh the symbols at `place` are."""
+    run ends, say how fresh the symbols at `place` are, and tell that nothing is collected."""
     from stack.standing import Rewriter
 
     clock, rewriter = Clock(), Rewriter(server.client, place)
-    ask_s = time.monotonic()
+    watch: Watch | None = None
+    began_s = ask_s = time.monotonic()
 
     def look() -> None:
-        nonlocal ask_s
+        nonlocal ask_s, watch
         rewriter.look()
+        if watch is None and time.monotonic() > began_s + MINUTE_S:  # its imports would hold the first run up
+            from stack.watch import Watch
+
+            watch = Watch(server.client, place, say)
+        if watch:
+            watch.look()
         if clock.repeats() and time.monotonic() > ask_s:
             server.collect_now()
             ask_s = time.monotonic() + MINUTE_S

@@ -19,8 +19,11 @@ from klines.errors import BadParameter
 
 PORT = 4200
 SHIPPED = Path(__file__).with_name("automations.yaml")
-RETIRED = tuple(f"klines: {kind}" for kind in ("ExchangeDown", "Blocked", "Degraded", "stale"))
-"""Automations that told what runs tell by themselves now."""
+RETIRED = tuple(
+    f"klines: {kind}"
+    for kind in ("ExchangeDown", "Blocked", "Degraded", "stale", "nothing collected", "collecting again")
+)
+"""Automations that told what runs, and `klines run`, tell by themselves now."""
 
 
 def main(address: str) -> int:
@@ -56,7 +59,7 @@ def create(address: str) -> list[str]:
     from prefect.types import SecretDict
     from pydantic import SecretStr
 
-    from tasks.alarms import WEBHOOK
+    from tasks.outgoing import WEBHOOK
 
     headers = SecretDict({"Content-Type": "application/json"})
     block_id = Webhook(url=SecretStr(address), headers=headers).save(WEBHOOK, overwrite=True)

@@ -68,12 +68,12 @@ class Rewriter:
         with self._place.reading(time.monotonic() + WAIT_S) as connection:
             listed = {key_of(one.market, one.kind, one.interval, one.shard): one for one in collected(connection)}
             self._every_s = {key: one.every_s for key, one in listed.items()}
-            written = {of: _artifact(connection, listed[key]) for key, of in self.old().items() if key in listed}
+            written = {of: artifact_of(connection, listed[key]) for key, of in self.old().items() if key in listed}
         for artifact_id, artifact in written.items():  # in the place of themselves: there may be no run for days
             self._client.update_artifact(artifact_id, artifact)
 
 
-def _artifact(connection: duckdb.DuckDBPyConnection, one: Collected) -> ArtifactUpdate:
+def artifact_of(connection: duckdb.DuckDBPyConnection, one: Collected) -> ArtifactUpdate:
     """What a run would say now."""
     from klines.collect.freshness import freshness
     from klines.collect.standings import all_standings

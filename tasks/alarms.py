@@ -9,10 +9,7 @@ from prefect.blocks.webhook import Webhook
 
 from klines.collect.incidents import Followed
 from klines.collect.review import Review
-from tasks.outgoing import name_of, send
-
-WEBHOOK = "klines-webhook"
-"""The name of its block."""
+from tasks.outgoing import WEBHOOK, name_of, tell
 
 
 def deliver(its: Review, followed: Followed) -> None:
@@ -20,12 +17,9 @@ def deliver(its: Review, followed: Followed) -> None:
     if not followed.waiting:
         return
     url = _webhook()
-    error, tried = "", []
-    for alarm in its.claim_alarms(name_of(url) if url else ""):
-        error = error or send(url, {"text": alarm.message, "content": alarm.message})  # a dead line is tried once a run
-        tried.append((alarm, error))
-    if error:
-        get_run_logger().warning("%s took no alarm (%s); a later run tries again", name_of(url), error)
+    tried = tell(url, its.claim_alarms(name_of(url) if url else ""))
+    if tried and tried[-1][1]:
+        get_run_logger().warning("%s took no alarm (%s); a later run tries again", name_of(url), tried[-1][1])
     if tried:
         its.note_alarms(tried)
 

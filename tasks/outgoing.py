@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 import httpx
 
+from klines.tables.alarms import Alarm
+
+WEBHOOK = "klines-webhook"
+"""The name of the block with the webhook's address, on Prefect's server."""
 LONGEST_S = 4.0
 """How long one answer is waited for, from the look-up of the name on."""
 
@@ -33,6 +37,15 @@ def _answer(url: str, body: Mapping[str, str] | None, longest_s: float) -> str:
             return "" if answer.is_success else f"HTTP {answer.status_code}"
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
         return type(error).__name__  # its text may have the address
+
+
+def tell(url: str, alarms: Iterable[Alarm]) -> list[tuple[Alarm, str]]:
+    """Post alarms to a webhook; of each why it was not taken, empty where it was. A dead line is tried once."""
+    error, tried = "", []
+    for alarm in alarms:
+        error = error or send(url, {"text": alarm.message, "content": alarm.message})
+        tried.append((alarm, error))
+    return tried
 
 
 def name_of(url: str) -> str:

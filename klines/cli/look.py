@@ -218,6 +218,7 @@ def wanted_command(
     *,
     add: Annotated[bool, Parameter(group=_DO, negative="")] = False,
     remove: Annotated[bool, Parameter(group=_DO, negative="")] = False,
+    let_go: Annotated[str | None, Parameter(group=_DO)] = None,
     start: str | None = None,
     end: str | None = None,
     market: MarketName | None = None,
@@ -235,6 +236,7 @@ def wanted_command(
         symbols: Symbols, as in BTCUSDT; with --add also patterns; none: all that are wanted, which only shows them.
         add: Want a range of them from now on; what that will cost is said first.
         remove: Want a range of them no more, whoever wanted it.
+        let_go: Name of a deployment that is no more: what it collected is wanted until now only.
         start: The first open time, as in 2024-01-01 or 2024-01-01T12:00, UTC where no zone is given.
         end: The open time before which it ends, in the same forms; none: it goes on.
         market: spot, usdm (USDS-M futures) or coinm (COIN-M futures); none: all, and for a change spot.
@@ -246,6 +248,10 @@ def wanted_command(
     from klines.cli import wanting
 
     complete()
+    if let_go is not None:
+        if symbols or add or remove:
+            raise BadParameter("--let-go takes the name of a deployment alone, neither symbols nor --add or --remove")
+        return wanting.let_go_of(let_go, is_dry=dry_run, as_json=json)
     if not add and not remove:
         return wanting.show(symbols, market, kind, interval, as_json=json)
     if not symbols or (add and start is None):

@@ -23,10 +23,12 @@ from klines.reading.parameters import entries_named, symbols_named
 from klines.reading.wanted import WantedRange, wanted_ranges
 from klines.session import machine_ms
 from klines.settings import Settings, load
-from klines.storage.access import place_of
+from klines.storage.access import place_of, reading
 from klines.storage.place import Scope
-from klines.tables.promise import PERSON
-from klines.tables.wanted import forget_range, note_range
+from klines.tables.promise import NO_DEPLOYMENTS, PERSON
+from klines.tables.schedules import forget_schedules
+from klines.tables.transaction import transaction
+from klines.tables.wanted import forget_range, let_go_all, note_range, wanted_on_by
 from klines.window import Window
 
 SHOWN = 100
@@ -132,6 +134,35 @@ def drop_range(symbols: Sequence[str], asked: RangeAsked, *, is_dry: bool) -> di
     ends = "would be wanted no more, all or in part" if is_dry else "wanted no more, all or in part"
     said = f"{counted(len(wanted), 'range')} {ends}; klines that are stored stay{again}"
     return {"said": said, "ranges": len(wanted)}
+
+
+def let_go_of(by: str, *, is_dry: bool, as_json: bool) -> int:
+    """What a deployment that is no more collected is wanted until now only, as a symbol that it leaves out; print it.
+
+    Raises NotStored where nobody of that name wants anything on and on.
+    """
+    place = place_of(load().database)
+    with reading(None) as connection:
+        found = wanted_on_by(connection)
+    if by not in found or by in NO_DEPLOYMENTS:
+        there = [name for name in found if name not in NO_DEPLOYMENTS]
+        raise NotStored(f"no deployment {by!r} wants anything on and on; those that do: {names(there) or 'none'}")
+    for market, kind, interval, _ in found[by] if not is_dry else ():
+        series = market_of(market, kind), INTERVALS[interval]
+        scope = Scope(market, kind, interval, notes=True)
+        place.write(time.monotonic() + FILE_S, scope, partial(_let_go, series=series, by=by))
+    symbols = sum(count for *_, count in found[by])
+    ends = "would be wanted until now only" if is_dry else "wanted until now only"
+    again = f"a run of {by}, if there is one, wants them again"
+    said = f"{symbols:,} series {ends}; klines that are stored stay; {again}"
+    print(json.dumps({"said": said, "series": symbols}, ensure_ascii=False) if as_json else said)
+    return 0
+
+
+def _let_go(connection: duckdb.DuckDBPyConnection, series: tuple[Market, Interval], by: str) -> None:
+    let_go_all(connection, *series, by, machine_ms())
+    with transaction(connection):
+        forget_schedules(connection, by)
 
 
 def _write(

@@ -25,10 +25,10 @@ class Noted:
     schedule_ms: int | None
 
     @classmethod
-    def of(cls, connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, shard: str) -> Self:
-        """As the database has it."""
+    def of(cls, connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, shard: str, by: str) -> Self:
+        """As the database has it, for runs `by` a deployment."""
         return cls(
             going_on(connection, market),
             bool(waiting(connection, market)),
-            noted_ms(connection, market, interval, shard),
+            noted_ms(connection, market, interval, shard, by),
         )

@@ -170,7 +170,7 @@ class Collect(Session):
 
     def _look_up(self, connection: duckdb.DuckDBPyConnection, now_ms: int) -> list[Want]:
         """What is missing, and what is noted."""
-        self.noted = Noted.of(connection, self.market, self.interval, str(self.job.shard or ""))
+        self.noted = Noted.of(connection, self.market, self.interval, str(self.job.shard or ""), self.job.by)
         self.quarantined = quarantined(connection, self.job.market, self.job.symbols, now_ms)
         lookback_ms = int(self.job.lookback.total_seconds() * 1000)
         chosen = self._choose(connection, now_ms, lookback_ms)
@@ -329,4 +329,4 @@ class Collect(Session):
     @property
     def asked(self) -> AskedFor:
         """Up to when it asked."""
-        return AskedFor(str(self.job.shard or ""), self.interval.step(self._due_ms, 1))
+        return AskedFor(str(self.job.shard or ""), self.interval.step(self._due_ms, 1), self.job.by)

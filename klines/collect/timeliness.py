@@ -44,8 +44,8 @@ def timeliness(
     [row] = connection.execute(
         """
         WITH due AS (
-            SELECT to_seconds(coalesce(max(every_s), $every)) AS every,
-                   coalesce(max(anchor), TIMESTAMP '1970-01-01') AS anchor
+            SELECT to_seconds(coalesce(min(every_s), $every)) AS every, -- by the deployment that is due first
+                   coalesce(arg_min(anchor, every_s), TIMESTAMP '1970-01-01') AS anchor
             FROM schedules WHERE market = $market AND kind = $kind AND interval = $interval AND shard = $shard
         ), waits AS (
             SELECT epoch_ms(fetched_at) - epoch_ms(close_time) AS ms,

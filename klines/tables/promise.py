@@ -18,6 +18,7 @@ from klines.window import Window, merge, subtract, window
 SHELL, BACKFILL, PERSON, UPGRADE = "shell", "backfill", "person", "upgrade"
 """Who wants: a collect from the shell, a backfill, somebody by `klines wanted`, the upgrade of a database of before.
 A deployment's collect is named as the deployment is."""
+NO_DEPLOYMENTS = (SHELL, BACKFILL, PERSON, UPGRADE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,11 +60,14 @@ def choose_on(wanted: Sequence[Promise], by: str, begin_ms: int, since_ms: int |
     return sorted([*kept, *(same or [on])])
 
 
-def let_go(wanted: Sequence[Promise], by: str, end_ms: int) -> list[Promise]:
-    """The ranges of a series that `by` does not collect any more: what went on ends at `end_ms`."""
+def let_go(
+    wanted: Sequence[Promise], by: str, end_ms: int, taken_over: Sequence[str] = (SHELL, UPGRADE)
+) -> list[Promise]:
+    """The ranges of a series that `by`, and those whom it has taken over, do not collect any more: what went on ends at
+    `end_ms`."""
     kept = []
     for one in wanted:
-        is_over = one.goes_on and one.by in (by, SHELL, UPGRADE)
+        is_over = one.goes_on and one.by in (by, *taken_over)
         kept += [replace(one, window=part) for part in window(one.window.start_ms, end_ms)] if is_over else [one]
     return kept
 

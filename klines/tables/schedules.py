@@ -1,4 +1,5 @@
-"""The table `schedules`: when runs collect the series of a market and interval, and what the last one was to store."""
+"""The table `schedules`: when runs of each deployment collect the series of a market and interval, and what the last
+one was to store."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from klines.market import Market
 GRACE_MS = MINUTE
 """Where nothing is known of a schedule, a kline is due so long after its close; views.sql has it, too."""
 _SERIES = "market = ? AND kind = ? AND interval = ?"
+_ITS = "wanted_by IN (?, '')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +26,19 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class AskedFor:
-    """What a run of a `shard` (empty: of all symbols) was to store: klines that closed up to `until_ms`."""
+    """What a run of a deployment, `by` its name, and of a `shard` (empty: of all symbols) was to store: klines that
+    closed up to `until_ms`."""
 
     shard: str
     until_ms: int
+    by: str
 
 
 def note_asked(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, asked: AskedFor) -> None:
     """Enter what a run has asked for, where its schedule is known. Part of the caller's transaction."""
     connection.execute(
-        f"UPDATE schedules SET asked_until = epoch_ms(?::BIGINT) WHERE {_SERIES} AND shard = ?",
-        [asked.until_ms, *market.key, interval.name, asked.shard],
+        f"UPDATE schedules SET asked_until = epoch_ms(?::BIGINT) WHERE {_SERIES} AND {_ITS} AND shard = ?",
+        [asked.until_ms, *market.key, interval.name, asked.by, asked.shard],
     )
 
 
@@ -46,42 +50,58 @@ def note_schedule(
     asked: AskedFor,
     now_ms: int,
 ) -> None:
-    """Enter the schedule of runs of a shard, and forget those of another number of shards. Part of the caller's
-    transaction."""
+    """Enter the schedule of a deployment's runs of a shard, and forget those of another number of shards. Part of the
+    caller's transaction."""
     connection.execute(
-        f"DELETE FROM schedules WHERE {_SERIES} AND (shard = ? OR split_part(shard, '/', 2) != split_part(?, '/', 2))",
-        [*market.key, interval.name, asked.shard, asked.shard],
+        f"""DELETE FROM schedules
+            WHERE {_SERIES} AND {_ITS} AND (shard = ? OR split_part(shard, '/', 2) != split_part(?, '/', 2))""",
+        [*market.key, interval.name, asked.by, asked.shard, asked.shard],
     )
+    times = [schedule.anchor_ms, asked.until_ms, now_ms]
     connection.execute(
         """INSERT INTO schedules
-           VALUES (?, ?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), epoch_ms(?::BIGINT))""",
-        [*market.key, interval.name, asked.shard, schedule.every_s, schedule.anchor_ms, asked.until_ms, now_ms],
+           VALUES (?, ?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), ?)""",
+        [*market.key, interval.name, asked.shard, schedule.every_s, *times, asked.by],
     )
 
 
-def noted_ms(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, shard: str) -> int | None:
-    """When the schedule of runs of a shard was entered; None: it is not known."""
+def forget_schedules(connection: duckdb.DuckDBPyConnection, by: str) -> None:
+    """The deployment is gone. Part of the caller's transaction."""
+    connection.execute("DELETE FROM schedules WHERE wanted_by = ?", [by])
+
+
+def noted_ms(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, shard: str, by: str
+) -> int | None:
+    """When the schedule of a deployment's runs of a shard was entered; None: it is not known."""
     rows: list[tuple[int]] = connection.execute(
-        f"SELECT epoch_ms(noted_at) FROM schedules WHERE {_SERIES} AND shard = ?",
-        [*market.key, interval.name, shard],
+        f"SELECT epoch_ms(noted_at) FROM schedules WHERE {_SERIES} AND shard = ? AND wanted_by = ?",
+        [*market.key, interval.name, shard, by],
     ).fetchall()
     return rows[0][0] if rows else None
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A market, kind and interval that runs collect, of a shard; every `every_s` seconds."""
+    """A market, kind and interval that runs of a deployment, `by` its name, collect, of a shard: every `every_s`
+    seconds, also at `anchor_ms`. The last run was to store what had closed up to `asked_ms`."""
 
     market: str
     kind: str
     interval: str
     shard: str
     every_s: int | None
+    anchor_ms: int | None
+    asked_ms: int
+    by: str
 
 
 def collected(connection: duckdb.DuckDBPyConnection) -> list[Collected]:
-    """All whose schedule is known."""
-    rows = connection.execute("SELECT market, kind, interval, shard, every_s FROM schedules ORDER BY ALL").fetchall()
+    """All whose schedule is known; of several that collect the same, that which comes most often is the last."""
+    rows = connection.execute(
+        """SELECT market, kind, interval, shard, every_s, epoch_ms(anchor), epoch_ms(asked_until), wanted_by
+           FROM schedules ORDER BY market, kind, interval, shard, every_s DESC NULLS FIRST, wanted_by"""
+    ).fetchall()
     return [Collected(*row) for row in rows]
 
 

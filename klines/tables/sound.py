@@ -50,6 +50,7 @@ FEW = {
     "wanted": f"{_SERIES} AND (until IS NULL OR since < until) AND {_times('since', 'noted_at')} AND "
     + _times_if_any("until"),
     "schedules": f"{_OF_KIND} AND interval IN {tuple(INTERVALS)} AND coalesce(every_s, 1) > 0 AND "
+    + "wanted_by IS NOT NULL AND "
     + f"{_times('asked_until', 'noted_at')} AND {_times_if_any('anchor')}",
     "clustered": _times("month", "clustered_at"),
     "counted": _times("until"),

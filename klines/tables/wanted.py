@@ -12,7 +12,7 @@ from klines.interval import Interval
 from klines.ledger import FOREVER_MS, drop_due
 from klines.market import Market
 from klines.tables.gaps import read_gaps, write_gaps
-from klines.tables.promise import Promise, add_range, changed, promised, remove_range
+from klines.tables.promise import Promise, add_range, changed, let_go, promised, remove_range
 from klines.tables.transaction import transaction
 from klines.window import Window, subtract
 
@@ -106,6 +106,28 @@ def forget_unknown(
     ledger = read_gaps(connection, market, interval, symbols)
     owing = {symbol: drop_due(gaps, [Window(0, FOREVER_MS)]) for symbol, gaps in ledger.items()}
     write_gaps(connection, market, interval, owing)
+
+
+def let_go_all(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, by: str, now_ms: int) -> int:
+    """What `by` wanted on and on of a market and interval is wanted until `now_ms` only; of how many symbols."""
+    before = read_wanted(connection, market, interval)
+    after = {symbol: let_go(ranges, by, interval.floor(now_ms), ()) for symbol, ranges in before.items()}
+    ended = changed(before, after)
+    with transaction(connection):
+        write_wanted(connection, market, interval, ended)
+    return len(ended)
+
+
+def wanted_on_by(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, str, str, int]]]:
+    """Who wants anything on and on: of which market, kind and interval, and of how many symbols."""
+    rows = connection.execute(
+        """SELECT wanted_by, market, kind, interval, count(DISTINCT symbol) FROM wanted WHERE until IS NULL
+           GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    found: dict[str, list[tuple[str, str, str, int]]] = defaultdict(list)
+    for by, *series in rows:
+        found[by].append((series[0], series[1], series[2], series[3]))
+    return dict(found)
 
 
 def wanted_series(

@@ -22,7 +22,8 @@ def test_it_is_written_anew(exchange: StandIn, database: Path) -> None:
     query(database, "UPDATE klines SET open_time = open_time, fetched_at = now()")
     query(
         database,
-        """INSERT INTO schedules SELECT unnest(['spot', 'usdm']), 'klines', '1h', '', 3600, '2026-01-01', now(), now();
+        """INSERT INTO schedules SELECT unnest(['spot', 'usdm']), 'klines', '1h', '', 3600, '2026-01-01', now(), now(),
+                  '';
            UPDATE klines SET interval = '1h'; UPDATE wanted SET interval = '1h'""",
     )
     with get_client(sync_client=True) as client:

@@ -38,7 +38,7 @@ FILLING = (
     INSERT INTO alarms VALUES ('spot', 'stale', t, 'm', t, false, 'h', 1, t, 'e', t);
     INSERT INTO audits VALUES ('spot', 'BTCUSDT', '1m', t, t, t, 'klines');
     INSERT INTO wanted VALUES ('spot', 'klines', 'BTCUSDT', '1m', t, epoch_ms(1767358800000), 'person', t);
-    INSERT INTO schedules VALUES ('spot', 'klines', '1m', '', 60, t, t, t);
+    INSERT INTO schedules VALUES ('spot', 'klines', '1m', '', 60, t, t, t, 'every-minute');
     INSERT INTO clustered VALUES (t, 3, t);
     INSERT INTO counted VALUES (t);
     INSERT INTO daily_counts VALUES ('spot', 'klines', 'BTCUSDT', '1m', '2026-01-01', 1, t, t);

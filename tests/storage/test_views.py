@@ -113,7 +113,7 @@ def test_a_kline_is_due_by_the_schedule(
         database,
         f"""
         INSERT INTO schedules
-        VALUES ('spot', 'klines', '1m', '', {every_s}, {day} 00:00:05', {day} {asked}', {day} {asked}');
+        VALUES ('spot', 'klines', '1m', '', {every_s}, {day} 00:00:05', {day} {asked}', {day} {asked}', '');
         WITH given AS (SELECT 'spot' AS market, 'klines' AS kind, 'BTCUSDT' AS symbol, '1m' AS interval,
                               {day} 11:58' AS last)
         SELECT state, lacking FROM freshness_of('given', {day} {time}')""",
@@ -128,11 +128,31 @@ def test_the_shard_that_is_furthest_behind_counts(empty: Path, database: Path) -
         database,
         """
         INSERT INTO schedules
-        SELECT 'spot', 'klines', '1m', unnest(['1/2', '2/2']), 60, '2026-01-01', '2026-01-02 12:00', '2026-01-02 12:00';
+        SELECT 'spot', 'klines', '1m', unnest(['1/2', '2/2']), 60, '2026-01-01', '2026-01-02 12:00', '2026-01-02 12:00',
+               'every-minute';
         UPDATE schedules SET asked_until = '2026-01-02 11:59' WHERE shard = '2/2';
         SELECT due_until FROM due_until(TIMESTAMP '2026-01-02 12:00:30')""",
     )
     assert [(datetime(2026, 1, 2, 11, 59),)] == rows
+
+
+def test_the_deployment_that_is_due_first_counts(empty: Path, database: Path) -> None:
+    """Of two that collect an interval, each symbol is due by those who want it: what only the hourly one has is fresh
+    until then, and what both have is due each minute. They shared a row, in which the last one that ran stood."""
+    shutil.copy(empty, database)
+    rows = query(
+        database,
+        """
+        INSERT INTO schedules
+        SELECT 'spot', 'klines', '1m', '', every_s, '2026-01-01', '2026-01-02 11:00', '2026-01-02', whose
+        FROM (VALUES (60, 'every-minute'), (3600, 'every-hour')) of_them(every_s, whose);
+        INSERT INTO wanted SELECT 'spot', 'klines', symbol, '1m', '2026-01-01', NULL, whose, '2026-01-01'
+        FROM (VALUES ('AUSDT', 'every-minute'), ('AUSDT', 'every-hour'), ('BUSDT', 'every-hour')) pairs(symbol, whose);
+        WITH given AS (SELECT 'spot' AS market, 'klines' AS kind, unnest(['AUSDT', 'BUSDT', 'CUSDT']) AS symbol,
+                              '1m' AS interval, TIMESTAMP '2026-01-02 10:59' AS last)
+        SELECT symbol, state FROM freshness_of('given', TIMESTAMP '2026-01-02 11:59:30') ORDER BY ALL""",
+    )
+    assert [("AUSDT", "stale"), ("BUSDT", "fresh"), ("CUSDT", "stale")] == rows
 
 
 def test_a_delisted_symbol_is_not_stale(exchange: StandIn, database: Path) -> None:

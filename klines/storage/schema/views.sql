@@ -242,20 +242,29 @@ WHERE fetched_at < ends_in_doubt();
 -- Up to when klines should be stored at at_time, where runs collect on schedule: the last run was to store what had closed
 -- before it, and a run has 45 seconds. Of several shards the one that is furthest behind counts. A schedule that is not of
 -- so many seconds, or that nobody knows, leaves each kline a minute.
-CREATE OR REPLACE MACRO due_until(at_time) AS TABLE
-SELECT market, kind, interval, min(greatest(asked_until, coalesce(
+CREATE OR REPLACE MACRO due_until_by(at_time) AS TABLE
+SELECT market, kind, interval, wanted_by, min(greatest(asked_until, coalesce(
            time_bucket(to_seconds(every_s), at_time - INTERVAL 45 SECOND, anchor), at_time - INTERVAL 1 MINUTE))) AS due_until
 FROM schedules GROUP BY ALL;
+
+-- Of several deployments that collect a series the one counts that is due first.
+CREATE OR REPLACE MACRO due_until(at_time) AS TABLE
+SELECT market, kind, interval, max(due_until) AS due_until FROM due_until_by(at_time) GROUP BY ALL;
 
 -- How far each series of a table or query `reached` (market, kind, symbol, interval, last: the open time of its newest
 -- kline) is at at_time: the first slot after that, how many klines that are due it lacks, and whether that is fresh (none),
 -- late (closed less than 5 minutes ago), stale, or as it should be, as the symbol is not trading: what a symbol that trades
 -- has not published yet is in no row of the ledger but of what is due.
 CREATE OR REPLACE MACRO freshness_of(reached, at_time) AS TABLE
-WITH next AS (
+WITH its AS ( -- by the schedules of those who want the symbol; where that is nobody's, of all
+    SELECT market, kind, symbol, interval, max(due_until) AS its_due_until
+    FROM (FROM wanted WHERE until IS NULL) JOIN due_until_by(at_time) USING (market, kind, interval, wanted_by)
+    GROUP BY ALL
+), next AS (
     SELECT reached.*, slot_after(interval, slot_start(interval, last)) AS lacks_from,
-           coalesce(due_until, at_time - INTERVAL 1 MINUTE) AS due_until
-    FROM query_table(reached) AS reached LEFT JOIN due_until(at_time) USING (market, kind, interval)
+           coalesce(its_due_until, due_until, at_time - INTERVAL 1 MINUTE) AS due_until
+    FROM query_table(reached) AS reached LEFT JOIN its USING (market, kind, symbol, interval)
+                                         LEFT JOIN due_until(at_time) USING (market, kind, interval)
 ), ended AS (
     SELECT DISTINCT market, kind, symbol, interval, true AS has_ended
     FROM next JOIN gaps USING (market, kind, symbol, interval)
