@@ -59,6 +59,7 @@ BENCHMARKS = {
         ["--parts", "1", "3", "--symbols", "2", "--months", "2", "--rounds", "1"],
     ),
     "audit": Benchmark("An audit, before it asks the exchange", [], ["--symbols", "20", "--days", "35"]),
+    "upgrade": Benchmark("The first opening of a large file by a newer version", [], ["--rows", "600_000"]),
     "maintain": Benchmark("Maintenance", [], ["--symbols", "20", "--minutes", "100_000"]),
     "read": Benchmark("Reading", [], ["--rows", "200_000", "--symbols", "5"]),
     "export": Benchmark(

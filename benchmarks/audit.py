@@ -1,26 +1,35 @@
-"""Finding the gaps of a large file: a year of 500 symbols of 1m, and the last day of 600.
+"""Finding the gaps of a large file: a year of 600 symbols of 1m, and the last day of them; and its coverage.
 
-    python -m benchmarks.audit [--symbols 500] [--days 365]
+    python -m benchmarks.audit [--symbols 600] [--days 365]
 
-The rows (263 million, 11 GB) are generated straight into DuckDB, with holes of some minutes on every tenth day of each
-symbol. What is measured is what an audit does before it asks the exchange anything.
+The rows (315 million, 13 GB) are generated straight into DuckDB, with holes of some minutes on every tenth day of each
+symbol, which the ledger explains. What is measured is what an audit does before it asks the exchange anything; how long
+the days are counted, once; and klines.coverage of all of it, which reads these counts.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
+import klines
+from benchmarks.measure import apart
 from benchmarks.table import line, machine
 from klines.interval import DAY, INTERVALS, MINUTE
 from klines.market import MARKETS
+from klines.session import count_days
+from klines.storage.access import place_of
 from klines.storage.database import opened
 from klines.tables.klines import stored_windows
+from klines.tables.promise import PERSON
+from klines.tables.wanted import note_range
 from klines.window import Window, missing
 
 START_MS = 1_704_067_200_000
@@ -33,7 +42,7 @@ SPOT, MINUTES = MARKETS["spot"], INTERVALS["1m"]
 def main() -> None:
     """Generate, measure in processes of their own, and show the lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--symbols", type=int, default=500)
+    parser.add_argument("--symbols", type=int, default=600)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--measure", nargs=4, metavar=("FILE", "SYMBOLS", "FROM", "TO"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -48,6 +57,7 @@ def main() -> None:
         row("the last day of 600 symbols", 2, day, 600, START_MS + DAY, START_MS + 2 * DAY)
         fill(whole, options.symbols, START_MS, end_ms)
         row(f"{options.days} days of {options.symbols} symbols", 60, whole, options.symbols, START_MS, end_ms)
+        apart(show_coverage, whole, options.symbols, START_MS, end_ms)
 
 
 def fill(database: Path, symbols: int, start_ms: int, end_ms: int) -> None:
@@ -85,6 +95,32 @@ def row(name: str, limit_s: int, database: Path, symbols: int, from_ms: int, to_
     line(f"{said}: peak memory", facts["megabytes"], "MB", limit="≤ 2,000")
 
 
+def show_coverage(database: Path, symbols: int, start_ms: int, end_ms: int) -> None:
+    """Want all of it, explain the holes, count the days, and ask for the coverage three times."""
+    names, end = [f"S{n:04}" for n in range(symbols)], datetime.fromtimestamp(end_ms / 1000, UTC)
+    with opened(database, time.monotonic() + 10) as connection:
+        note_range(connection, SPOT, MINUTES, names, Window(start_ms, end_ms), PERSON, end_ms)
+        connection.execute(EXPLAINED.format(symbols=symbols, start=start_ms, end=end_ms))
+    began_s = time.monotonic()
+    count_days(place_of(database), int(time.time() * 1000), 10)
+    line("counting its days, once, in turns", time.monotonic() - began_s)
+    seconds, days = [], 0
+    for _ in range(3):
+        began_s = time.monotonic()
+        days = klines.coverage(end=end, database=database).height
+        seconds.append(time.monotonic() - began_s)
+    line(f"klines.coverage of {days:,} days of {symbols} symbols", statistics.median(seconds), limit="≤ 3")
+
+
+EXPLAINED = f"""
+    INSERT INTO gaps
+    SELECT 'spot', 'S' || lpad(n::VARCHAR, 4, '0'), '1m', epoch_ms(t), epoch_ms(t + 7 * {MINUTE}), 'exchange_outage',
+           epoch_ms(t), NULL, 3, NULL, 'klines'
+    FROM range({{symbols}}) symbols(n), range({{start}}::BIGINT, {{end}}::BIGINT, {MINUTE}) times(t)
+    WHERE (t // 60000 + n * 131) % 14400 = 5000
+"""
+
+
 def measured(database: Path, symbols: int, from_ms: int, to_ms: int) -> dict[str, float]:
     """What is missing in the range: klines looked at, gaps found, seconds, and the process's peak memory."""
     names = [f"S{n:04}" for n in range(symbols)]
@@ -93,8 +129,8 @@ def measured(database: Path, symbols: int, from_ms: int, to_ms: int) -> dict[str
         stored = stored_windows(connection, SPOT, MINUTES, names, from_ms, to_ms)
     gaps = [gap for name in names for gap in missing(stored[name], Window(stored[name][0].start_ms, to_ms), [])]
     seconds = time.monotonic() - began_s
-    klines = sum(w.end_ms - w.start_ms for windows in stored.values() for w in windows) // MINUTE
-    return {"klines": klines, "gaps": len(gaps), "seconds": seconds, "megabytes": peak_mb()}
+    count = sum(w.end_ms - w.start_ms for windows in stored.values() for w in windows) // MINUTE
+    return {"klines": count, "gaps": len(gaps), "seconds": seconds, "megabytes": peak_mb()}
 
 
 def peak_mb() -> float:

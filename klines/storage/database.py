@@ -31,7 +31,9 @@ _KEEP_LOG = """
     SET checkpoint_threshold = '1TB';           -- klines.storage.journal makes the checkpoint, at the end
     PRAGMA disable_checkpoint_on_shutdown;
 """
-_TO_WRITE = f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'; {_KEEP_LOG}"
+_QUIET = "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
+"""What takes longer than two seconds would draw a bar on stdout, into what `--json` prints."""
+_TO_WRITE = f"{_QUIET}; SET memory_limit = '{MEMORY}'; {_KEEP_LOG}"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 0.25
 _Opened = TypeVar("_Opened")
 _Look = tuple[tuple[int, int, int] | None, ...]
@@ -93,7 +95,7 @@ def read_only(path: Path, deadline_s: float) -> duckdb.DuckDBPyConnection:
     connection = _when_free(lambda: duckdb.connect(str(path), read_only=True), path, deadline_s)
     try:
         with named_errors(path):
-            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(_QUIET)
             lend_views(connection, path)
     except BaseException:
         connection.close()

@@ -1,4 +1,4 @@
-"""Old files are brought up: every step once, in order, all or nothing, and views follow their text."""
+"""Old files are brought up: every step once, in order, each all or nothing, and views follow their text."""
 
 from __future__ import annotations
 
@@ -157,8 +157,23 @@ def test_a_version_that_is_none_is_damage(database: Path) -> None:
         read_only(database, time.monotonic() + 5)
 
 
-def test_a_step_that_fails_leaves_the_old_schema(database: Path) -> None:
-    """Steps run in one transaction: when one fails, nothing of it is in the file; the next try starts anew."""
+def test_what_is_ended_goes_on_with_the_next_step(database: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a file with klines the steps before the one that did not come to its end stay, as they can take longer than a
+    run may last; of few klines nothing is said."""
+    make(database, 11)
+    query(database, "CREATE TABLE funding (a INTEGER)")
+    with pytest.raises(BadDatabase, match='"funding" already exists'):
+        brought_up(database)
+    assert [(12, None)] == query(database, "SELECT version, views FROM schema_version")
+    query(database, "DROP TABLE funding")
+    brought_up(database)
+    assert [(len(STEPS), VIEWS_SHA256, True)] == query(database, "FROM schema_version")
+    assert "" == caplog.text
+
+
+def test_a_step_that_fails_leaves_an_empty_file_empty(database: Path) -> None:
+    """The steps of an empty file run in one transaction: when one fails, nothing of it is in the file; the next try
+    starts anew."""
     with duckdb.connect(str(database)) as connection:
         connection.execute("CREATE TABLE bans (a INTEGER)")
     with pytest.raises(BadDatabase, match='"bans" already exists'):

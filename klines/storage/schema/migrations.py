@@ -7,6 +7,7 @@ was applied to it last.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections import defaultdict
 from importlib.resources import files
@@ -29,6 +30,8 @@ STEPS = tuple(
 _TABLE = re.compile(r"^CREATE TABLE (\w+) (\(.*?^\));$", re.MULTILINE | re.DOTALL)
 _ROWS = re.compile(r"^INSERT INTO .*?;$", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"^ALTER TABLE (\w+) ADD COLUMN (\w+) (\w+)(?: DEFAULT (\S+))?;", re.MULTILINE)
+MANY_KLINES, SECONDS_A_MILLION = 10_000_000, 0.3
+"""With more klines steps take some seconds: what a core takes for a million of them, at most."""
 READABLE = 6
 """With so many steps a file can be read as it is."""
 
@@ -58,24 +61,44 @@ _TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: object, layout: str = "") -> None:
-    """Bring schema and views of an open database to this version, in one transaction; amounts become decimals where
-    there are few klines. `layout` is what a lake is told of its klines, as `exact.make_table` has it.
+    """Bring schema and views of an open database to this version; amounts become decimals where there are few klines.
+    `layout` is what a lake is told of its klines, as `exact.make_table` has it.
+
+    Each step is a transaction of its own, so that one that is ended, as a run is after a minute, goes on with the next:
+    steps that look at 100 million klines take half a minute. An empty database takes all of them in one.
 
     Raises BadDatabase for the file of a newer version, and for somebody else's.
     """
     if is_current(connection, path):
         return
     steps, _, is_exact = schema_state(connection, path)
+    if steps:
+        _say_how_long(connection, path, steps)
+        for number, step in enumerate(STEPS[steps:], steps + 1):
+            with transaction(connection):
+                connection.execute(step)
+                connection.execute("UPDATE schema_version SET version = ?", [number])
     with transaction(connection):
         if not steps:
             connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
             connection.execute("INSERT INTO schema_version VALUES (0)")
-        for step in STEPS[steps:]:
-            connection.execute(step)
+            for step in STEPS:
+                connection.execute(step)
         if not is_exact and has_few(connection):
             bring_over(connection, layout)
         connection.execute(VIEWS)
         connection.execute("UPDATE schema_version SET version = ?, views = ?", [len(STEPS), VIEWS_SHA256])
+
+
+def _say_how_long(connection: duckdb.DuckDBPyConnection, path: object, steps: int) -> None:
+    """A line of the log, where it will take some seconds."""
+    [(klines,)] = connection.execute("SELECT count(*) FROM klines").fetchall()
+    if steps < len(STEPS) and klines > MANY_KLINES:
+        logging.getLogger("klines").warning(
+            "%s is brought from schema %d to %d, once; with %s klines that takes about %d s, while others wait. A run "
+            "that is ended meanwhile leaves the rest to the next one",
+            *(path, steps, len(STEPS), f"{klines:,}", klines * SECONDS_A_MILLION / 1e6),
+        )
 
 
 def is_current(connection: duckdb.DuckDBPyConnection, path: object) -> bool:
