@@ -184,7 +184,7 @@ def beside(ask: Ask, bulks: Sequence[Bulk]) -> dict[str, Phase]:
 
 def undisturbed(part: Part) -> dict[str, Any]:
     """prefect.yaml with the minute alone on schedule."""
-    found = deployments([part])
+    found = deployments([part], is_together=False)
     for deployment in found["deployments"]:
         for schedule in deployment.get("schedules", ()) if "collect" not in deployment["entrypoint"] else ():
             schedule["active"] = False

@@ -101,8 +101,8 @@ class Watch:
         for by in sorted(gone - self._gone):
             count = sum(symbols for *_, symbols in wanted[by])
             self._say(
-                f"no deployment of collect is called {by} any more, and {count:,} series are wanted of it on and on: "
-                f"`klines wanted --let-go {by}` ends that, and keeps what is stored"
+                f"no deployment of collect is called {by} any more, and what it collected is wanted still "
+                f"({count:,} series): `klines wanted --let-go {by}` ends that, and keeps what is stored"
             )
         self._gone = gone
 

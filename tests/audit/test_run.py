@@ -387,7 +387,7 @@ def test_what_the_archive_has_besides_is_stored_only_where_it_is_wanted(exchange
     outcome = audit_once(exchange, database)
     assert ("Completed", False) == (outcome.state, "more kline" in outcome.message)
     assert [(True,)] == query(database, "SELECT verified_at IS NOT NULL FROM archive_files")
-    assert [(True, 780)] == query(
+    assert [(True, 720)] == query(
         database,
         "SELECT min(open_time) = (SELECT min(since) FROM wanted), count(*) FILTER (day(open_time) = 1) FROM klines",
     )
