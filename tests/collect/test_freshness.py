@@ -109,7 +109,8 @@ def test_latency_is_of_scheduled_klines(exchange: StandIn, database: Path) -> No
     assert found.max_s is not None
     assert 5 <= found.max_s < 60
     with opened(database, time.monotonic() + 5) as connection:
-        connection.execute("INSERT INTO schedules VALUES ('spot', 'klines', '1m', '', 300, '2026-01-01', now(), now())")
+        every = "'spot', 'klines', '1m', '', 300, '2026-01-01', now(), now(), 'every-minute'"
+        connection.execute(f"INSERT INTO schedules VALUES ({every})")
         slow = timeliness(connection, MARKETS["spot"], INTERVALS["1m"], exchange.now_ms())
         empty = timeliness(connection, MARKETS["usdm"], INTERVALS["1m"], NOON)
     assert found.klines < slow.klines

@@ -19,10 +19,11 @@ from tests.drive import collect_once, query
 from tests.exchange import StandIn
 from tests.listener import Listener
 
-ALARMS = "SELECT incident, attempts, delivered_at IS NOT NULL FROM alarms ORDER BY made_at, incident"
+ALARMS = """SELECT incident, attempts, delivered_at IS NOT NULL, coalesce(last_error, '') FROM alarms
+            ORDER BY made_at, incident"""
 
 
-def settled(watch: Watch, database: Path, alarms: list[tuple[str, int, bool]]) -> list[tuple[Any, ...]]:
+def settled(watch: Watch, database: Path, alarms: list[tuple[str, int, bool, str]]) -> list[tuple[Any, ...]]:
     """The alarms as they are in the table, once they are as wanted, or after ten seconds."""
     until_s = time.monotonic() + 10
     while (found := query(database, ALARMS)) != alarms and time.monotonic() < until_s:
@@ -50,12 +51,12 @@ def test_no_run_tells_that_there_is_none(exchange: StandIn, database: Path) -> N
         listener.status = 500
         watch = Watch(client, place_of(database), said.append)
         watch.look()
-        tried = [("stale", 1, False), ("NotCollected", 1, False)]
+        tried = [("stale", 1, False, "HTTP 500"), ("NotCollected", 1, False, "HTTP 500")]
         assert tried == settled(watch, database, tried)
         listener.status = 200
         query(database, "UPDATE alarms SET next_attempt = utc_now(); UPDATE schedules SET asked_until = utc_now()")
         watch.watch(epoch_ms(datetime.now(UTC)))
-        told = [("stale", 2, True), ("NotCollected", 1, False), ("NotCollected", 1, True)]
+        told = [("stale", 2, True, "HTTP 500"), tried[1], ("NotCollected", 1, True, "")]
         assert told == settled(watch, database, told)
         heard = [json.loads(body)["text"] for *_, body in listener.asked]
     assert heard[0].startswith("spot: 1m: nothing has been collected for 20 min, since 20")
