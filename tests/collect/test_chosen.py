@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 from klines.errors import UnknownSymbol
 from klines.interval import INTERVALS
 from klines.market import MARKETS
-from klines.storage.database import in_memory
+from klines.storage.database import in_memory, opened
 from klines.storage.store import store
 from klines.tables.promise import SHELL
 from klines.tables.transaction import checked
-from klines.tables.wanted import note_range
+from klines.tables.wanted import let_go_all, note_range
 from klines.want import Want
 from klines.window import Window
 from tests.drive import MINUTE, NOON, audit_once, backfill_once, collect_once, held_of, query
@@ -80,6 +81,15 @@ def test_a_misspelt_symbol_is_forgotten_with_the_klines_of_the_others() -> None:
         with checked(connection, lambda: left.append(connection.execute(count).fetchall())):
             store(connection, SPOT, MINUTES, [nope], now_ms=NOON, by=SHELL)
     assert [[(0,)]] == left
+
+
+def test_a_deployment_that_is_no_more(exchange: StandIn, database: Path) -> None:
+    """What it wanted on and on is let go by its name: wanted until then, and what others want stays as it is."""
+    collect_once(exchange, database, ["BTCUSDT", "ETHUSDT"])
+    query(database, "UPDATE wanted SET wanted_by = 'every-hour' WHERE symbol = 'ETHUSDT'")
+    with opened(database, time.monotonic() + 5) as connection:
+        assert (1, 0) == tuple(let_go_all(connection, SPOT, MINUTES, by, NOON) for by in ("every-hour", "nobody"))
+    assert [("BTCUSDT", -30, None), ("ETHUSDT", -30, 0)] == wanted(database)
 
 
 def test_a_backfill_wants_its_range(exchange: StandIn, database: Path) -> None:
