@@ -48,6 +48,9 @@ BENCHMARKS = {
         [],
         ["--symbols", "60", "--rows", "100_000", "--minutes", "1", "--lacking", "200_000", "--rounds", "1"],
     ),
+    "breakdown": Benchmark(
+        "The minute's process, and where its time goes", [], ["--symbols", "60", "--rows", "60_000", "--rounds", "1"]
+    ),
     "growth": Benchmark(
         "Growth of the file",
         [],

@@ -36,10 +36,12 @@ def merge(windows: Iterable[Window]) -> list[Window]:
 
 def subtract(wanted: Iterable[Window], minus: Iterable[Window]) -> list[Window]:
     """The times of `wanted` that are in no window of `minus`; ordered and disjoint."""
-    holes = merge(minus)
+    holes, wholes = merge(minus), merge(wanted)
+    if not holes:
+        return wholes
     left: list[Window] = []
     first = 0
-    for w in merge(wanted):
+    for w in wholes:
         while first < len(holes) and holes[first].end_ms <= w.start_ms:
             first += 1
         cursor, at = w.start_ms, first

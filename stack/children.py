@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from klines.cli import environment
-from stack import CHECKOUT
+from stack import CHECKOUT, engine
 from stack.home import make_private, private
 from stack.logs import put_aside
 
@@ -84,6 +84,7 @@ class Children:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=CHECKOUT,
+                env=os.environ | engine.environment(),
                 stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -159,7 +160,7 @@ def command(pid: int) -> str:
 
 def is_ours(pid: int) -> bool:
     """Whether the process looks like one that a stack starts, and not like another that has its id by now."""
-    ours = ("-m prefect", "-m stack.serve", "-m stack.early", "-m tests.exchange")
+    ours = ("-m prefect", "-m stack.serve", "-m stack.early", "-m stack.engine", "-m tests.exchange")
     return any(word in command(pid) for word in ours)
 
 

@@ -24,6 +24,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
 from stack import CHECKOUT
+from stack.engine import job_variables
 from stack.prefect_file import deployments_of
 from stack.runs import Runs
 
@@ -82,7 +83,8 @@ class Server(Runs):
             self._client.create_work_pool(pool)
 
     def _restore(self, section: dict[str, Any], was: DeploymentResponse | None, now: str) -> None:
-        """Note the version just deployed, and put back what the UI had: parameters, and a pause.
+        """Note the version just deployed, and what its runs are started by; put back what the UI had: parameters, and a
+        pause.
 
         Parameters that prefect.yaml names win over the UI's only when the deployment's section was changed. Parameters
         that the flow does not have are refused by the API from then on: such a run would crash.
@@ -90,6 +92,7 @@ class Server(Runs):
         found = cast(DeploymentResponse, self._deployment(section))
         schema = (found.parameter_openapi_schema or {}) | {"additionalProperties": False}
         kept: dict[str, Any] = {"parameters": found.parameters, "parameter_openapi_schema": schema}
+        kept["job_variables"] = job_variables(found.job_variables)
         if was:
             known = (found.parameter_openapi_schema or {}).get("properties", {})
             edited = {name: value for name, value in was.parameters.items() if name in known}
@@ -116,7 +119,7 @@ class Server(Runs):
         if found is None or not found.schedules:
             return False
         if not found.paused and any(schedule.active for schedule in found.schedules):
-            self._client.create_flow_run_from_deployment(found.id)
+            self._client.create_flow_run_from_deployment(found.id, job_variables=job_variables(found.job_variables))
             self.asked = datetime.now(UTC)
             self._ids = list(dict.fromkeys([*self._ids, found.id]))
         return True
@@ -138,7 +141,7 @@ def collects(section: dict[str, Any]) -> bool:
 def version(section: dict[str, Any]) -> str:
     """Two hashes: of the deployment's section in prefect.yaml; of where the code is, and of what it says."""
     code = [path.read_bytes() for folder in ("flows", "klines") for path in sorted((CHECKOUT / folder).rglob("*.py"))]
-    place = f"{CHECKOUT} {prefect_version}".encode()
+    place = f"{CHECKOUT} {prefect_version} {job_variables({})}".encode()
     return f"{_hash(json.dumps(section, default=str).encode())}-{_hash(place, *code)}"
 
 

@@ -17,6 +17,7 @@ ROLES = {
     "klines.cli explore": "explorer",
     "benchmarks.soak.readers": "reader",
     "klines.storage.duplicate": "duplicate",
+    "stack.engine": "flow",
     "prefect.engine": "flow",
     "prefect.flow_engine": "flow",
     "flow-run execute": "flow",

@@ -1,0 +1,1 @@
+"""Where a minute's time goes, beside its bare requests."""
