@@ -2,7 +2,7 @@
 
     python -m benchmarks.breakdown [--symbols 2100] [--rows 3_000_000] [--rounds 3]
 
-A round is three processes, each in a minute of the stand-in's clock: the bare requests; the run's steps without Prefect,
+A round is three processes, each in a minute of the stand-in's clock: bare requests; the run's steps without Prefect,
 after the imports that they need with it; `klines collect`, on a Prefect server that runs. Lines are medians: the CPU
 seconds of the process, which other programs on the machine change least, beside seconds by the clock. What the last
 process takes beyond the second one is Prefect's flow run and its task runs, and the command line.
@@ -25,6 +25,7 @@ from benchmarks.minute import Part, fill, names
 from benchmarks.table import line, machine
 from benchmarks.warm import START_MS, Minutes
 from klines.interval import MINUTE
+from stack.template import begin
 from tests.exchange import StandIn
 
 PATTERN = "S*USDT"
@@ -43,6 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, StandIn(symbols, ["spot"]) as exchange:
         minutes = Minutes(Path(folder), exchange, symbols, 0)
         fill(minutes.database, [Part("spot", symbols)], options.rows, START_MS)
+        begin(Path(folder))
         with prefect_server(Path(folder)) as server:
             one_round(minutes, server)  # finds out what there is, and is left out
             show([one_round(minutes, server) for _ in range(options.rounds)])
