@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.breakdown.steps import Cost, Costs
-from benchmarks.measure import Server, Taken, client, cpu_s, idle_after, prefect_server, process
-from benchmarks.minute import Part, fill, names
+from benchmarks.measure import Server, Taken, client, prefect_server, process
+from benchmarks.minute import Part, cpu_s, fill, idle_after, names
 from benchmarks.table import line, machine
 from benchmarks.warm import START_MS, Minutes
 from klines.interval import MINUTE
