@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 from datetime import UTC, date, datetime, timedelta
 
-from pydantic import TypeAdapter, ValidationError
-
 from klines.errors import BadParameter
 
 Time = date | datetime | str
 """A date, a datetime or ISO 8601 text; UTC where it names no zone."""
-_DURATION = TypeAdapter(timedelta)
 LONGEST_S = 100 * 366 * 86_400.0
 """No duration needs to be longer: Binance is younger."""
 
@@ -46,8 +43,10 @@ def utc(time: datetime) -> datetime:
 
 def duration_s(name: str, value: timedelta | str) -> float:
     """A duration in seconds; raises BadParameter, naming the parameter `name`."""
+    from pydantic import TypeAdapter, ValidationError  # which help, that tells times, too, does without
+
     try:
-        seconds = _DURATION.validate_python(value).total_seconds()
+        seconds = TypeAdapter(timedelta).validate_python(value).total_seconds()
     except (ValidationError, OverflowError):
         seconds = -1.0
     if seconds < 0:
