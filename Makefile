@@ -34,7 +34,7 @@ alarms: .venv/run.stamp
 	exec .venv/bin/klines alarms "$(URL)"
 
 test: .venv/dev.stamp
-	$(COMPILED) $(PY) -m pytest -n 5 --dist loadgroup --no-loadscope-reorder
+	$(COMPILED) $(PY) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 test-fast: .venv/dev.stamp
 	$(COMPILED) $(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder -m "not (stack or prefect or exchange or slow)"

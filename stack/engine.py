@@ -1,6 +1,6 @@
 """The process of a flow run, as a worker starts it: Prefect's engine, in a session of its own.
 
-    python -m stack.engine [--behind]
+    python -m stack.engine
 
 Without a command of ours Prefect starts a process that looks for the code, and then another one in its place: each
 imports all of Prefect, which takes more than most runs. Ours begins where the code is, so there is nothing to look for.
@@ -8,12 +8,10 @@ imports all of Prefect, which takes more than most runs. Ours begins where the c
 
 from __future__ import annotations
 
-import contextlib
 import os
 import runpy
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from klines.cli import without_pandas
@@ -21,8 +19,7 @@ from stack import CHECKOUT
 
 PYTHON = "STACK_PYTHON"
 """The variable that says with which Python a worker runs, which is another one on another machine."""
-_BEHIND, NICENESS = "--behind", 10
-"""The option of runs that take what others leave of the cores, which is a tenth while these want all."""
+_COMMAND = f"sh -c 'exec \"${{{PYTHON}:-python}}\" -m stack.engine'"
 
 
 def environment() -> dict[str, str]:
@@ -30,11 +27,9 @@ def environment() -> dict[str, str]:
     return {PYTHON: sys.executable}
 
 
-def job_variables(given: Mapping[str, Any], *, is_behind: bool = False) -> dict[str, Any]:
-    """Those of a deployment: `given`, and for the rest that its runs are this program, behind others if so asked."""
-    options = f" {_BEHIND}" if is_behind else ""
-    command = f"sh -c 'exec \"${{{PYTHON}:-python}}\" -m stack.engine{options}'"
-    return {"command": command, "working_dir": str(CHECKOUT)} | dict(given)
+def job_variables(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a deployment: `given`, and for the rest that its runs are this program."""
+    return {"command": _COMMAND, "working_dir": str(CHECKOUT)} | dict(given)
 
 
 def main() -> None:
@@ -44,17 +39,7 @@ def main() -> None:
     without_pandas()
     if os.getpgrp() != os.getpid():
         os.setsid()
-    if _BEHIND in sys.argv:
-        _fall_behind()
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
-
-
-def _fall_behind() -> None:
-    """Linux may share the cores among sessions first: then a process's own niceness counts within its session only."""
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
-    if os.getsid(0) == os.getpid():
-        with contextlib.suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
 if __name__ == "__main__":

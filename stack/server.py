@@ -92,7 +92,7 @@ class Server(Runs):
         found = cast(DeploymentResponse, self._deployment(section))
         schema = (found.parameter_openapi_schema or {}) | {"additionalProperties": False}
         kept: dict[str, Any] = {"parameters": found.parameters, "parameter_openapi_schema": schema}
-        kept["job_variables"] = variables(section, found)
+        kept["job_variables"] = job_variables(found.job_variables)
         if was:
             known = (found.parameter_openapi_schema or {}).get("properties", {})
             edited = {name: value for name, value in was.parameters.items() if name in known}
@@ -119,7 +119,7 @@ class Server(Runs):
         if found is None or not found.schedules:
             return False
         if not found.paused and any(schedule.active for schedule in found.schedules):
-            self._client.create_flow_run_from_deployment(found.id, job_variables=variables(section, found))
+            self._client.create_flow_run_from_deployment(found.id, job_variables=job_variables(found.job_variables))
             self.asked = datetime.now(UTC)
             self._ids = list(dict.fromkeys([*self._ids, found.id]))
         return True
@@ -138,16 +138,10 @@ def collects(section: dict[str, Any]) -> bool:
     return full_name(section).startswith("collect/")
 
 
-def variables(section: dict[str, Any], found: DeploymentResponse) -> dict[str, Any]:
-    """The job variables of its runs: those of all other flows leave the cores to who collects."""
-    return job_variables(found.job_variables, is_behind=not collects(section))
-
-
 def version(section: dict[str, Any]) -> str:
     """Two hashes: of the deployment's section in prefect.yaml; of where the code is, and of what it says."""
     code = [path.read_bytes() for folder in ("flows", "klines") for path in sorted((CHECKOUT / folder).rglob("*.py"))]
-    started = job_variables({}, is_behind=not collects(section))
-    place = f"{CHECKOUT} {prefect_version} {started}".encode()
+    place = f"{CHECKOUT} {prefect_version} {job_variables({})}".encode()
     return f"{_hash(json.dumps(section, default=str).encode())}-{_hash(place, *code)}"
 
 

@@ -52,7 +52,7 @@ MADE = (
 
 MANY_ROWS = ("storage/test_ends.py", "storage/test_exact.py")
 """Where DuckDB has as many threads as a user's, as everywhere with --full. Elsewhere it has one: with few rows, a
-second one costs a quarter of what a run takes, and five processes of tests share the cores."""
+second one costs a quarter of what a run takes, and four processes of tests share the cores."""
 
 _prefect = contextlib.ExitStack()
 """What runs while tests need the Prefect server."""

@@ -32,19 +32,6 @@ def test_a_worker_starts_our_program(given: dict[str, Any], expected: list[str])
     assert (0, expected) == (done.returncode, done.stdout.split())
 
 
-def test_runs_that_are_no_minute_leave_the_cores_to_it() -> None:
-    """The process of a run that is behind others is nice before it is the engine."""
-    environment = os.environ | engine.environment()
-    command = shlex.split(engine.job_variables({}, is_behind=True)["command"])
-    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stderr=subprocess.DEVNULL) as process:
-        try:
-            while (niceness := os.getpriority(os.PRIO_PROCESS, process.pid)) == 0 and process.poll() is None:
-                time.sleep(0.02)
-        finally:
-            process.kill()
-    assert engine.NICENESS <= niceness
-
-
 def test_a_run_leads_a_group_of_its_own() -> None:
     """Whoever ends the run by its process id, as its group, ends nobody else; nor does what ends its worker's."""
     environment = os.environ | engine.environment()
