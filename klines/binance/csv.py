@@ -21,6 +21,7 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {**SCHEMA, "ignore": pl.S
 _TIMES = ("open_time", "close_time")
 _HEADER = b"open_time,"
 _PLAIN = b"0123456789.,\n"
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _ODD_POINT = re.compile(rb"\.(?:(?![0-9])|(?<![0-9]\.)|[0-9]{%d})" % (DECIMALS + 1))
 """A point without a digit before or after it, or with more after it than are stored, which polars would round."""
 _IN_MICROSECONDS = 10**14
@@ -54,7 +55,8 @@ def _check_size(lines: bytes, interval: Interval, asked: Window) -> None:
 def _by_columns(lines: bytes, kind: Kind) -> pl.DataFrame | None:
     """The rows where every line is twelve fields of digits, with at most a point between, and a sign where values can
     be negative; None where any is not."""
-    if lines.translate(None, delete=_PLAIN + b"-" * kind.can_be_negative) or _ODD_POINT.search(lines):
+    shapes = _shapes(lines)
+    if shapes.translate(None, delete=_PLAIN + b"-" * kind.can_be_negative) or _ODD_POINT.search(shapes):
         return None
     try:
         rows = pl.read_csv(lines, has_header=False, schema=_COLUMNS)
@@ -64,6 +66,11 @@ def _by_columns(lines: bytes, kind: Kind) -> pl.DataFrame | None:
     if sum(rows.null_count().row(0)) or not is_exact:
         return None
     return rows.drop("ignore").with_columns(_milliseconds(name) for name in _TIMES)
+
+
+def _shapes(lines: bytes) -> bytes:
+    """The lines with a zero for each digit, each shape once: of a month there are some hundred."""
+    return b"\n".join({*lines.translate(_ZEROS).split(b"\n")})
 
 
 def _are_held(rows: pl.DataFrame, lines: bytes) -> bool:

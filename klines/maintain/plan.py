@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from klines.outcome import Plan, Room, counted
 
 COPIED_A_SECOND, PROVED_A_SECOND = 175_000, 1_000_000
-"""Klines, as benchmarks/maintain.py measured them on two cores beside who writes every second: all of it takes so long
-where they are copied, and so long where they are only looked through."""
+"""Klines where they are copied, as benchmarks/maintain.py measured it on two cores beside who writes every second while
+amounts were doubles; and where they are only looked through, by the CPU time of smaller files."""
 
 
 @dataclass(frozen=True, slots=True)
