@@ -52,8 +52,7 @@ def first_life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstLife]:
             lines, at = read_until(process, LINE.fullmatch), datetime.now(UTC)
             addresses = {request.address for request in exchange.requests}
             deployment = ask(environment, "GET", "/deployments/name/collect/every-minute")
-            ask(environment, "PATCH", f"/deployments/{deployment['id']}", {"parameters": EDITED})
-            runs = ask(environment, "POST", "/flow_runs/filter", {})
+            runs = edit(environment, deployment["id"])
             while not events(environment):  # the server writes them down some seconds later
                 time.sleep(0.2)
             process.send_signal(signal.SIGINT)
@@ -102,6 +101,18 @@ def first_file(folder: Path) -> Path:
         content["deployments"][0]["work_pool"]["job_variables"] = {"env": {"KLINES_EGRESS": EGRESS}}
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+def edit(environment: dict[str, str], deployment: str) -> list[dict[str, Any]]:
+    """Give a deployment the parameters EDITED, as the UI does; all runs that there are then. The server may be about to
+    schedule runs with those of before: it is asked again, which deletes these."""
+    while True:
+        ask(environment, "PATCH", f"/deployments/{deployment}", {"parameters": EDITED})
+        time.sleep(2)
+        runs: list[dict[str, Any]] = ask(environment, "POST", "/flow_runs/filter", {})
+        scheduled = [run["parameters"] for run in runs if run["state_type"] == "SCHEDULED"]
+        if all(given.get("lookback") == EDITED["lookback"] for given in scheduled):
+            return runs
 
 
 def events(environment: dict[str, str]) -> list[dict[str, Any]]:
