@@ -32,7 +32,7 @@ FEWEST = 10_000
 """And so many where only the first rows are asked for: else a hole of years would be looked through in tiny steps."""
 _TYPES = {"TIMESTAMP": pl.Datetime("us"), "VARCHAR": pl.String(), "BIGINT": pl.Int64(), "DOUBLE": pl.Float64()}
 _Frames = Callable[[Sequence[str], pl.Expr | None, int | None], Iterator[pl.DataFrame]]
-"""Frames with at least these columns and all rows that the predicate lets pass; of these at least so many, or all."""
+"""Frames with at least these columns and all rows that the predicate lets pass; or the first so many rows, or more."""
 
 
 def scan(
@@ -110,7 +110,8 @@ def _lazy(frames: _Frames, schema: dict[str, pl.DataType]) -> pl.LazyFrame:
     ) -> Iterator[pl.DataFrame]:
         shown = columns or list(schema)
         used = [*shown, *(() if predicate is None else predicate.meta.root_names())]
-        for frame in frames(list(dict.fromkeys(used)), predicate, rows):
+        passing_before = predicate if rows is None else None  # the first rows are those of all, not of what passes
+        for frame in frames(list(dict.fromkeys(used)), passing_before, rows):
             some = frame if rows is None else frame.head(rows)
             rows = None if rows is None else rows - some.height
             yield (some if predicate is None else some.filter(predicate)).select(shown)

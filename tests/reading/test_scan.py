@@ -57,6 +57,7 @@ QUERIES: dict[str, Any] = {
     "another column": lambda frame: frame.filter((TIME < TEN) & (pl.col("close") > pl.col("close").mean())),
     "nothing": lambda frame: frame.filter(symbol="XRPUSDT"),
     "the first rows": lambda frame: frame.head(5),
+    "a symbol of the first": lambda frame: frame.head(5).filter(symbol="SOLUSDT"),
     "the first of a symbol": lambda frame: frame.filter(symbol="SOLUSDT").head(3),
     "how many": lambda frame: frame.select(pl.len()),
     "per symbol": lambda frame: frame.group_by("symbol").agg(pl.col("close").max()).sort("symbol"),
