@@ -160,8 +160,8 @@ def let_go_of(by: str, *, is_dry: bool, as_json: bool) -> int:
 
 
 def _let_go(connection: duckdb.DuckDBPyConnection, series: tuple[Market, Interval], by: str) -> None:
-    let_go_all(connection, *series, by, machine_ms())
     with transaction(connection):
+        let_go_all(connection, *series, by, machine_ms())
         forget_schedules(connection, by)
 
 

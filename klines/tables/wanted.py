@@ -109,12 +109,12 @@ def forget_unknown(
 
 
 def let_go_all(connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, by: str, now_ms: int) -> int:
-    """What `by` wanted on and on of a market and interval is wanted until `now_ms` only; of how many symbols."""
+    """What `by` wanted on and on of a market and interval is wanted until `now_ms` only; of how many symbols. Part of
+    the caller's transaction."""
     before = read_wanted(connection, market, interval)
     after = {symbol: let_go(ranges, by, interval.floor(now_ms), ()) for symbol, ranges in before.items()}
     ended = changed(before, after)
-    with transaction(connection):
-        write_wanted(connection, market, interval, ended)
+    write_wanted(connection, market, interval, ended)
     return len(ended)
 
 
