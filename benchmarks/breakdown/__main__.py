@@ -29,6 +29,8 @@ from stack.template import begin
 from tests.exchange import StandIn
 
 PATTERN = "S*USDT"
+WITNESS = "BTCUSDT"
+"""Its newest kline shows runs that the stand-in's clock, which is another than this machine's, is right."""
 
 
 def main() -> None:
@@ -41,7 +43,7 @@ def main() -> None:
     print(machine())
     print(f"{options.symbols} symbols, {options.rows:,} rows, medians of {options.rounds} rounds")
     symbols = names("S", options.symbols)
-    with tempfile.TemporaryDirectory() as folder, StandIn(symbols, ["spot"]) as exchange:
+    with tempfile.TemporaryDirectory() as folder, StandIn([*symbols, WITNESS], ["spot"]) as exchange:
         minutes = Minutes(Path(folder), exchange, symbols, 0)
         fill(minutes.database, [Part("spot", symbols)], options.rows, START_MS)
         begin(Path(folder))
