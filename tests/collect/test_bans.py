@@ -92,7 +92,7 @@ def test_a_ban_that_comes_while_the_file_is_held(exchange: StandIn, database: Pa
     outcomes = []
 
     def run() -> None:
-        outcomes.append(collect_once(exchange, database, ["BTCUSDT"], deadline_s=15))
+        outcomes.append(collect_once(exchange, database, ["BTCUSDT"], deadline_s=30))
 
     runner = threading.Thread(target=run)
     runner.start()
