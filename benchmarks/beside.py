@@ -1,11 +1,13 @@
-"""Scheduled minutes alone, then beside an audit and beside a backfill that each have millions of klines to fetch.
+"""Scheduled minutes alone, then beside an audit and a backfill that each have millions of klines to fetch, and beside
+maintenance of all that is stored then.
 
     python -m benchmarks.beside [--symbols 600] [--rows 10_000_000] [--minutes 4] [--lacking 3_000_000] [--rounds 2]
 
 The stack collects `--symbols` symbols of spot on its schedule, as in benchmarks.minute. After `--minutes` minutes
 alone an audit begins of what lacks of other symbols, from the archive's files; when it has ended the next one, of as
-much, for `--rounds` rounds; then as many backfills by REST, which want the weight that the minute needs. A minute is
-beside one if its scheduled second is. The stand-in, which makes the klines, runs on the same cores. About 12 minutes.
+much, for `--rounds` rounds; then as many backfills by REST, which want the weight that the minute needs; then one
+maintenance. A minute is beside one if its scheduled second is. The stand-in runs on the same cores: the archive's files
+are made beforehand, and the 1d klines; what REST answers is made while it is asked. About 15 minutes.
 """
 
 from __future__ import annotations
@@ -55,13 +57,14 @@ FIGURES: Mapping[str, Callable[[Sequence[float]], float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """A run that fetches what lacks of `symbols`, of `window`: of which deployment, with which parameters."""
+    """A run that fetches what lacks of `symbols`, of `window`, or one about all that is stored, with neither: of which
+    deployment, with which parameters."""
 
     name: str
     deployment: str
-    symbols: Sequence[str]
-    window: Window
-    more: Mapping[str, Any]
+    symbols: Sequence[str] = ()
+    window: Window = field(default_factory=lambda: Window(0, DAY))
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -71,6 +74,8 @@ class Bulk:
     @property
     def parameters(self) -> dict[str, Any]:
         """Of the flow run."""
+        if not self.symbols:
+            return {**self.more}
         start, end = (f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%S}" for ms in self.span)
         return {"symbols": [*self.symbols], "start": start, "end": end, **self.more}
 
@@ -132,6 +137,7 @@ def lacking(options: argparse.Namespace) -> Iterator[Bulk]:
         for number in range(options.rounds):
             symbols = [f"{kind[0].upper()}{number}N{n:02}USDT" for n in range(count)]
             yield Bulk(kind, deployment, symbols, whole, more)
+    yield Bulk("maintenance", "maintain/weekly")
 
 
 def files(bulk: Bulk) -> Iterator[str]:
@@ -165,7 +171,7 @@ def run(folder: Path, environment: dict[str, str], part: Part, bulks: Sequence[B
         time.sleep(AFTERWARDS_S)
         for name, phase in phases.items():
             look_up(environment, name, phase)
-    for bulk in bulks:
+    for bulk in [bulk for bulk in bulks if bulk.symbols]:
         phases[bulk.name].klines += count(folder / "klines.duckdb", bulk.symbols)
     return phases
 
@@ -234,7 +240,8 @@ def show(name: str, phase: Phase, alone: Sequence[float]) -> None:
     line(f"{told}: how many", phase.states.total(), "")
     line(f"{told}: of these not Completed", phase.states.total() - len(phase.latencies), "", limit="0")
     if name != "alone":
-        line(f"{name}: klines fetched", phase.klines, "")
+        if phase.klines:
+            line(f"{name}: klines fetched", phase.klines, "")
         line(f"{name}: seconds, all rounds", sum((end - start).total_seconds() for start, end in phase.spans))
 
 

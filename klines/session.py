@@ -65,15 +65,19 @@ def enter_kept(place: Place, deadline_s: float) -> None:
         silence.forget(place.beside)
 
 
-def count_days(place: Place, now_ms: int, wait_s: float, until_s: float = float("inf")) -> None:
-    """Count the klines of all days that are over and not counted yet, a month at a time; each step waits so long for
-    others, and none begins after `until_s`, of time.monotonic().
+def count_days(
+    place: Place, now_ms: int, wait_s: float, until_s: float = float("inf"), wait: Callable[[], None] | None = None
+) -> None:
+    """Count the klines of all days that are over and not counted yet, a month at a time; each step begins when `wait`
+    has returned, waits `wait_s` for others, and none begins after `until_s`, of time.monotonic().
 
     Raises as `place.opened`; the months that were counted before are.
     """
     with place.opened(time.monotonic() + wait_s) as connection:
         is_left = counted_until_ms(connection) < now_ms // DAY * DAY
     while is_left and time.monotonic() < until_s:
+        if wait:
+            wait()
         is_left = place.alone(time.monotonic() + wait_s, partial(count_month, now_ms=now_ms))
         time.sleep(FREE_S if is_left else 0)
 

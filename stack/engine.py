@@ -39,6 +39,9 @@ def main() -> None:
     without_pandas()
     if os.getpgrp() != os.getpid():
         os.setsid()
+    from stack.due import announce
+
+    announce(os.environ.get("PREFECT__FLOW_RUN_ID", ""))
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 
 

@@ -18,11 +18,13 @@ UNEXPLAINED = "See gaps: what is due is fetched by the next audit, what is unres
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a query of quality.sql found: how often, and the first of them as `BTCUSDT 1m 2018-02-08 00:28 (detail)`."""
+    """What a query of quality.sql found among the klines of some days: how often, and the first of them as
+    `BTCUSDT 1m 2018-02-08 00:28 (detail)`."""
 
     name: str
     count: int
     examples: Sequence[str]
+    days: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,5 +138,7 @@ def summary(parts: Sequence[SeriesOutcome], rows: Sequence[Mapping[str, Any]], f
     )
     said += [f"{counted(len(troubles), 'file')} not compared: {names(troubles)}"] if troubles else []
     said += [part.offer.said for part in parts if part.offer]
-    said += [f"{finding.count:,} × {finding.name}: {', '.join(finding.examples[:3])}" for finding in found]
+    said += [
+        f"{finding.count:,} × {finding.name} in {finding.days}: {', '.join(finding.examples[:3])}" for finding in found
+    ]
     return "; ".join(said)

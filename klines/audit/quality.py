@@ -9,7 +9,9 @@ from pathlib import Path
 import duckdb
 
 from klines.audit.message import Finding
+from klines.backfill.chunks import days_of
 from klines.market import KINDS, KLINES
+from klines.window import Window
 
 _PRICED = str([kind.name for kind in KINDS.values() if not kind.can_be_negative])
 _SQL = (Path(__file__).parent / "quality.sql").read_text().replace("@priced@", _PRICED)
@@ -35,5 +37,5 @@ def findings(connection: duckdb.DuckDBPyConnection, from_ms: int, until_ms: int)
                 """,
                 bounds,
             ).fetchall()
-            found.append(Finding(name, count, [text for (text,) in rows]))
+            found.append(Finding(name, count, [text for (text,) in rows], days_of(Window(from_ms, until_ms))))
     return found

@@ -37,6 +37,7 @@ from klines.outcome import names
 from klines.reading.coverage import Coverage, last_days
 from klines.settings import Settings
 from klines.storage.access import place_of
+from klines.storage.turn import Patience
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, StoredWindows, kinds_stored, largest
 from klines.tables.promise import add_command, lying_between, promised
@@ -144,7 +145,9 @@ class AuditJob:
             return certificate(connection)
 
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return place_of(self.settings.database).opened(time.monotonic() + FILE_S)
+        place = place_of(self.settings.database)
+        Patience(place.beside).wait()
+        return place.opened(time.monotonic() + FILE_S)
 
 
 def _audited(connection: duckdb.DuckDBPyConnection) -> int:

@@ -49,6 +49,7 @@ from klines.storage.database import in_memory
 from klines.storage.place import Done, Scope
 from klines.storage.room import rooms
 from klines.storage.store import Ready, scope_of, store
+from klines.storage.turn import Patience
 from klines.symbol import choose, is_pattern
 from klines.tables.archive_files import Loaded
 from klines.tables.gaps import read_gaps
@@ -99,10 +100,12 @@ class Backfill(Session):
         )
         super().__init__(place_of(settings.database), job.interval, exchange, wait_s=wait_s, entries=job.symbols)
         self._pauses_s = pauses_s
+        self._patience = Patience(self.place.beside)
         self._writer = Writer(self._write)
         self._archive = exchange.archive = Archive(
-            settings.archive_url, pauses_s=pauses_s, may_open=self._writer.is_free, egress=settings.egress
+            settings.archive_url, pauses_s=pauses_s, may_open=self._may_open, egress=settings.egress
         )
+        exchange.may_ask = self._patience.waited
         self.heard = Enquiry(exchange, self._archive, job.interval, job.source, pauses_s)
 
     def _enter_all(self, stack: contextlib.ExitStack) -> None:
@@ -112,6 +115,7 @@ class Backfill(Session):
 
     def __exit__(self, *exc: object) -> None:
         self._is_ending = True
+        self._patience.end()
         try:
             if self.loader:
                 self._portal.call(self.loader.stop)
@@ -120,10 +124,19 @@ class Backfill(Session):
             self._release()
 
     def _opened(self) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return in_memory() if self._makes_nothing() else super()._opened()
+        if self._makes_nothing():
+            return in_memory()
+        self._patience.wait()
+        return super()._opened()
+
+    async def _may_open(self) -> None:
+        """Return when neither the minute nor a transaction would wait for the cores that a file takes."""
+        await self._writer.is_free.wait()
+        await self._patience.waited()
 
     def _change(self, scope: Scope, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
         if not self._makes_nothing():
+            self._patience.wait()
             return super()._change(scope, do)
         with in_memory() as connection:
             return do(connection)
@@ -372,6 +385,7 @@ class Backfill(Session):
         """
         if self._broken:
             raise self._broken
+        self._patience.wait()
         files = Ready.of([item for item in items if isinstance(item, Loaded)], self.interval)
         wants = [item for item in items if isinstance(item, Want)]
         self.exchange.take_back(wants)

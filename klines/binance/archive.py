@@ -88,8 +88,9 @@ class Zipped(Protocol):
 
 
 class Archive:
-    """Bulk downloads during one run; use as `async with`. Files are opened and parsed while `may_open` is set; by
-    `skew_ms` the Date of its last answer was ahead of this machine's clock."""
+    """Bulk downloads during one run, in which a file that is not there is asked for once; use as `async with`. A file
+    is opened and parsed when `may_open` has returned; by `skew_ms` the Date of its last answer was ahead of this
+    machine's clock."""
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class Archive:
         *,
         connections: int = 32,
         pauses_s: Sequence[float] = PAUSES_S,
-        may_open: asyncio.Event | None = None,
+        may_open: Callable[[], Awaitable[object]] | None = None,
         egress: str = "",
     ) -> None:
         self._url = url
@@ -107,6 +108,7 @@ class Archive:
         self._connections = connections
         self._pauses_s = pauses_s
         self._unreached = 0
+        self._absent: set[str] = set()
         self.skew_ms = 0
 
     async def __aenter__(self) -> Self:
@@ -233,14 +235,17 @@ class Archive:
             return None
         async with self._threads:
             if self._may_open:
-                await self._may_open.wait()
+                await self._may_open()
             return await to_thread.run_sync(_open, file, interval, *found)
 
     async def _download(self, file: Zipped, longest: int) -> tuple[bytes, str] | None:
         """The zip as it came, `longest` bytes at most, and the SHA-256 that the archive states."""
         url = f"{self._url}/{file.url_path}"
+        if url in self._absent:
+            return None
         body, checksum = await asyncio.gather(self._get(url, longest), self._get(f"{url}.CHECKSUM", LONGEST_CHECKSUM))
         if body is None:
+            self._absent.add(url)
             return None
         if checksum is None:
             raise BadArchive("it has no checksum")

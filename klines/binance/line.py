@@ -72,8 +72,10 @@ class Line:
     `deadline_s` is of time.monotonic(): no request is begun after it, and none lasts beyond it. `share` is the part of
     the weight limit that this run may use; one that is `yielding` leaves what others need (see Budget). `late_pauses_s`
     are those before a kline that is not published yet is asked for again; `clock` is this machine's, in epoch ms;
-    requests leave by the address `egress`, where one is named.
+    requests leave by the address `egress`, where one is named. Each is sent when `may_ask` has returned.
     """
+
+    may_ask: Callable[[], Awaitable[object]] | None = None
 
     def __init__(
         self,
@@ -255,6 +257,8 @@ class Line:
         spent = pool or self.budget
         while True:
             async with self._turns:
+                if self.may_ask:
+                    await self.may_ask()
                 await spent.spend(weight, self.now_ms() + int((self._deadline_s - time.monotonic()) * 1000))
                 _REQUEST.set((weight if spent is self.budget else 0, self.now_ms()))
                 try:

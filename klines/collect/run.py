@@ -32,6 +32,7 @@ from klines.settings import Settings
 from klines.shard import Shard
 from klines.storage.access import place_of
 from klines.storage.store import scope_of, store
+from klines.storage.turn import minute_at_work
 from klines.tables.promise import SHELL
 from klines.tables.schedules import AskedFor
 from klines.tables.symbols import joined, quarantined
@@ -141,6 +142,17 @@ class Collect(Session):
             until_s=self._began_s + deadline_s,
             entries=job.symbols,
         )
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(minute_at_work(self.place.beside))
+            super().__enter__()
+            self._at_work = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with self._at_work:
+            super().__exit__(*exc)
 
     def _enter_all(self, stack: contextlib.ExitStack) -> None:
         super()._enter_all(stack)

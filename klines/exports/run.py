@@ -27,6 +27,7 @@ from klines.outcome import Outcome, Plan, counted, names
 from klines.reading.funded import funding
 from klines.reading.read import read
 from klines.storage.access import Database, reading, stored_at
+from klines.storage.turn import Patience
 from klines.symbol import is_pattern
 from klines.window import Window
 
@@ -171,7 +172,9 @@ class Export:
 
     def _read(self, subject: Subject, parts: Sequence[Part]) -> Iterator[pl.DataFrame]:
         """The klines of each part."""
+        patience = Patience(stored_at(self.job.database).beside)
         for turn in turns(parts):
+            patience.wait()
             klines = self._klines(subject, Window(turn[0].window.start_ms, turn[-1].window.end_ms))
             for part in turn:
                 start, end = (_utc(ms).replace(tzinfo=None) for ms in (part.window.start_ms, part.window.end_ms))

@@ -39,7 +39,7 @@ class Copy:
         [(first,)] = self._execute("SELECT coalesce(max(rowid) + 1, 0) FROM beside.klines")
         with self.beside.staging():
             read = self.rows.stage(month)
-            sort_staged(self.beside.connection, "beside.klines")
+            sort_staged(self.beside.connection, "beside.klines", self.rows.live.patience.wait)
         if self._execute(f"SELECT {COUNT_AND_HASH} FROM beside.klines k WHERE rowid >= {first}") != [read] or (
             read[0] != month.rows
         ):

@@ -26,6 +26,7 @@ from klines.storage.lake.lake import Lake
 from klines.storage.place import Done, Place
 from klines.storage.room import rooms
 from klines.storage.schema.exact import is_exact
+from klines.storage.turn import Patience
 from klines.tables.counts import count_again, odd_days
 from klines.tables.ends import newest, note_ends
 from klines.tables.rejects import forget_rejects, old_rejects
@@ -82,6 +83,7 @@ class LakeMaintenance:
     def __init__(self, lake: Lake, now_ms: int) -> None:
         self.place: Place = lake
         self._lake = lake
+        self._patience = Patience(lake.beside)
         self._began_s = time.monotonic()
         self._now_ms = now_ms
         self._rows: dict[int, int] = {}
@@ -214,6 +216,7 @@ class LakeMaintenance:
         """Look for slots with more than one kline, in months that have changed; how many there are."""
         with self._lake.reading(time.monotonic() + WAIT_S) as connection:
             for index in self._to_prove():
+                self._patience.wait()
                 bounds = [MONTH.start(index), MONTH.start(index + 1)]
                 found = months(connection.execute(_OF_INTERVALS, bounds).fetchall())
                 find_doubles_in(connection, "klines", found, self._doubles)
@@ -223,7 +226,7 @@ class LakeMaintenance:
 
     def _prove_counts(self) -> None:
         """Count all days that are over, and those anew that have another count than klines."""
-        count_days(self._lake, self._now_ms, WAIT_S)
+        count_days(self._lake, self._now_ms, WAIT_S, wait=self._patience.wait)
         for index in self._rows:
             month = Month(index, 0, 0).window
             with self._lake.reading(time.monotonic() + WAIT_S) as connection:
@@ -236,6 +239,7 @@ class LakeMaintenance:
         """Put a month in order; what is in order already is not touched. Or copy it."""
         [month] = [month for month in self._rows if _name(month) == name]
         if self._bringing:
+            self._patience.wait()
             self._bringing.copy(Month(month, 0, 0), time.monotonic() + WAIT_S)
         else:
             self._put_in_order(month)
@@ -294,6 +298,7 @@ class LakeMaintenance:
             finally:
                 self._held_s = max(self._held_s, time.monotonic() - began_s)
 
+        self._patience.wait()
         return self._lake.alone(time.monotonic() + WAIT_S, timed)
 
 

@@ -235,12 +235,13 @@ class Maintenance:
 
     def _prove_counts(self) -> None:
         """Count all days that are over, and those anew that have another count than klines."""
-        count_days(self.place, self._now_ms, WAIT_S)
+        count_days(self.place, self._now_ms, WAIT_S, wait=self._live.patience.wait)
         for month in self._months.values():
             with self._live.held():
                 odd = odd_days(self._live.connection, month.window, "live.")
             if odd:
                 self._miscounted += odd
+                self._live.patience.wait()
                 self.place.alone(time.monotonic() + WAIT_S, partial(count_again, month=month.window))
 
     def cluster(self, name: str) -> None:

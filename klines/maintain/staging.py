@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import duckdb
 
@@ -10,9 +10,12 @@ SORTED_AT_ONCE = 2_000_000
 """Klines that are sorted in memory together; a symbol's month always is, however many klines it has."""
 
 
-def sort_staged(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Append what is in staging.klines to the table, by market, kind, interval, symbol and open time."""
+def sort_staged(connection: duckdb.DuckDBPyConnection, table: str, wait: Callable[[], None] | None = None) -> None:
+    """Append what is in staging.klines to the table, by market, kind, interval, symbol and open time; each part is
+    sorted when `wait` has returned."""
     for market, kind, interval, first, last in _slices(connection):
+        if wait:
+            wait()
         connection.execute(
             f"""INSERT INTO {table} FROM staging.klines
                 WHERE market = ? AND kind = ? AND interval = ? AND symbol BETWEEN ? AND ? ORDER BY symbol, open_time""",

@@ -18,7 +18,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -27,6 +27,7 @@ from klines.errors import BadDatabase, KlinesError, NoRoom
 from klines.storage.database import opened_to_read
 from klines.storage.duckdb_errors import named_errors
 from klines.storage.places import way_out
+from klines.storage.turn import Patience
 
 PASSES = 4
 """How often it is tried without holding the file."""
@@ -60,15 +61,16 @@ def _copy(database: Path, copy: Path, wait_s: float) -> None:
         state = _state(database)
     if shutil.disk_usage(copy.parent).free < database.stat().st_size * 21 // 20:
         raise _no_room(database, copy)
+    wait = Patience(database).wait
     for _ in range(PASSES):
-        _adjust(database, copy)
+        _adjust(database, copy, wait)
         before = state
         with _held(database, wait_s):
             state = _state(database)
         if state == before:
             return
     with _held(database, wait_s):
-        _adjust(database, copy)
+        _adjust(database, copy, lambda: None)
 
 
 def cloned(file: Path, clone: Path) -> bool:
@@ -107,18 +109,20 @@ def _log(database: Path) -> Path:
     return Path(f"{database}.wal")
 
 
-def _adjust(database: Path, copy: Path) -> None:
+def _adjust(database: Path, copy: Path, wait: Callable[[], None]) -> None:
     """Write into the copy what differs, of the file and its log."""
-    _write_differences(database, copy)
+    _write_differences(database, copy, wait)
     try:
-        _write_differences(_log(database), _log(copy))
+        _write_differences(_log(database), _log(copy), wait)
     except FileNotFoundError:  # as usual: a log is there only while somebody writes, and after he was killed
         _log(copy).unlink(missing_ok=True)
 
 
-def _write_differences(source: Path, copy: Path) -> None:
+def _write_differences(source: Path, copy: Path, wait: Callable[[], None]) -> None:
+    """Piece by piece, before each of which it waits."""
     with source.open("rb", buffering=0) as there, copy.open("rb+" if copy.exists() else "wb+", buffering=0) as here:
         while chunk := there.read(_CHUNK):
+            wait()
             at = here.tell()
             if here.read(len(chunk)) != chunk:
                 os.pwrite(here.fileno(), chunk, at)

@@ -12,6 +12,7 @@ from typing import TypeVar
 import duckdb
 
 from klines.storage.database import attached
+from klines.storage.turn import Patience
 
 HELD_S, OWED_S, FREE_S = 0.3, 0.1, 0.3
 """A turn keeps the file for about HELD_S. After OWED_S of turns the file stays free for as long, at least for FREE_S:
@@ -27,6 +28,7 @@ class Live:
     def __init__(self, connection: duckdb.DuckDBPyConnection, database: Path) -> None:
         self.connection = connection
         self.database = database
+        self.patience = Patience(database)
         self.longest_s = 0.0
         self._owed_s = 0.0
         self._released_s = 0.0
@@ -35,6 +37,7 @@ class Live:
     def held(self) -> Iterator[None]:
         """Nobody writes the database until this ends. Raises DatabaseBusy."""
         self._give_way()
+        self.patience.wait()
         with attached(self.connection, self.database, time.monotonic() + WAIT_S, "live"):
             began_s = time.monotonic()
             yield
