@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests import CHECKOUT
+from tests import CHECKOUT, LONGEST_S
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 _PROGRAM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 needed = pytest.mark.skipif(_PROGRAM is None, reason="there is no Chromium: apt install chromium")
 _OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
 SCREENSHOTS = CHECKOUT / "screenshots"
+LONGEST_MS = 1000 * LONGEST_S
 
 
 STILL = """addEventListener('DOMContentLoaded', () => document.head.append(Object.assign(
@@ -26,12 +27,21 @@ STILL = """addEventListener('DOMContentLoaded', () => document.head.append(Objec
 
 @contextmanager
 def visited(program: Any) -> Iterator[Any]:
-    """The browser for one test, whose pages are closed at the end: one that is open goes on drawing and asking."""
+    """The browser, whose pages are closed at the end: one that is open goes on drawing and asking."""
     try:
         yield program
     finally:
         for context in program.contexts:
             context.close()
+
+
+@contextmanager
+def page_of(program: Any) -> Iterator[Any]:
+    """A page that several tests lead elsewhere, one after the other: each is a window, which costs a second of CPU."""
+    with visited(program):
+        page = program.new_context().new_page()
+        page.set_default_timeout(LONGEST_MS)
+        yield page
 
 
 @contextmanager

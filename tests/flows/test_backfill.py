@@ -10,13 +10,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ParameterTypeError
+from prefect.flow_engine import run_flow
 
 from flows.backfill import backfill
 from tests.drive import ms, query
 from tests.exchange import StandIn
 from tests.flows.test_collect import task_runs
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("prefect_server", "in_settings")]
+pytestmark = pytest.mark.usefixtures("prefect_server", "in_settings")
 
 
 def run(symbols: list[str], start: str, end: str, **parameters: Any) -> State[Any]:
@@ -85,6 +86,18 @@ def test_bad_parameters_never_start(exchange: StandIn, parameters: dict[str, Any
     """What the form or the API can't accept is refused before any request."""
     with pytest.raises(ParameterTypeError):
         cast(Any, backfill)(**{"symbols": ["BTCUSDT"], "start": "2025-01-01", "end": "2025-01-02"} | parameters)
+    assert [] == exchange.requests
+
+
+def test_a_wrong_date_from_the_form(exchange: StandIn) -> None:
+    """A run that was asked for with a date that is none is FAILED before any request, and names the parameter."""
+    given = {"symbols": ["BTCUSDT"], "start": "2024-13-01", "end": "2024-02-01"}
+    with get_client(sync_client=True) as client:
+        made = client.create_flow_run(backfill, parameters=given)
+    state = cast("State[Any]", run_flow(backfill, flow_run=made, return_type="state"))
+    assert "FAILED" == state.type.value
+    assert "- start: Input should be a valid datetime" in str(state.message)
+    assert "month value is outside expected range" in str(state.message)
     assert [] == exchange.requests
 
 
