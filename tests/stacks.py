@@ -23,7 +23,7 @@ from urllib.request import Request, urlopen
 import yaml
 
 from stack.temporary import free_port
-from tests import CHECKOUT
+from tests import CHECKOUT, LONGEST_S
 from tests.exchange import StandIn
 
 LINE = re.compile(r"\d\d:\d\d stored [\d,]+ klines? of (\d+) symbols? in [\d.]+ s")
@@ -73,7 +73,7 @@ class Running:
         """The next line that is wanted, of those after the last that was heard."""
         while True:
             with self._news:
-                assert self._news.wait_for(lambda: len(self.said) > self._heard, 240), self.said
+                assert self._news.wait_for(lambda: len(self.said) > self._heard, LONGEST_S), self.said
                 line, self._heard = self.said[self._heard], self._heard + 1
             if wanted(line):
                 return line
@@ -84,20 +84,33 @@ class Running:
         return found
 
     def pause(self) -> None:
-        """No more runs on schedule, which cost more than most tests; waits for the end of one that is under way."""
-        ask(self.environment, "PATCH", f"/deployments/{self.deployment()['id']}", {"paused": True})
-        active = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}}
-        while ask(self.environment, "POST", "/flow_runs/count", active):
-            time.sleep(0.5)
+        """No more runs on schedule, which cost more than most tests."""
+        pause(self.environment, self.deployment()["id"])
 
-    def run(self, wanted: Callable[[str], Any]) -> None:
-        """One run, whose line is as wanted."""
-        run = ask(self.environment, "POST", f"/deployments/{self.deployment()['id']}/create_flow_run", {})
+    def ended(self, run: dict[str, Any]) -> dict[str, Any]:
+        """A run, once it has ended."""
         while run["state_type"] in ("SCHEDULED", "PENDING", "RUNNING"):
             time.sleep(0.5)
             run = ask(self.environment, "GET", f"/flow_runs/{run['id']}")
+        return run
+
+    def run(self, wanted: Callable[[str], Any]) -> None:
+        """One run, whose line is as wanted."""
+        run = self.ended(ask(self.environment, "POST", f"/deployments/{self.deployment()['id']}/create_flow_run", {}))
         said = " ".join(run["state"]["message"].split())
         assert wanted(self.hear(lambda line: line.endswith(said))), self.said
+
+
+def pause(environment: dict[str, str], deployment: str) -> None:
+    """No more runs of a deployment on schedule, and none under way, beside which another would be skipped. The server
+    may be about to schedule some: it is asked again, which deletes those."""
+    states = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}}
+    left = {"flow_runs": states, "deployments": {"id": {"any_": [deployment]}}}
+    while True:
+        ask(environment, "PATCH", f"/deployments/{deployment}", {"paused": True})
+        time.sleep(2)
+        if not ask(environment, "POST", "/flow_runs/count", left):
+            return
 
 
 def copy_home(prefect_db: Path, home: Path) -> None:
@@ -187,10 +200,10 @@ def _token(api: str, home: str) -> dict[str, str]:  # noqa: ARG001 - another hom
 
 
 def _answer(request: Request) -> Any:
-    until_s = time.monotonic() + 20
+    until_s = time.monotonic() + LONGEST_S
     while True:
         try:
-            with urlopen(request, timeout=90) as answer:
+            with urlopen(request, timeout=LONGEST_S) as answer:
                 text = answer.read()
             return json.loads(text) if text else None
         except HTTPError as error:

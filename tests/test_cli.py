@@ -170,7 +170,7 @@ def test_outside_a_checkout(tmp_path: Path) -> None:
         (read, {"KLINES_DATABASE": "klines.duckdb"}, 2, relative),
         (read, {"KLINES_DATABASE": absent}, 1, "there is no database at"),
     ]
-    found = typed([(line, given) for line, given, *_ in asked], folder=tmp_path, environment=os.environ | outside).ended
+    found = typed([(line, given) for line, given, *_ in asked], folder=tmp_path, environment=os.environ | outside)
     for (line, _, status, told), ended in zip(asked, found, strict=True):
         assert (status, "", 1) == (ended.status, ended.out, ended.error.count("\n")), line
         assert ended.error.startswith("klines: ")

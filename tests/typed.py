@@ -27,23 +27,17 @@ _CODE = """if True:
             except Exception:
                 status = 1
                 traceback.print_exc()
-        told.append([status, out.getvalue(), error.getvalue()])
-    json.dump([told, "prefect" in sys.modules], answers)
+        told.append([status, out.getvalue(), error.getvalue(), "prefect" in sys.modules])
+    json.dump(told, answers)
     answers.close()"""
 
 
 class Ended(NamedTuple):
-    """How a command ended, and what it said."""
+    """How a command ended, what it said, and whether it, or one before it, has imported Prefect."""
 
     status: int
     out: str
     error: str
-
-
-class Session(NamedTuple):
-    """How each command ended, and whether any of them imported Prefect."""
-
-    ended: list[Ended]
     has_prefect: bool
 
 
@@ -53,7 +47,7 @@ def typed(
     within: str = "",
     folder: Path = CHECKOUT,
     environment: Mapping[str, str] | None = None,
-) -> Session:
+) -> list[Ended]:
     """How commands, without the word `klines`, end, each with settings of its own besides those of the shell that has
     run the line `within` before."""
     shell = ["sh", "-c", f'{within or ":"}; exec "$0" "$@"', sys.executable, "-c", _CODE]
@@ -61,5 +55,4 @@ def typed(
         shell, cwd=folder, env=environment, input=json.dumps(commands), capture_output=True, text=True
     )
     assert 0 == done.returncode, done.stderr
-    told, has_prefect = json.loads(done.stdout)
-    return Session([Ended(*one) for one in told], has_prefect)
+    return [Ended(*one) for one in json.loads(done.stdout)]

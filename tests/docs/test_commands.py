@@ -78,12 +78,6 @@ class Demo(NamedTuple):
         return self.checkout.type(f"{self.point}; {line}")
 
 
-def _pause(copy: Checkout) -> None:
-    """No more runs on schedule, which would slow down the others."""
-    [deployment] = stacks.ask(copy.environment, "POST", "/deployments/filter", {})
-    stacks.ask(copy.environment, "PATCH", f"/deployments/{deployment['id']}", {"paused": True})
-
-
 @pytest.fixture(scope="module")
 def demo(prefect_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """`klines demo` in a copy of the checkout, which has run once; audits begin a day ago, so that they are short."""
@@ -100,7 +94,8 @@ def demo(prefect_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with subprocess.Popen(command, cwd=copy.folder, env=copy.environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             said = read_until(process, LINE.fullmatch)
-            _pause(copy)
+            [deployment] = stacks.ask(copy.environment, "POST", "/deployments/filter", {})
+            stacks.pause(copy.environment, deployment["id"])
             yield Demo(copy, said)
         finally:
             process.send_signal(signal.SIGINT)
@@ -112,7 +107,7 @@ def in_a_row(demo: Demo) -> dict[str, Ended]:
     commands: list[tuple[str, dict[str, str]]] = [(line.removeprefix("klines "), {}) for line in IN_A_ROW]
     copy = demo.checkout
     found = typed(commands, within=demo.point, folder=copy.folder, environment=copy.environment)
-    return dict(zip(IN_A_ROW, found.ended, strict=True))
+    return dict(zip(IN_A_ROW, found, strict=True))
 
 
 def masked(text: str) -> set[str]:

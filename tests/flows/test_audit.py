@@ -13,7 +13,7 @@ from tests.drive import collect_once, ms, query
 from tests.exchange import StandIn
 from tests.flows.test_collect import task_runs
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("prefect_server", "in_settings")]
+pytestmark = pytest.mark.usefixtures("prefect_server", "in_settings")
 
 
 @pytest.fixture(autouse=True)

@@ -18,11 +18,12 @@ from flows.publish import publish
 from klines.shard import Shard
 from tasks.artifacts import last
 from tasks.fetch import batches_of
+from tests import LONGEST_S
 from tests.drive import NOON, query
 from tests.exchange import StandIn
 from tests.listener import Listener
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("prefect_server", "in_settings")]
+pytestmark = pytest.mark.usefixtures("prefect_server", "in_settings")
 
 
 def run(symbols: list[str], **parameters: Any) -> State[Any]:
@@ -38,7 +39,7 @@ def task_runs(state: State[Any], count: int) -> dict[str, tuple[str, int]]:
     """
     assert state.state_details.flow_run_id is not None
     flow_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-    until_s = time.monotonic() + 90
+    until_s = time.monotonic() + LONGEST_S
     with get_client(sync_client=True) as client:
         while True:
             runs = client.read_task_runs(flow_run_filter=flow_run, limit=200)
@@ -101,7 +102,7 @@ def test_events_of_task_runs_are_not_kept() -> None:
     """The server's database has the task runs and the events of flow runs and of klines, but none of task runs: they
     would be most of it."""
     assert 2 + 3 == len(task_runs(run(symbols(3)), 5))
-    until_s = time.monotonic() + 30
+    until_s = time.monotonic() + LONGEST_S
     while not kept_events("klines.collected") and time.monotonic() < until_s:
         time.sleep(0.2)
     assert kept_events("klines.collected")

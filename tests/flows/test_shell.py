@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -19,7 +21,7 @@ from tests import CHECKOUT, stacks
 from tests.drive import collect_once, remember_no_clocks
 from tests.exchange import StandIn
 from tests.proxies import ProxyServer
-from tests.typed import typed
+from tests.typed import Ended, typed
 
 pytestmark = pytest.mark.slow
 
@@ -56,21 +58,51 @@ def test_bad_parameter_is_named_with_what_is_allowed(parameter: str, value: obje
     assert "\n" not in str(error.value)
 
 
-def test_bad_setting_is_one_line_and_status_2(tmp_path: Path) -> None:
-    """A setting that can't be used, such as a database whose folder is missing, ends the command with status 2 and one
-    line naming it; Prefect never starts, and is not even imported."""
-    wrong = {
-        "KLINES_SPOT_URL": "api.binance.com",
-        "KLINES_SYMBOLS": "btc",
-        "KLINES_SINCE": "soon",
-        "KLINES_DATABASE": str(tmp_path / "no" / "klines.duckdb"),
-    }
-    found, has_prefect = typed([("collect BTCUSDT", {name: value}) for name, value in wrong.items()])
-    assert not has_prefect
-    for name, ended in zip(wrong, found, strict=True):
-        assert (2, "", 1) == (ended.status, ended.out, ended.error.count("\n"))
-        assert ended.error.startswith(f"klines: {name}: ")
-    assert found[-1].error.startswith("klines: KLINES_DATABASE: the folder ")
+class Refused(NamedTuple):
+    """A command that can't be: its line, the settings that it has besides, how it ends, and what it says."""
+
+    line: str
+    settings: dict[str, str]
+    status: int
+    said: str
+
+
+NOWHERE = "http://127.0.0.1:9/api"
+RANGE = "--start 2024-01-01 --end 2024-02-01"
+REFUSED = [
+    Refused("collect BTCUSDT", {"KLINES_SPOT_URL": "api.binance.com"}, 2, "KLINES_SPOT_URL: "),
+    Refused("collect BTCUSDT", {"KLINES_SYMBOLS": "btc"}, 2, "KLINES_SYMBOLS: "),
+    Refused("collect BTCUSDT", {"KLINES_SINCE": "soon"}, 2, "KLINES_SINCE: "),
+    Refused("collect BTCUSDT", {"KLINES_DATABASE": "/nowhere/klines.duckdb"}, 2, "KLINES_DATABASE: the folder "),
+    Refused("collect", {"PREFECT_API_URL": NOWHERE}, 1, f"no Prefect server answers at {NOWHERE}, which"),
+    Refused(
+        "collect", {"PREFECT_API_URL": "nonsense"}, 1, "no Prefect server answers at nonsense, which PREFECT_API_URL"
+    ),
+    Refused("collect", {"PREFECT_HOME": "/proc/nowhere"}, 1, "/proc/nowhere, for Prefect's things, can't be used"),
+    Refused(f"backfill {RANGE}", {}, 2, ".*symbols"),
+    Refused("backfill BTCUSDT --start soon --end 2024-02-01", {}, 2, "start: Input should be a valid datetime"),
+    Refused("backfill BTCUSDT --start 2024-02-01 --end 2024-01-01", {}, 2, ".*is not before the end"),
+    Refused(f"backfill BTCUSDT {RANGE} --source ftp", {}, 2, '.*"auto"'),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> list[Ended]:
+    """How each of REFUSED ended, by commands of one interpreter."""
+    given = {"KLINES_DATABASE": str(tmp_path_factory.mktemp("refused") / "klines.duckdb"), "PREFECT_API_URL": ""}
+    return typed([(one.line, given | one.settings) for one in REFUSED])
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)))
+def test_what_can_not_be_is_one_line(refused: list[Ended], number: int) -> None:
+    """A command ends with one line that says why: with status 2 for a setting that can't be used, such as a database
+    whose folder is missing, and for parameters that are missing, no date, backward or unknown; with status 1 where the
+    server that is named does not answer, or a temporary one can't keep its things. Unless it is for a date, Prefect is
+    not even imported."""
+    wanted, ended = REFUSED[number], refused[number]
+    assert (wanted.status, "") == (ended.status, ended.out)
+    assert re.fullmatch(f"klines: {wanted.said}.*\n", ended.error), ended.error
+    assert not ended.has_prefect or "backfill" in wanted.line
 
 
 def test_a_module_of_flows_is_the_command() -> None:
@@ -123,36 +155,15 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path, prefect_db: Pat
     assert not any(text in done.stderr for text in ("Error logging to API", "View at "))  # its last logs reach it
 
 
-def test_a_server_that_can_not_be_had(database: Path, tmp_path: Path) -> None:
-    """Where the server that is named does not answer, and where a temporary one can't keep its things, there is one
-    line, and status 1."""
-    wrong = {
-        "no Prefect server answers at http://127.0.0.1:9/api, which": {"PREFECT_API_URL": "http://127.0.0.1:9/api"},
-        "no Prefect server answers at nonsense, which PREFECT_API_URL names": {"PREFECT_API_URL": "nonsense"},
-        "/proc/nowhere, for Prefect's things, can't be used": {"PREFECT_HOME": "/proc/nowhere"},
-    }
-    given = {"KLINES_DATABASE": str(database), "PREFECT_API_URL": ""}
-    found, has_prefect = typed([("collect", given | one) for one in wrong.values()])
-    assert not has_prefect
-    for said, ended in zip(wrong, found, strict=True):
-        assert (1, "", 1) == (ended.status, ended.out, ended.error.count("\n"))
-        assert said in ended.error
+def test_a_server_that_does_not_come_up(database: Path, tmp_path: Path) -> None:
+    """Where a temporary server can't use what is in its home there is one line that names its log, and status 1."""
     (tmp_path / "prefect.db").write_text("no database at all" * 100)
-    environment = os.environ | given | {"PREFECT_HOME": str(tmp_path)}
+    environment = os.environ | {
+        "KLINES_DATABASE": str(database),
+        "PREFECT_API_URL": "",
+        "PREFECT_HOME": str(tmp_path),
+    }
     command = [sys.executable, "-m", "klines.cli", "collect"]
     done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
     assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
     assert f"comes up; see {tmp_path}/logs/temporary.log, or set PREFECT_HOME" in done.stderr
-
-
-def test_a_backfill_that_can_not_be_is_one_line_and_status_2() -> None:
-    """What is missing, no date, backward or unknown ends the command with status 2 and one line that names it."""
-    wrong = {
-        "--start 2024-01-01 --end 2024-02-01": "symbols",
-        "--symbols BTCUSDT --start soon --end 2024-02-01": "start: Input should be a valid datetime",
-        "--symbols BTCUSDT --start 2024-02-01 --end 2024-01-01": "is not before the end",
-        "--symbols BTCUSDT --start 2024-01-01 --end 2024-02-01 --source ftp": '"auto"',
-    }
-    for said, ended in zip(wrong.values(), typed([(f"backfill {line}", {}) for line in wrong]).ended, strict=True):
-        assert (2, 1) == (ended.status, ended.error.count("\n"))
-        assert said in ended.error

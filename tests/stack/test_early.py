@@ -17,7 +17,7 @@ from tests import CHECKOUT
 def test_a_program_that_waits(line: str, said: bool) -> None:
     """It is the program that the line names once it is told, and ends with its input where it is told nothing."""
     command = [sys.executable, "-m", "stack.early", "stack.home"]
-    done = subprocess.run(command, cwd=CHECKOUT, input=line, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=CHECKOUT, input=line, capture_output=True, text=True)
     assert (0, said, "") == (done.returncode, bool(done.stdout), done.stderr)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
 import pytest
@@ -24,25 +25,71 @@ from tests import CHECKOUT, stacks
 from tests.drive import query
 from tests.stack.conftest import EDITED, EGRESS, GONE, SYMBOLS, FirstLife
 from tests.stacks import LINE, Running, ask
+from tests.typed import Ended, typed
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """The settings of a stack of the test's own, which does not come so far as to ask an exchange."""
-    return stacks.environment(tmp_path, "http://127.0.0.1:9", ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
+class Start(NamedTuple):
+    """A start that can't be: the command line and the settings that it has besides, how it ends, and what it says."""
+
+    line: str
+    settings: dict[str, str]
+    status: int
+    said: str
 
 
-@pytest.fixture
-def prefect_file(tmp_path: Path) -> Path:
-    """The minute, every fifteen seconds, and an example that is off."""
-    return stacks.prefect_file(tmp_path, "every-minute", "usdm")
+NOBODY = "http://127.0.0.1:9/api"
+OPEN = {"PREFECT_SERVER_API_HOST": "0.0.0.0"}
+WEAK = dict.fromkeys(("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"), "klines:password")
+STARTS = [
+    Start("run", {"PREFECT_SERVER_API_PORT": "{port}"}, 1, r"port \d+ is taken.*PREFECT_SERVER_API_PORT"),
+    Start("run", {"PREFECT_HOME": "{folder}/none/prefect.yaml/home"}, 1, ".*can't be written"),
+    Start("run", {"KLINES_SPOT_URL": "api.binance.com"}, 2, "KLINES_SPOT_URL: "),
+    Start("run", {"KLINES_SYMBOLS": "btc"}, 2, "KLINES_SYMBOLS: "),
+    Start("run", {"KLINES_DATABASE": "/nowhere/klines.duckdb"}, 2, "KLINES_DATABASE: "),
+    Start("run", OPEN, 2, "PREFECT_SERVER_API_HOST: .*PREFECT_SERVER_API_AUTH_STRING"),
+    Start("run", OPEN | WEAK, 2, "PREFECT_SERVER_API_HOST: .*PREFECT_SERVER_API_AUTH_STRING"),
+    Start(
+        "run --prefect-file {folder}/three/prefect.yaml --queue shard-4",
+        {},
+        2,
+        r"--queue shard-4: prefect\.yaml has the queues default, ",
+    ),
+    Start("run --prefect-file {folder}/none/prefect.yaml --queue shard-1", {}, 2, r"prefect\.yaml, every-minute: "),
+    Start("worker --queue shard-1", {"PREFECT_API_URL": ""}, 2, "PREFECT_API_URL: name the server of `klines run`"),
+    Start("worker --queue shard-1", {"PREFECT_API_URL": NOBODY}, 1, "no Prefect server answers"),
+]
+"""Only the last of them imports Prefect, which reads its settings once."""
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Ended, Path]]:
+    """How each of STARTS ended, and its PREFECT_HOME, by commands of one interpreter."""
+    folder = tmp_path_factory.mktemp("refused")
+    for name, shards in (("three", 3), ("none", 0)):
+        (folder / name).mkdir()
+        file = stacks.prefect_file(folder / name, "every-minute", "usdm")
+        content = yaml.safe_load(file.read_text())
+        content["deployments"][0]["shards"] = shards
+        file.write_text(yaml.safe_dump(content))
+    homes = [{"PREFECT_HOME": str(folder / str(number))} for number in range(len(STARTS))]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        places = {"folder": folder, "port": taken.getsockname()[1]}
+        wanted = [home | start.settings for home, start in zip(homes, STARTS, strict=True)]
+        commands = [
+            (start.line.format(**places), {name: value.format(**places) for name, value in settings.items()})
+            for start, settings in zip(STARTS, wanted, strict=True)
+        ]
+        done = typed(commands, environment=stacks.environment(folder, "http://127.0.0.1:9", ["BTCUSDT"]))
+    return [(ended, Path(settings["PREFECT_HOME"])) for ended, (_, settings) in zip(done, commands, strict=True)]
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked up in /proc")
 def test_scheduled_stored_stopped_and_started_again(first_life: FirstLife, shared: Running) -> None:
     """Runs get scheduled and really run, each prints a line by UTC; of a new deployment nobody waits for the first
     minute on schedule, as a run is asked for. A deployment can have an address of its own: all requests of its runs
-    leave by that. Ctrl-C leaves nothing running within 15 seconds. The database's mode is as the umask says.
+    leave by that. Ctrl-C leaves nothing running. The database's mode is as the umask says.
     Started again: one schedule, the same history, what the UI edited holds and runs take it, what prefect.yaml names no
     more is gone, no zombie, and the next run completes."""
     environment, lines = shared.environment, first_life.lines
@@ -125,86 +172,15 @@ def test_a_shell_uses_what_runs_and_a_killed_worker_is_started_again(running: Ru
     assert log.with_suffix(".old.log").stat().st_size >= LOG_BYTES
 
 
-def test_port_that_is_taken_is_one_line(environment: dict[str, str]) -> None:
-    """A taken port ends the start with status 1 and one line that says what to do."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        done = start_and_fail(environment | {"PREFECT_SERVER_API_PORT": port})
-
-    assert 1 == done.returncode
-    assert done.stderr.startswith(f"klines: port {port} is taken")
-    assert "PREFECT_SERVER_API_PORT" in done.stderr
-    assert 1 == done.stderr.count("\n")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("KLINES_SPOT_URL", "api.binance.com"), ("KLINES_SYMBOLS", "btc"), ("KLINES_DATABASE", "/nowhere/klines.duckdb")],
-)
-def test_bad_setting_is_one_line(environment: dict[str, str], name: str, value: str) -> None:
-    """A setting that can't be used ends the start with status 2 and one line that names it; nothing was started."""
-    done = start_and_fail(environment | {name: value})
-
-    assert 2 == done.returncode
-    assert done.stderr.startswith(f"klines: {name}: ")
-    assert 1 == done.stderr.count("\n")
-    assert not Path(environment["PREFECT_HOME"]).exists()
-
-
-@pytest.mark.parametrize(
-    ("server", "status", "said"),
-    [
-        ("", 2, "PREFECT_API_URL: name the server of `klines run`"),
-        ("http://127.0.0.1:9/api", 1, "no Prefect server answers"),
-    ],
-)
-def test_a_worker_without_a_server_is_one_line(
-    environment: dict[str, str], server: str, status: int, said: str
-) -> None:
-    """`klines worker` says whose queues it can't reach, and leaves nothing running."""
-    done = subprocess.run(
-        [sys.executable, "-m", "klines.cli", "worker", "--queue", "shard-1"],
-        cwd=CHECKOUT, env=environment | {"PREFECT_API_URL": server}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert (status, 1) == (done.returncode, done.stderr.count("\n"))
-    assert done.stderr.startswith(f"klines: {said}")
-
-
-@pytest.mark.parametrize(
-    ("shards", "queue", "said"),
-    [
-        (3, "shard-4", "--queue shard-4: prefect.yaml has the queues default, "),
-        (0, "shard-1", "prefect.yaml, every-minute: "),
-    ],
-)
-def test_shards_and_queues_that_can_not_be(
-    environment: dict[str, str], prefect_file: Path, shards: int, queue: str, said: str
-) -> None:
-    """They end the start with status 2 and one line, before anything is started."""
-    content = yaml.safe_load(prefect_file.read_text())
-    content["deployments"][0]["shards"] = shards
-    prefect_file.write_text(yaml.safe_dump(content))
-    done = subprocess.run(
-        [sys.executable, "-m", "stack", "--prefect-file", str(prefect_file), "--queue", queue],
-        cwd=CHECKOUT, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert (2, 1) == (done.returncode, done.stderr.count("\n"))
-    assert done.stderr.startswith(f"klines: {said}")
-    assert not Path(environment["PREFECT_HOME"]).exists()
-
-
-def test_an_open_door_is_refused(environment: dict[str, str]) -> None:
-    """A server that others could reach without a password is not started, and one line says what to set."""
-    done = start_and_fail(environment | {"PREFECT_SERVER_API_HOST": "0.0.0.0"})
-
-    assert 2 == done.returncode
-    assert done.stderr.startswith("klines: PREFECT_SERVER_API_HOST: ")
-    assert "PREFECT_SERVER_API_AUTH_STRING" in done.stderr
-    assert 1 == done.stderr.count("\n")
-    assert "" == done.stdout
-    assert not Path(environment["PREFECT_HOME"]).exists()
+@pytest.mark.parametrize("number", range(len(STARTS)))
+def test_what_can_not_start_is_one_line(refused: list[tuple[Ended, Path]], number: int) -> None:
+    """A start of stack or worker that can't be ends with one line that says why, and what to set: with status 2 before
+    anything is started or made where a setting or option is none, such as a door that is open to others without a
+    password, and else with status 1."""
+    start, (ended, home) = STARTS[number], refused[number]
+    assert (start.status, "") == (ended.status, ended.out)
+    assert re.fullmatch(f"klines: {start.said}.*\n", ended.error), ended.error
+    assert start.status == 1 or not home.exists()
 
 
 def test_services_are_valid(tmp_path: Path) -> None:
@@ -221,20 +197,3 @@ def test_services_are_valid(tmp_path: Path) -> None:
 
     assert 0 == verify("klines-server.service", "klines-worker.service", "klines-worker@shard-3.service")
     assert 0 != verify("broken.service")
-
-
-def test_home_that_can_not_be_written_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
-    """Where nothing can be written the start ends with status 1 and one line."""
-    (tmp_path / "file").touch()
-    done = start_and_fail(environment | {"PREFECT_HOME": str(tmp_path / "file" / "prefect")})
-
-    assert 1 == done.returncode
-    assert "can't be written" in done.stderr
-    assert 1 == done.stderr.count("\n")
-
-
-def start_and_fail(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """The stack, which is to end by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "stack"], cwd=CHECKOUT, env=environment, capture_output=True, text=True
-    )

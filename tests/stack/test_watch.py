@@ -15,6 +15,7 @@ from klines.clock import epoch_ms
 from klines.storage.access import place_of
 from stack.alarms import create
 from stack.watch import Watch
+from tests import LONGEST_S
 from tests.drive import collect_once, query
 from tests.exchange import StandIn
 from tests.listener import Listener
@@ -24,8 +25,8 @@ ALARMS = """SELECT incident, attempts, delivered_at IS NOT NULL, coalesce(last_e
 
 
 def settled(watch: Watch, database: Path, alarms: list[tuple[str, int, bool, str]]) -> list[tuple[Any, ...]]:
-    """The alarms as they are in the table, once they are as wanted, or after ten seconds."""
-    until_s = time.monotonic() + 10
+    """The alarms as they are in the table, once they are as wanted, or when it is certain that they will not be."""
+    until_s = time.monotonic() + LONGEST_S
     while (found := query(database, ALARMS)) != alarms and time.monotonic() < until_s:
         time.sleep(0.05)
         watch.look()
