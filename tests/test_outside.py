@@ -25,7 +25,7 @@ from klines.settings import load
 from tests.drive import backfill_once, collect_once, maintain_once, ms
 from tests.exchange import StandIn
 
-BESIDE = (".wal", ".journal", ".bans", ".clocks", ".was-here", ".maintain")
+BESIDE = (".wal", ".journal", ".bans", ".clocks", ".was-here", ".maintain", ".minute")
 
 
 @pytest.fixture(scope="module")

@@ -417,7 +417,7 @@ def test_the_certificate_of_two_machines(exchange: StandIn, ready: Callable[[str
 
 
 def test_findings(exchange: StandIn, database: Path) -> None:
-    """What looks wrong is said, with examples, and never changed."""
+    """What looks wrong is said, with the days that were looked at, and examples, and never changed."""
     change(exchange, database, 5, high="0.5", trades="0")
     query(
         database,
@@ -425,10 +425,10 @@ def test_findings(exchange: StandIn, database: Path) -> None:
     )
     query(database, f"INSERT INTO klines SELECT * FROM klines WHERE open_time = epoch_ms({at(-50)}::BIGINT)")
     before = query(database, "SELECT count(*) FROM klines")
-    message = audit_once(exchange, database, repair=False).message
-    assert "1 × two rows in a slot: BTCUSDT 1m 2026-01-02 11:10 (2 rows)" in message
-    assert "1 × high or low between open and close: BTCUSDT 1m 2026-01-01 00:05" in message
-    assert "1 × closed early: BTCUSDT 1m 2026-01-02 11:00 (lasted 30000 ms)" in message
+    message, days = audit_once(exchange, database, repair=False).message, "2025-12-31 to 2026-01-02"
+    assert f"1 × two rows in a slot in {days}: BTCUSDT 1m 2026-01-02 11:10 (2 rows)" in message
+    assert f"1 × high or low between open and close in {days}: BTCUSDT 1m 2026-01-01 00:05" in message
+    assert f"1 × closed early in {days}: BTCUSDT 1m 2026-01-02 11:00 (lasted 30000 ms)" in message
     assert before == query(database, "SELECT count(*) FROM klines")
 
 

@@ -35,6 +35,19 @@ def fetched(exchange: StandIn, file: File) -> Content | None:
     return asyncio.run(fetch())
 
 
+def test_what_is_not_there_is_asked_for_once(exchange: StandIn) -> None:
+    """A run that tries something again does not ask for the files again that the archive has not yet."""
+    today = File("spot", "BTCUSDT", "1m", False, exchange.now_ms() // 86_400_000 * 86_400_000)
+
+    async def fetch() -> None:
+        async with Archive(exchange.url, pauses_s=()) as archive:
+            assert [None] * 2 == [await archive.fetch(today, M1) for _ in range(2)]
+
+    asyncio.run(fetch())
+    paths = [request.path for request in exchange.archive_requests()]
+    assert sorted([f"/{today.url_path}", f"/{today.url_path}.CHECKSUM"]) == sorted(paths)
+
+
 def without_utf8_flag(body: bytes) -> bytes:
     """The zip as tools make it that write UTF-8 and do not say so."""
     patched = bytearray(body)
