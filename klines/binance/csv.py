@@ -6,9 +6,8 @@ which then say what is wrong with which row. What is read by columns is so plain
 
 from __future__ import annotations
 
-import re
-
 import polars as pl
+import pyarrow as pa
 
 from klines.columns import DECIMALS, HELD_BY_DOUBLES, PRICES, SUMS
 from klines.errors import BadArchive
@@ -20,10 +19,8 @@ from klines.window import Window
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {**SCHEMA, "ignore": pl.String}
 _TIMES = ("open_time", "close_time")
 _HEADER = b"open_time,"
-_PLAIN = b"0123456789.,\n"
-_ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_ODD_POINT = re.compile(rb"\.(?:(?![0-9])|(?<![0-9]\.)|[0-9]{%d})" % (DECIMALS + 1))
-"""A point without a digit before or after it, or with more after it than are stored, which polars would round."""
+_LINE_END, _COMMA, _POINT, _MINUS = b"\n,.-"
+_ZERO, _NINE = b"09"
 _IN_MICROSECONDS = 10**14
 """No time in ms is as large before the year 5138; spot's archive has microseconds from 2025-01-01 on."""
 
@@ -47,7 +44,7 @@ def read_csv(csv: bytes, interval: Interval, asked: Window, kind: Kind = KLINES)
 def _check_size(lines: bytes, interval: Interval, asked: Window) -> None:
     """Raises BadArchive for twice as many lines as klines fit into the file."""
     most = 2 * (interval.index(asked.end_ms - 1) - interval.index(asked.start_ms) + 1)
-    count = lines.count(b"\n")
+    count = _count(_bytes(lines) == _LINE_END)
     if count > most:
         raise BadArchive(f"it has {count:,} lines where {most // 2:,} klines fit")
 
@@ -55,8 +52,7 @@ def _check_size(lines: bytes, interval: Interval, asked: Window) -> None:
 def _by_columns(lines: bytes, kind: Kind) -> pl.DataFrame | None:
     """The rows where every line is twelve fields of digits, with at most a point between, and a sign where values can
     be negative; None where any is not."""
-    shapes = _shapes(lines)
-    if shapes.translate(None, delete=_PLAIN + b"-" * kind.can_be_negative) or _ODD_POINT.search(shapes):
+    if not _is_plain(lines, signs=kind.can_be_negative):
         return None
     try:
         rows = pl.read_csv(lines, has_header=False, schema=_COLUMNS)
@@ -68,9 +64,38 @@ def _by_columns(lines: bytes, kind: Kind) -> pl.DataFrame | None:
     return rows.drop("ignore").with_columns(_milliseconds(name) for name in _TIMES)
 
 
-def _shapes(lines: bytes) -> bytes:
-    """The lines with a zero for each digit, each shape once: of a month there are some hundred."""
-    return b"\n".join({*lines.translate(_ZEROS).split(b"\n")})
+def _is_plain(lines: bytes, *, signs: bool) -> bool:
+    """Whether they are digits, commas, ends of lines and points, with `signs` minus signs besides; and each point has a
+    digit before it, and after it one at least and DECIMALS at most: polars would round more.
+
+    polars compares a month's bytes in a third of the time of Python's searches, and leaves other threads the lock.
+    """
+    letters = _bytes(lines)
+    is_digit, is_point = letters.is_between(_ZERO, _NINE), letters == _POINT
+    others = [letters == letter for letter in (_LINE_END, _COMMA, *([_MINUS] if signs else []))]
+    if sum(map(_count, (is_digit, is_point, *others))) < len(lines):
+        return False
+    is_between = is_digit.shift(1, fill_value=False) & is_digit.shift(-1, fill_value=False)
+    is_too_fine = _begins(is_digit, DECIMALS + 1).shift(-1, fill_value=False)
+    return not (is_point & (~is_between | is_too_fine)).any()
+
+
+def _bytes(text: bytes) -> pl.Series:
+    """Each byte a number, in the same memory."""
+    return pl.Series(pa.Array.from_buffers(pa.uint8(), len(text), [None, pa.py_buffer(text)]))
+
+
+def _begins(is_digit: pl.Series, length: int) -> pl.Series:
+    """Where so many digits begin."""
+    if length == 1:
+        return is_digit
+    half = (length + 1) // 2
+    begins = _begins(is_digit, half)
+    return begins & begins.shift(half - length, fill_value=False)
+
+
+def _count(are: pl.Series) -> int:
+    return int(are.sum())
 
 
 def _are_held(rows: pl.DataFrame, lines: bytes) -> bool:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from klines.binance.csv import _by_columns, raw_rows, read_csv
@@ -171,6 +171,9 @@ mutations = st.tuples(
 )
 
 
+@example([(1, 1, "2.123456789")], "", "\n")
+@example([(1, 5, "5.")], "", "\n")
+@example([(3, 5, ".5")], "", "\n")
 @settings(max_examples=400, deadline=None)
 @given(
     st.lists(mutations, max_size=3), st.sampled_from(["", "\ufeff", HEADER + "\n", "x\n"]), st.sampled_from("\n \r\n")
