@@ -1,7 +1,6 @@
 """The one writer of a backfill: what the loaders hand over goes into the file in few, big, short transactions.
 
-The file is held for at most about two seconds and then left free for at least as long, so that a collect a minute and
-readers have their turn.
+The file is held for about a second, and left free in between for so long that whoever waits for it looks at least once.
 """
 
 from __future__ import annotations
@@ -15,12 +14,15 @@ from typing import Self
 
 from anyio import to_thread
 
+from klines.storage.live import FREE_S
 from klines.tables.archive_files import Loaded
+from klines.tables.merge import ROW_GROUP
 from klines.want import Want
 
-FIRST_ROWS, MOST_ROWS, LEAST_ROWS = 245_760, 614_400, 20_000
-"""Klines of a transaction: at first two of DuckDB's row groups, as nobody knows yet how fast the disk is; up to five as
-long as they fit into HELD_S, and fewer where they do not."""
+FIRST_ROWS, MOST_ROWS = 2 * ROW_GROUP, 5 * ROW_GROUP
+"""Klines of a transaction: at first two row groups, as nobody knows yet how fast the disk is; up to five as long as
+they fit into HELD_S. They are whole groups, filled as far as files go: what ends in the first one, or early in another,
+is hardly shorter, and costs three times as much a kline, as the checkpoint writes the groups beside it again."""
 HELD_S, LONGEST_WAIT_S = 1.0, 2.0
 """How long the file should be held at most, and how long handed-over rows wait for more."""
 
@@ -97,7 +99,7 @@ class Writer:
                 self._adapt(sum(handed.rows for handed in batch), held_s)
                 self._settle(batch, None)
             self.is_free.set()
-            await asyncio.sleep(held_s)
+            await asyncio.sleep(min(held_s, FREE_S))
 
     async def _enough(self) -> None:
         """Wait until there are enough rows, or nobody works on more, or the first has waited long enough."""
@@ -124,11 +126,11 @@ class Writer:
         return batch
 
     def _adapt(self, rows: int, held_s: float) -> None:
-        """So many rows as were written in HELD_S, when it took longer; more again when it took less than half."""
-        if held_s > HELD_S:
-            self._most_rows = max(LEAST_ROWS, int(rows * HELD_S / held_s))
-        elif held_s < HELD_S / 2 and rows * 2 > self._most_rows:
-            self._most_rows = min(MOST_ROWS, self._most_rows * 2)
+        """As many row groups as fit into HELD_S, after a transaction that took longer; more again, twice as many at
+        most, after one that was not too small to tell."""
+        fitting = int(rows * min(HELD_S / held_s, 2.0) if held_s else rows * 2) // ROW_GROUP * ROW_GROUP
+        if held_s > HELD_S or (rows * 2 > self._most_rows and fitting > self._most_rows):
+            self._most_rows = max(FIRST_ROWS, min(MOST_ROWS, fitting))
 
     @staticmethod
     def _settle(batch: Sequence[_Handed], error: Exception | None) -> None:

@@ -21,7 +21,8 @@ from klines.rows import OFF_GRID_ERA, Row, frame
 from klines.tables.counts import counted_until_ms, note_counts
 from klines.tables.doubtful import settle
 
-_ROW_GROUP = 122_880
+ROW_GROUP = 122_880
+"""So many rows DuckDB compresses together."""
 _BULK = 5_000
 """From so many rows on, it pays to ask whether their place is free."""
 
@@ -88,7 +89,7 @@ def _in_one(runs: Sequence[Stretch]) -> tuple[list[Stretch], pa.Table | None]:
     whole = pl.concat(by_time, rechunk=True)
     starts = accumulate((rows.height for rows in by_time), initial=0)
     parts = [replace(run, rows=whole.slice(start, run.rows.height)) for run, start in zip(runs, starts, strict=False)]
-    return parts, pa.Table.from_batches(whole.to_arrow().to_batches(max_chunksize=_ROW_GROUP))
+    return parts, pa.Table.from_batches(whole.to_arrow().to_batches(max_chunksize=ROW_GROUP))
 
 
 def merge_rows(
