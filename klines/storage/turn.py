@@ -96,8 +96,8 @@ def _folder(path: Path) -> Path:
 
 
 def _file(path: Path) -> Path:
-    """Beside the database itself, whatever links lead to it."""
-    target = path.resolve()
+    """Beside the database itself, whatever links lead to it; where they go round, it is refused later."""
+    target = Path(os.path.realpath(path))
     return target.with_name(f"{target.name}.minute")
 
 
