@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from klines.cli import without_pandas
+from klines.cli import be_lean
 from stack import CHECKOUT
 
 PYTHON = "STACK_PYTHON"
@@ -34,9 +34,9 @@ def job_variables(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Be the engine. Whoever ends a run by its process id ends the group, in which nobody else may be."""
+    be_lean()
     import flows  # noqa: F401 - sets what must stand before Prefect is imported
 
-    without_pandas()
     if os.getpgrp() != os.getpid():
         os.setsid()
     from stack.due import announce
