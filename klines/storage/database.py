@@ -23,7 +23,7 @@ from klines.storage.moved import check_not_moved
 from klines.storage.places import check_not_lost, check_place, note
 from klines.storage.schema.migrations import lend_views, migrate
 from klines.storage.turn import first, give_way
-from klines.tables.sound import check_rows
+from klines.tables.sound import FEW, check_rows, having_rows
 
 MEMORY = "1500MB"
 """What DuckDB may take, with its cache of the file: it would take most of the machine's."""
@@ -60,7 +60,7 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
             check_not_moved(connection, path)
             migrate(connection, path)
             if not is_as_left:
-                check_rows(connection, path)
+                check_rows(connection, path, having_rows(connection, FEW))
             note(path)
             yield connection
             close(connection, path)

@@ -86,3 +86,9 @@ def check_rows(connection: duckdb.DuckDBPyConnection, path: object, sound: Mappi
             f"KLINES_DATABASE: {path} has a row in its table {table} that klines does not write: "
             f"{plain(content, 400)}; all else is as it was: correct or delete that row by hand, or restore a backup"
         )
+
+
+def having_rows(connection: duckdb.DuckDBPyConnection, sound: Mapping[str, str]) -> dict[str, str]:
+    """Those of these tables that have a row: to find none that is wrong in twelve without one takes a file 9 ms."""
+    parts = " UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in sound)
+    return {table: sound[table] for (table,) in connection.execute(parts).fetchall()}
