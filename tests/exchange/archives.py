@@ -170,15 +170,13 @@ class Archives(Fundings):
         if found is None or listing is None:
             return []
         step, until_ms = {"daily": "1d", "monthly": "1M"}[found["kind"]], min(listing.until_ms or now_ms, now_ms)
-        at, names = floor(listing.since_ms, step), []
         holes = [(start_ms, end_ms) for start_ms, end_ms, whose in self._holes if whose == found["symbol"]]
-        while at < until_ms:
-            day = f"{datetime.fromtimestamp(at / 1000, UTC):{'%Y-%m-%d' if step == '1d' else '%Y-%m'}}"
-            start_ms, at = at, following(at, step)
-            if any(a <= start_ms and at <= b for a, b in holes):
+        over_ms, names = now_ms - self.published_after_ms[found["kind"]], []
+        for start_ms, end_ms, name in _dates(step, floor(listing.since_ms, step), until_ms):
+            if holes and any(a <= start_ms and end_ms <= b for a, b in holes):
                 continue  # without klines there is no file
-            if at + self.published_after_ms[found["kind"]] <= now_ms:
-                names.append(f"{found['symbol']}-{found['interval']}-{day}")
+            if end_ms <= over_ms:
+                names.append(f"{found['symbol']}-{found['interval']}-{name}")
         length = {"daily": 10, "monthly": 7}[found["kind"]]
         names += [name for name in self._placed if name.startswith(f"{found['symbol']}-{found['interval']}-")]
         names = [name for name in names if len(name) - len(f"{found['symbol']}-{found['interval']}-") == length]
@@ -250,6 +248,18 @@ class Archives(Fundings):
         is_headed ^= "futures' files have headers" in self.broken
         in_us ^= "spot's files are in microseconds" in self.broken
         return wanted._replace(is_headed=is_headed, in_us=in_us)
+
+
+@lru_cache(maxsize=64)
+def _dates(step: str, first_ms: int, until_ms: int) -> list[tuple[int, int, str]]:
+    """Begin, end and name of each day, or month, from one that begins at `first_ms` on, that begins before `until_ms`:
+    many listings are of the same ones."""
+    found, at = [], first_ms
+    while at < until_ms:
+        begin = datetime.fromtimestamp(at / 1000, UTC)
+        found.append((at, following(at, step), f"{begin:%Y-%m-%d}" if step == "1d" else f"{begin:%Y-%m}"))
+        at = following(at, step)
+    return found
 
 
 @lru_cache(maxsize=64)
