@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from klines.audit.run import AuditJob
 from klines.backfill.job import BackfillJob
+from klines.cli.environment import heed_interrupts
 from klines.cli.server import chosen_api
 from klines.collect.run import CollectJob
 from klines.errors import BadParameter, NoServer, Unusable
@@ -61,6 +62,7 @@ def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
     except Unusable as error:
         print(f"klines: {error}", file=sys.stderr)
         return 2
+    heed_interrupts()
     try:
         if not api_url:
             _be_plain()

@@ -1,8 +1,12 @@
-"""Findings about the quality of what is stored: named, and never changed."""
+"""Findings about the quality of what is stored: named, and never changed. A turn at the file for each query, as all of
+them together would keep it from the minute for seconds.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,20 +26,24 @@ SHOWN = 5
 """Examples of a finding at most."""
 
 
-def findings(connection: duckdb.DuckDBPyConnection, from_ms: int, until_ms: int) -> list[Finding]:
+def findings(
+    opened: Callable[[], contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]], from_ms: int, until_ms: int
+) -> list[Finding]:
     """What looks wrong among the klines that open in [from_ms, until_ms)."""
     bounds = {name: datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)
               for name, ms in (("from", from_ms), ("until", until_ms))}  # fmt: skip
     found = []
     for name, sql in QUERIES.items():
-        [(count,)] = connection.execute(f"SELECT count(*) FROM ({sql})", bounds).fetchall()
-        if count:
+        with opened() as connection:
             rows = connection.execute(
                 f"""
-                SELECT format('{{}} {{}} {{}} ({{}})', symbol, {_SERIES}, strftime(open_time, '%Y-%m-%d %H:%M'), detail)
+                SELECT count(*) OVER (), format(
+                    '{{}} {{}} {{}} ({{}})', symbol, {_SERIES}, strftime(open_time, '%Y-%m-%d %H:%M'), detail)
                 FROM ({sql}) ORDER BY open_time, symbol LIMIT {SHOWN}
                 """,
                 bounds,
             ).fetchall()
-            found.append(Finding(name, count, [text for (text,) in rows], days_of(Window(from_ms, until_ms))))
+        if rows:
+            examples = [text for _, text in rows]
+            found.append(Finding(name, rows[0][0], examples, days_of(Window(from_ms, until_ms))))
     return found

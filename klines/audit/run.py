@@ -131,7 +131,8 @@ class AuditJob:
         with self._opened() as connection:
             until_ms = _audited(connection) if self.end_ms is None else self.end_ms
             from_ms = until_ms - 2 * DAY if self.start_ms is None else self.start_ms
-            return certificate(connection, with_hash=False), findings(connection, from_ms, until_ms)
+            rows = certificate(connection, with_hash=False)
+        return rows, findings(self._opened, from_ms, until_ms)
 
     def last_days(self) -> list[Coverage]:
         """How much is there of the 30 days up to the last audit."""

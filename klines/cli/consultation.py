@@ -26,6 +26,7 @@ _PORT = 4200
 
 def consult(*, as_json: bool) -> int:
     """Examine, and print a line for each check, or all of it as JSON; the exit status, 0 where all is ok."""
+    environment.heed_interrupts()
     console = Console(highlight=False, soft_wrap=True)
     examination = Examination(tell=None if as_json else lambda findings: _print(console, findings))
     examination.note([examine_here("machine environment", _environment)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,12 @@ def complete() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     spare_loopback()
     spell_socks()
+
+
+def heed_interrupts() -> None:
+    """Let Ctrl-C reach who waits for another thread; call it when polars is imported. polars takes the signal, and has
+    what was waited for waited for again: nobody hears of it then before that has come, which may take minutes."""
+    signal.siginterrupt(signal.SIGINT, True)
 
 
 def home() -> Path:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from flows.backfill import backfill
 from flows.collect import collect
@@ -153,6 +156,34 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path, prefect_db: Pat
     assert [] == stacks.left_running(environment)
     assert "Finished in state Completed" in done.stderr
     assert not any(text in done.stderr for text in ("Error logging to API", "View at "))  # its last logs reach it
+
+
+TYPED = """if True:
+    import signal, sys
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever is started in the background ignores it
+    from klines.cli import main
+    main(sys.argv[1:])"""
+
+
+@pytest.mark.usefixtures("prefect_server", "in_settings")
+def test_ctrl_c_ends_what_waits(exchange: StandIn) -> None:
+    """While a backfill waits for answers that do not come, Ctrl-C ends it at once, with status 130 and a last line that
+    says what was kept, and no traceback: polars, which takes the signal, had kept it until the answers were there."""
+    days = ["--start", "2025-12-01", "--end", "2025-12-10", "--source", "rest"]
+    command = [sys.executable, "-c", TYPED, "backfill", "BTCUSDT", *days]
+    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    exchange.latency_s = 0.3
+    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        while not [request for request in exchange.kline_requests() if request.params["limit"] == "1000"]:
+            time.sleep(0.05)
+        exchange.latency_s = 600.0
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert (130, "klines: stopped; what is stored stays, and another run goes on from there") == (
+        process.returncode,
+        said.splitlines()[-1],
+    )
+    assert "Traceback" not in said
 
 
 def test_a_server_that_does_not_come_up(database: Path, tmp_path: Path) -> None:
