@@ -26,22 +26,26 @@ STILL = """addEventListener('DOMContentLoaded', () => document.head.append(Objec
 
 
 @contextmanager
-def visited(program: Any) -> Iterator[Any]:
-    """The browser, whose pages are closed at the end: one that is open goes on drawing and asking."""
+def window_of(program: Any) -> Iterator[Any]:
+    """A window with an empty page, in which others come and go, or that several tests lead elsewhere, one after the
+    other: to open one costs a second of CPU. All of it is closed at the end."""
+    window = program.new_context()
     try:
-        yield program
+        window.new_page().set_default_timeout(LONGEST_MS)
+        yield window
     finally:
-        for context in program.contexts:
-            context.close()
+        window.close()
 
 
 @contextmanager
-def page_of(program: Any) -> Iterator[Any]:
-    """A page that several tests lead elsewhere, one after the other: each is a window, which costs a second of CPU."""
-    with visited(program):
-        page = program.new_context().new_page()
-        page.set_default_timeout(LONGEST_MS)
-        yield page
+def visited(window: Any) -> Iterator[Any]:
+    """The window for one test, whose pages but the empty one are closed at the end: one that is open goes on drawing
+    and asking."""
+    try:
+        yield window
+    finally:
+        for page in window.pages[1:]:
+            page.close()
 
 
 @contextmanager

@@ -159,10 +159,11 @@ def test_a_checkout_has_its_own_settings(demo: Demo, tmp_path: Path) -> None:
     kept = [f"{name}={value}" for name, value in values.items() if name.endswith("_URL")]
     (copy.folder / ".env").write_text("\n".join(kept))
     shutil.copy(values["KLINES_DATABASE"], copy.folder / "klines.duckdb")
-    assert "BTCUSDT" in copy.type("klines listing --all")
     elsewhere = tmp_path / "elsewhere"
-    copy.type("klines status", elsewhere)
-    copy.type("klines read BTCUSDT --interval 1h --csv BTCUSDT-1h.csv", elsewhere)
+    lines = ("listing --all", "status", "read BTCUSDT --interval 1h --csv BTCUSDT-1h.csv")
+    found = typed([(line, {}) for line in lines], folder=elsewhere, environment=copy.environment)
+    assert [0] * len(lines) == [ended.status for ended in found], found
+    assert "BTCUSDT" in found[0].out
     assert (elsewhere / "BTCUSDT-1h.csv").exists()
     printed = copy.type("python -c 'import klines; print(*klines.symbols()[\"symbol\"])'", elsewhere)
     assert "BTCUSDT" in printed.split()

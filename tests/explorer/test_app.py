@@ -68,9 +68,11 @@ class Explorer:
             told = (line for line in stream if line.startswith(b"data: "))
             return [json.loads(line.removeprefix(b"data: ")) for _, line in zip(range(count), told, strict=False)]
 
-    def open(self, program: Any, choice: dict[str, str] | None = None, scheme: str = "light", width: int = 1280) -> Any:
+    def open(self, window: Any, choice: dict[str, str] | None = None, scheme: str = "light", width: int = 1280) -> Any:
         """The page once every part of it has its answer; what goes wrong in it is noted in `trouble`."""
-        page = program.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme).new_page()
+        page = window.new_page()
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.emulate_media(color_scheme=scheme)
         page.on("pageerror", lambda error: self.trouble.append(str(error)))
         page.on("console", lambda message: self.trouble.extend([message.text] * (message.type == "error")))
         page.on("request", lambda request: self._note(request.url))
@@ -134,17 +136,17 @@ def explorer(database: Path) -> Iterator[Explorer]:
 
 
 @pytest.fixture(scope="module")
-def program() -> Iterator[Any]:
-    """Chromium."""
-    with chromium.launched() as program:
-        yield program
+def window() -> Iterator[Any]:
+    """A window of Chromium."""
+    with chromium.launched() as program, chromium.window_of(program) as window:
+        yield window
 
 
 @pytest.fixture
-def browser(program: Any) -> Iterator[Any]:
+def browser(window: Any) -> Iterator[Any]:
     """It, without a page."""
-    with chromium.visited(program):
-        yield program
+    with chromium.visited(window):
+        yield window
 
 
 def choice(symbol: str, start_ms: int, end_ms: int) -> dict[str, str]:
@@ -539,7 +541,7 @@ def test_ctrl_c_waits_for_no_answer(database: Path) -> None:
             asked = pool.submit(explorer.ask, "freshness", market="spot", interval="1m")
             time.sleep(0.5)
             explorer.process.send_signal(signal.SIGINT)
-            assert 0 == explorer.process.wait(timeout=10)
+            assert 0 == explorer.process.wait()
             with pytest.raises((OSError, ValueError)):
                 asked.result()
     assert f"database       {database}\n" == explorer.last_words

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -18,7 +20,6 @@ from tests.drive import query
 from tests.listener import Listener
 from tests.stack.conftest import SYMBOLS, events
 from tests.stacks import LINE, Running, ask
-from tests.typed import typed
 
 TEXTS = [
     "spot: 1m is ExchangeDown: ",
@@ -36,14 +37,39 @@ def listener() -> Iterator[Listener]:
         yield listener
 
 
-def test_each_incident_is_one_alarm_and_its_end(running: Running, listener: Listener) -> None:
+class Made(NamedTuple):
+    """How `klines alarms` ended, and what it said."""
+
+    status: int
+    out: str
+    error: str
+
+
+Alarms = Callable[[str, str], Made]
+
+
+@pytest.fixture
+def alarms(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Alarms:
+    """`klines alarms`, of the server at an address, for that of a webhook; in a thread, as Prefect waits for nothing
+    where a loop runs, such as a browser's."""
+
+    def alarms(api: str, webhook: str) -> Made:
+        monkeypatch.setenv("PREFECT_API_URL", api)
+        with temporary_settings({PREFECT_API_URL: api}), ThreadPoolExecutor() as threads:
+            status = threads.submit(copy_context().run, main, webhook).result()
+        return Made(status, *capsys.readouterr())
+
+    return alarms
+
+
+def test_each_incident_is_one_alarm_and_its_end(running: Running, listener: Listener, alarms: Alarms) -> None:
     """The webhook hears once of an outage, of a symbol that is behind when it is over, and of the end of both; that it
     is once however many runs they last is in tests/collect/test_incidents.py. Each is kept, with whom it was told. What
     is made twice is there once. Programs hear of each run's klines and of incidents."""
     environment, exchange = running.environment, running.exchange
-    at_server = {"PREFECT_API_URL": f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api"}
-    for made in typed([(f"alarms {listener.url}", at_server)] * 2, environment=environment):
-        assert 0 == made.status, made.error
+    for _ in range(2):
+        made = alarms(f"http://127.0.0.1:{environment['PREFECT_SERVER_API_PORT']}/api", listener.url)
+        assert (0, "") == (made.status, made.error)
     names = [automation["name"] for automation in ask(environment, "POST", "/automations/filter", {})]
     assert [f"created {name}" for name in sorted(names)] == sorted(made.out.splitlines())
 
@@ -79,30 +105,18 @@ def test_an_address_that_is_none(address: str) -> None:
         main(address)
 
 
-@pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
-    """What `klines alarms` says of the server at an address, with status 1."""
-
-    def of(api: str) -> str:
-        monkeypatch.setenv("PREFECT_API_URL", api)
-        with temporary_settings({PREFECT_API_URL: api, PREFECT_CLIENT_MAX_RETRIES: 0}):
-            assert 1 == main("http://127.0.0.1:1/")
-        return capsys.readouterr().err
-
-    return of
-
-
-def test_a_server_with_a_password(said: Callable[[str], str], listener: Listener) -> None:
-    """Where the server answers 401 there is one line that says what to set."""
+def test_a_server_with_a_password(alarms: Alarms, listener: Listener) -> None:
+    """Where the server answers 401 there is one line that says what to set, and status 1."""
     listener.status = 401
-    found = said(f"http://127.0.0.1:{listener.server_port}/api")
-    assert 1 == found.count("\n")
-    assert "PREFECT_API_AUTH_STRING" in found
+    made = alarms(f"http://127.0.0.1:{listener.server_port}/api", "http://127.0.0.1:1/")
+    assert (1, 1) == (made.status, made.error.count("\n"))
+    assert "PREFECT_API_AUTH_STRING" in made.error
 
 
-def test_no_server(said: Callable[[str], str]) -> None:
-    """Where no server answers there is one line that says where was asked."""
+def test_no_server(alarms: Alarms) -> None:
+    """Where no server answers there is one line that says where was asked, and status 1."""
     api = f"http://127.0.0.1:{free_port()}/api"
-    found = said(api)
-    assert 1 == found.count("\n")
-    assert api in found
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        made = alarms(api, "http://127.0.0.1:1/")
+    assert (1, 1) == (made.status, made.error.count("\n"))
+    assert api in made.error

@@ -57,16 +57,17 @@ def environment(running: Running) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def window(program: Any) -> Iterator[Any]:
-    """A page of Chromium."""
-    with chromium.page_of(program) as page:
-        yield page
+    """A window of Chromium."""
+    with chromium.window_of(program) as window:
+        yield window
 
 
 @pytest.fixture
 def page(window: Any) -> Any:
-    """It, with nothing of before."""
-    window.goto("about:blank")
-    return window
+    """Its page, with nothing of before."""
+    [page] = window.pages
+    page.goto("about:blank")
+    return page
 
 
 class _Page(BaseHTTPRequestHandler):

@@ -65,8 +65,8 @@ def degraded(running: Running) -> Running:
 @pytest.fixture(scope="module")
 def browser(program: Any, degraded: Running) -> Iterator[Browser]:
     """A browser for the UI of that stack."""
-    with chromium.page_of(program) as page:
-        yield Browser(page, degraded.environment)
+    with chromium.window_of(program) as window:
+        yield Browser(window.pages[0], degraded.environment)
 
 
 def test_runs_and_their_states(browser: Browser) -> None:
