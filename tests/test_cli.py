@@ -285,13 +285,16 @@ def test_read_says_what_is_wrong(
 
 @pytest.mark.usefixtures("stored")
 def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command says what there is now, also as JSON; what can't be exported is one line and status 2."""
+    """The command says before what it will write, with MB and free disk, and then what there is now, also as JSON; what
+    can't be exported is one line and status 2."""
     asked = ["export", "freqtrade", str(tmp_path), "--symbols", "*USDT", "--interval", "5m"]
     for arguments, written in ((asked, 2), ([*asked, "--json"], 0)):
         assert 0 == exit_status(arguments)
         said = f"exported 2 symbols for freqtrade to {tmp_path}: 72 klines in 2 files, {written} of them written"
-        printed = capsys.readouterr().out
+        printed, told = capsys.readouterr()
         assert said in printed
+        assert f"planned to write {written} of 2 files of 2 symbols for freqtrade, with " in told
+        assert ("; writes about 0.0 MB; needs up to 0.0 MB free in " in told) == (written > 0)
     assert {"state": "Completed", "klines": 72, "files": 2, "written": 0} == {
         name: value for name, value in json.loads(printed).items() if name != "message"
     }

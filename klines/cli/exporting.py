@@ -29,6 +29,7 @@ def export_all(
     job = ExportJob.of(None, to, folder, symbols, start, end, market, interval, kind)
     with Export(job) as run:
         planned = run.plan()
+        _print_line(run.told(planned).said)
         with Bar(len(planned), _print_line) as bar:
             for number, found in enumerate(planned, 1):
                 run.write(found)

@@ -33,6 +33,7 @@ _AT_ONCE = 100_000
 class MonthlyCsv(Target):
     """See the module."""
 
+    bytes_a_kline = 147
     columns = _COLUMNS
     is_exact = True
 

@@ -51,6 +51,7 @@ _SCHEMA = pa.schema(
 class Frames(Target):
     """See the module."""
 
+    bytes_a_kline = 82
     kinds = tuple(KINDS)
     columns = (_INDEX, *_COLUMNS)
 

@@ -36,6 +36,7 @@ _TYPES = {
 class Freqtrade(Target):
     """See the module."""
 
+    bytes_a_kline = 46
     kinds = tuple(_TYPES)
 
     def check(self, market: Market, interval: Interval) -> None:

@@ -32,6 +32,7 @@ _SCHEMA = pa.schema([(name, _type(name)) for name in _COLUMNS])
 class Hive(Target):
     """See the module."""
 
+    bytes_a_kline = 73
     kinds = tuple(KINDS)
     columns = _COLUMNS
     is_exact = True

@@ -29,6 +29,8 @@ _EXCHANGES = {"spot": "Binance Spot", "usdm": "Binance Perpetual Futures"}
 class Jesse(Target):
     """See the module."""
 
+    bytes_a_kline = 48
+
     def check(self, market: Market, interval: Interval) -> None:
         """Klines of a minute alone, of which jesse makes the others, and not of COIN-M."""
         if market.name not in _EXCHANGES:

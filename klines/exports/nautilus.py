@@ -51,6 +51,7 @@ _NO_TIME = "1970-01-01T00-00-00-000000000Z"
 class Nautilus(Target):
     """See the module."""
 
+    bytes_a_kline = 75
     columns = (*ENOUGH, "close_time")
     is_exact = True
 

@@ -27,6 +27,7 @@ from klines.outcome import Outcome, Plan, counted, names
 from klines.reading.funded import funding
 from klines.reading.read import read
 from klines.storage.access import Database, reading, stored_at
+from klines.storage.room import rooms
 from klines.storage.turn import Patience
 from klines.symbol import is_pattern
 from klines.window import Window
@@ -87,11 +88,13 @@ class Export:
         self._series = len(planned)
         files = [file for found in planned for file in self._files_of(found)]
         new = [klines for is_new, klines in files if is_new]
-        symbols = counted(len(planned), "symbol")
+        symbols, size = counted(len(planned), "symbol"), sum(new) * self.job.target.bytes_a_kline
         return Plan(
             does=f"planned to write {len(new):,} of {counted(len(files), 'file')} of {symbols} for {self.job.to}, with "
             f"{counted(sum(new), 'kline')}",
             counts={"symbols": len(planned), "files": len(files), "to_write": len(new), "klines": sum(new)},
+            writes=size,
+            rooms=rooms([(self.job.folder, size)]),
         )
 
     def _files_of(self, found: Found) -> Iterator[tuple[bool, int]]:

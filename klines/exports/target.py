@@ -40,6 +40,8 @@ class Target(ABC):
     """Of the table klines; those that are read."""
     kinds: Sequence[str] = (KLINES.name,)
     """Of which it has klines, or rates."""
+    bytes_a_kline: int
+    """Of its files, about; measured with values of noise, of which real ones take less."""
     is_exact = False
     """Whether amounts and prices are read as decimals."""
 
