@@ -10,7 +10,20 @@ from typing import Any
 import pytest
 
 from klines.window import Window
-from tests.drive import MINUTE, NOON, at, audit_once, backfill_once, collect_once, ms, published, query, stored, want_on
+from tests.drive import (
+    MINUTE,
+    NOON,
+    PATIENCE_S,
+    at,
+    audit_once,
+    backfill_once,
+    collect_once,
+    ms,
+    published,
+    query,
+    stored,
+    want_on,
+)
 from tests.exchange import Request, StandIn
 from tests.exchange.market import DAY_MS, HOUR_MS
 
@@ -260,9 +273,10 @@ def test_a_week_of_failed_checks_settles_nothing(exchange: StandIn, database: Pa
     before = query(database, "SELECT reason, attempts FROM gaps")
     assert [("unresolved", 1)] == before
     exchange.fault("ADAUSDT", kind)
+    patience_s = 0.2 if kind == "hang" else PATIENCE_S
     for day in (0, 2, 7):
         exchange.freeze(NOON + day * DAY_MS + 5_000)
-        audit_once(exchange, database, request_timeout_s=0.2, end_ms=NOON)
+        audit_once(exchange, database, request_timeout_s=patience_s, end_ms=NOON)
         assert ("unresolved", 1) == query(database, "SELECT reason, attempts FROM gaps ORDER BY start_time")[0]
 
 

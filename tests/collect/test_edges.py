@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 
 from tests.drive import at, collect_once, ledger, ms, published, query, stored
 from tests.exchange import StandIn
-from tests.storage.test_database import held
 
 
 def test_rows_refused_for_ever_are_no_success(exchange: StandIn, database: Path) -> None:
@@ -130,26 +128,6 @@ def test_page_that_can_not_be_read_does_not_hide_older_ones(exchange: StandIn, d
     assert "Degraded" == outcome.state
     assert [(-2000, -1000, "due")] == ledger(database, "BTCUSDT")
     assert 2500 == len(stored(database, "BTCUSDT"))
-
-
-@pytest.mark.file
-def test_ban_outranks_a_locked_file(exchange: StandIn, database: Path) -> None:
-    """When the run was banned and can't write either, its state is the ban's."""
-    collect_once(exchange, database, ["BTCUSDT"])
-    exchange.freeze(at(1) + 5_000)
-    exchange.fault("BTCUSDT", "status", status=418)
-    exchange.fault("BTCUSDT", "latency", seconds=0.8)
-    outcomes = []
-    runner = threading.Thread(
-        target=lambda: outcomes.append(collect_once(exchange, database, ["BTCUSDT"], deadline_s=4))
-    )
-    runner.start()
-    while not exchange.kline_requests("BTCUSDT")[1:]:
-        pass
-    with held(database, "read"):
-        runner.join()
-
-    assert ["RateLimited"] == [outcome.state for outcome in outcomes]
 
 
 @pytest.mark.parametrize("lookback", [timedelta(days=800_000), timedelta(days=20_000)])

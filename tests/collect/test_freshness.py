@@ -21,7 +21,7 @@ from klines.reading.coverage import COMPLETE, EXPLAINED, MISSING, NOTHING, last_
 from klines.settings import Settings
 from klines.storage.database import opened
 from klines.tables.schedules import Schedule
-from tests.drive import MINUTE, NOON, audit_once, collect_once, ms, query
+from tests.drive import MINUTE, NOON, PATIENCE_S, audit_once, collect_once, ms, query
 from tests.exchange import StandIn
 
 
@@ -29,7 +29,7 @@ def fresh(exchange: StandIn, database: Path, symbols: list[str]) -> tuple[Collec
     """One run, and how fresh its symbols are then."""
     settings = Settings(database=database, spot_url=exchange.url)
     job = CollectJob.of(settings, symbols, "spot", "1m", timedelta(minutes=30))
-    with Collect(settings, job, request_timeout_s=1, late_pauses_s=(0.1, 0.1)) as run:
+    with Collect(settings, job, request_timeout_s=PATIENCE_S, late_pauses_s=(0.1, 0.1)) as run:
         run.health()
         run.fetch(run.plan())
         run.store()
