@@ -41,8 +41,11 @@ STACK_S = 900
 OUTSIDE = {"exchange", "exchange_with_history", "standin", "collected", "soaked", "lakes"}
 """Fixtures of tests that ask a server: the stand-in of the exchange, or a lake."""
 
-KEPT_OPEN = ("audit", "backfill", "collect", "rates")
-"""Rooms whose subject is seldom the file: to make or open one costs more than most of what a run does with it."""
+KEPT_OPEN = (
+    *("audit/", "backfill/", "collect/", "rates/"),
+    *("flows/test_backfill.py", "flows/test_collect.py", "test_exactness.py"),
+)
+"""Where the subject is seldom the file: to make or open one costs more than most of what a run does with it."""
 
 MADE = (
     *("reading/", "storage/test_altered.py", "storage/test_snapshot.py", "storage/test_store.py"),
@@ -229,10 +232,10 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def kept_open(request: pytest.FixtureRequest) -> Iterator[None]:
-    """In the rooms of KEPT_OPEN the database is there, and open in this process, unless a test is marked `file`; where
+    """Where KEPT_OPEN says so the database is there, and open in this process, unless a test is marked `file`; where
     MADE says so it is there."""
     file = str(request.path.relative_to(TESTS))
-    is_open = file.partition("/")[0] in KEPT_OPEN and not request.node.get_closest_marker("file")
+    is_open = file.startswith(KEPT_OPEN) and not request.node.get_closest_marker("file")
     with contextlib.ExitStack() as stack:
         if "database" in request.fixturenames and (is_open or file.startswith(MADE)):
             database = request.getfixturevalue("database")

@@ -60,6 +60,7 @@ def test_a_backfill_in_the_ui(database: Path) -> None:
     assert str(state.message).startswith("stored 0 klines of 2 symbols")
 
 
+@pytest.mark.file
 def test_a_dry_run_in_the_ui(exchange: StandIn, database: Path) -> None:
     """A dry run publishes the plan, and does nothing else."""
     state = run(["BTCUSDT"], "2025-12-01", "2026-01-01", dry_run=True)

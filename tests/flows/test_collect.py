@@ -221,6 +221,7 @@ def test_wrong_clock_is_logged_and_nothing_else(
     assert "this machine's clock" not in caplog.text
 
 
+@pytest.mark.file
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
