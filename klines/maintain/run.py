@@ -29,7 +29,7 @@ from klines.outcome import Outcome, Plan
 from klines.session import count_days
 from klines.settings import Settings
 from klines.storage.access import place_of, stored_at
-from klines.storage.beside import Beside
+from klines.storage.beside import Beside, logged
 from klines.storage.database import opened
 from klines.storage.duckdb_errors import named_errors
 from klines.storage.file import LocalFile
@@ -188,7 +188,7 @@ class Maintenance:
                 loose=self._loose,
                 reads=2 * self._used,
                 writes=2 * self._used + more,
-                rooms=rooms([(self._beside.folder.parent, (self._used + staged + more) * 21 // 20)]),
+                rooms=rooms([(self._beside.folder.parent, (self._used + staged + logged(klines) + more) * 21 // 20)]),
                 brings_over=self._rows.brings_over,
             )
         )

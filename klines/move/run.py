@@ -24,7 +24,7 @@ from klines.move.rest import bring_others, look_at_others
 from klines.move.sources import AGAIN, FileSource, LakeSource, MoveSource
 from klines.move.targets import FileTarget, LakeTarget, MoveTarget, clear, count_of, replace
 from klines.outcome import Plan, counted, names
-from klines.storage.beside import Beside
+from klines.storage.beside import Beside, logged
 from klines.storage.lake.extensions import connect_with
 from klines.storage.lake.instance import EXTENSIONS
 from klines.storage.lake.lake import Lake
@@ -113,7 +113,8 @@ class Move:
         self._source.begin()
         self._months = {month.name: month for month in self._source.survey()}
         klines = sum(month.rows for month in self._months.values())
-        staged = max((month.rows for month in self._months.values()), default=0) * STAGED_BYTES
+        largest = max((month.rows for month in self._months.values()), default=0)
+        staged = largest * STAGED_BYTES + logged(largest)
         needed = klines * self._target.bytes_a_kline
         left = max(0, needed - (self.target.size() if self.target.exists() else 0))
         self._plan = Plan(

@@ -22,6 +22,9 @@ from klines.storage.literal import literal
 
 MEMORY, THREADS = "1000MB", 4
 """What DuckDB may take; each thread that writes takes some more."""
+LOG_BYTES, LOGGED_BYTES = 2**27, 160
+"""How long DuckDB's logs may get, of the new file and of what is staged, before a checkpoint, which writes each row
+group again that is not full; and what a kline takes in one."""
 LATE_S = 0.1
 """A process that opened the old file before it was replaced has tried to lock it by then, and opens the new one."""
 BEGINNING_S = 60.0
@@ -51,6 +54,7 @@ class Beside:
                 f"SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET temp_directory = {temporary}"
             )
             self.connection.execute(f"SET memory_limit = '{MEMORY}'; SET threads = {threads}")
+            self.connection.execute(f"SET checkpoint_threshold = '{LOG_BYTES}B'")
             self._stack = stack.pop_all()
         return self
 
@@ -136,6 +140,11 @@ class Beside:
                 os.pwrite(old, _NO_MAGIC, _MAGIC_AT)
         finally:
             os.close(old)  # which gives up the lock on the old file
+
+
+def logged(klines: int) -> int:
+    """Bytes that both logs take at most while so many are copied."""
+    return 2 * min(LOG_BYTES, klines * LOGGED_BYTES)
 
 
 def remove_left_over(database: Path) -> None:
