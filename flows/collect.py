@@ -72,9 +72,10 @@ def collect(
         run = Collect(loaded, CollectJob.of(loaded, symbols, market, interval, lookback, shard, *whose))
     except KlinesError as error:
         return report(fail(error, NEXT_RUN))
-    outcome = _outcome(run)
-    ping(loaded.ping_url.get_secret_value(), outcome)
-    review(run, outcome)
+    with run.at_work():
+        outcome = _outcome(run)
+        ping(loaded.ping_url.get_secret_value(), outcome)
+        review(run, outcome)
     return report(outcome)
 
 

@@ -21,12 +21,14 @@ from klines.settings import load
 from klines.storage.access import place_of
 from klines.storage.turn import AHEAD_S, minute_at_work
 
+AFTER_S = 2.0
+"""So long after it was due the run has begun, and says itself that it is at work."""
 TIMEOUT_S = 2.0
 """How long the server may take to answer; without its answer the run says only when it begins that it is at work."""
 
 
 def announce(flow_run: str) -> None:
-    """Let bulk work make way from AHEAD_S before a run of collect is due until this process ends; nothing of a run of
+    """Let bulk work make way from AHEAD_S before a run of collect is due until AFTER_S after that; nothing of a run of
     another flow."""
     try:
         at_s = due_s(UUID(flow_run))
@@ -49,4 +51,4 @@ def due_s(flow_run: UUID) -> float | None:
 def _hold(database: Path, at_s: float) -> None:
     time.sleep(max(0.0, at_s - AHEAD_S - time.time()))
     with minute_at_work(database):
-        threading.Event().wait()
+        time.sleep(max(AFTER_S, at_s + AFTER_S - time.time()))

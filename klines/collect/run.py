@@ -93,7 +93,7 @@ class CollectJob:
 
 
 class Collect(Session):
-    """Use as `with`, then call health, plan, fetch, store and outcome in this order."""
+    """Use as `with`, while it is `at_work`, then call health, plan, fetch, store and outcome in this order."""
 
     def __init__(
         self,
@@ -143,16 +143,9 @@ class Collect(Session):
             entries=job.symbols,
         )
 
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(minute_at_work(self.place.beside))
-            super().__enter__()
-            self._at_work = stack.pop_all()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        with self._at_work:
-            super().__exit__(*exc)
+    def at_work(self) -> contextlib.AbstractContextManager[None]:
+        """Bulk work on this machine makes way for the run, and for what is written after it, until this ends."""
+        return minute_at_work(self.place.beside)
 
     def _enter_all(self, stack: contextlib.ExitStack) -> None:
         super()._enter_all(stack)

@@ -71,7 +71,7 @@ def test_killed_at_any_moment(exchange: StandIn, database: Path, full: bool) -> 
 
 
 def test_beside_collect(exchange: StandIn, database: Path) -> None:
-    """Collect runs again and again beside a backfill: each of its runs is Completed, and no minute is missing; what the
+    """Collect runs all the time beside a backfill: each of its runs is Completed, and no minute is missing; what the
     backfill works on is not fetched twice."""
     remember_no_clocks(database)
     collect_once(exchange, database, SYMBOLS)
@@ -80,7 +80,6 @@ def test_beside_collect(exchange: StandIn, database: Path) -> None:
     with child(filling, Fixed(exchange.url), database) as process:
         while process.is_alive:
             states.append(collect_once(exchange, database, SYMBOLS).state)
-            time.sleep(0.5)  # a backfill makes way for each
         assert ["Completed"] == process.rest()
     assert {"Completed"} == set(states)
     assert SLOTS + 3 * 30 == query(database, "SELECT count(*) FROM klines")[0][0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +18,7 @@ from flows.collect import collect
 from flows.maintain import maintain
 from flows.publish import publish
 from klines.shard import Shard
+from klines.storage.turn import is_minute_at_work
 from tasks.artifacts import last
 from tasks.fetch import batches_of
 from tests import LONGEST_S
@@ -75,6 +78,22 @@ def test_one_failing_symbol_of_twenty(exchange: StandIn, database: Path) -> None
     assert (state.type.value, state.name) == ("COMPLETED", "Completed")
     assert str(state.message).startswith("stored 10 klines of 20 symbols in ")
     assert [(20, 200)] == query(database, "SELECT count(DISTINCT symbol), count(*) FROM klines")
+
+
+def test_bulk_work_makes_way_for_the_run(database: Path) -> None:
+    """From its first look at the database until its news are written a run is at work, and not a moment longer."""
+    seen, over = set(), threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.01):
+            seen.add(is_minute_at_work(database))
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(look)
+        state = run(["BTCUSDT"])
+        over.set()
+    assert ("Completed", True) == (state.name, True in seen)
+    assert not is_minute_at_work(database)
 
 
 def test_a_sign_of_life(exchange: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,7 +20,6 @@ import klines
 from klines.binance.archive import Archive
 from klines.binance.exchange import Exchange
 from klines.binance.files import File
-from klines.collect.run import Collect, CollectJob
 from klines.interval import DAY, INTERVALS
 from klines.market import MARKETS
 from klines.storage.snapshot import take
@@ -30,13 +29,10 @@ from klines.window import Window
 from tests.children import child
 from tests.drive import (
     NOON,
-    PATIENCE_S,
     audit_once,
     backfill_once,
-    clock_of,
     collect_once,
     maintain_once,
-    settings_of,
     want_on,
 )
 from tests.exchange import StandIn
@@ -103,16 +99,6 @@ def test_where_nothing_can_be_locked_nobody_waits(tmp_path: Path, make: Callable
     with minute_at_work(database):
         pass
     Patience(database).wait()
-
-
-def test_a_collect_is_at_work_from_its_first_look_to_its_end(exchange: StandIn, database: Path) -> None:
-    """While the run is open, bulk work makes way."""
-    settings = settings_of(exchange, database)
-    job = CollectJob.of(settings, ["BTCUSDT"], "spot", "1m", timedelta(minutes=30))
-    with Collect(settings, job, request_timeout_s=PATIENCE_S, clock=clock_of(exchange)) as run:
-        run.health()
-        assert is_minute_at_work(database)
-    assert not is_minute_at_work(database)
 
 
 BULK: dict[str, Callable[[StandIn, Path], object]] = {
