@@ -21,6 +21,7 @@ import pytest
 
 from klines.settings import LakeAddress
 from stack.temporary import free_port
+from tests import LONGEST_S
 
 PASSWORD = "sehr-geheim-$'1"
 """Of the role that the tests are; it must not be seen anywhere."""
@@ -198,7 +199,7 @@ class Bucket:
         with log:
             self._process = subprocess.Popen([self._program, "server", *words], stdout=log, stderr=log)
         self._watcher = watch("kill", "-9", str(self._process.pid))
-        self._wait(time.monotonic() + 90)
+        self._wait(time.monotonic() + LONGEST_S)
 
     def _wait(self, until_s: float) -> None:
         """Until an object is taken; by one DuckDB, as it costs more to make it than to ask with it."""
@@ -274,7 +275,7 @@ class Lakes:
 
         name = self.postgres.create()
         lake = Lake(self.address(name))
-        with lake.opened(time.monotonic() + 60) as connection:
+        with lake.opened(time.monotonic() + LONGEST_S) as connection:
             for table, row in re.findall(r"(?s)INSERT INTO (\w+) (.*?);", FILLING):
                 if table not in ("klines", "daily_counts"):  # whose rows go into files
                     connection.execute(f"INSERT INTO {table} {row}; DELETE FROM {table}")

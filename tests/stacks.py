@@ -55,7 +55,7 @@ class Running:
         self.environment = environment
         self.exchange = exchange
         self.said: list[str] = []
-        self.began_s = time.monotonic()
+        self.ran_s = time.monotonic()  # again once it has had a run, for which server and worker live
         self._process = process
         self._news = threading.Condition()
         self._heard = 0

@@ -71,6 +71,7 @@ def shared(first_life: FirstLife) -> Iterator[Running]:
     with stack(environment, stacks.prefect_file(Path(environment["PREFECT_HOME"]).parent)) as process:
         found = Running(process, environment, first_life.exchange)
         found.hear(LINE.fullmatch)
+        found.ran_s = time.monotonic()
         found.pause()
         yield found
 

@@ -69,6 +69,17 @@ def browser(program: Any, degraded: Running) -> Iterator[Browser]:
         yield Browser(window.pages[0], degraded.environment)
 
 
+def test_freshness(browser: Browser) -> None:
+    """The artifact `freshness` names the symbol that is behind, since when and why, and shows a picture, also on a
+    narrow and dark page. It is looked at first: a minute after the run it says what is so by this machine's clock."""
+    page = browser.open(browser.artifact("freshness"), "9 of 10", "freshness", "dark", 700)
+    shown = page.inner_text("body")
+    assert re.search("spot 1m: 9 of 10 symbols are fresh; 1 (late|stale): AVAXUSDT", shown)
+    assert "HTTP 500" in shown
+    assert "seconds from the close of these to the commit" in shown
+    assert all(page.evaluate("[...document.querySelectorAll('img')].map(it => it.naturalWidth > 0)"))
+
+
 def test_runs_and_their_states(browser: Browser) -> None:
     """The page of runs names each by market, interval and minute, with its state."""
     page = browser.open("/runs", "spot 1m", "runs")
@@ -118,17 +129,6 @@ def test_the_form_of_a_backfill(browser: Browser) -> None:
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("'start' is a required property").wait_for()
     page.screenshot(path=SCREENSHOTS / "backfill-form-refused.png")
-
-
-def test_freshness(browser: Browser) -> None:
-    """The artifact `freshness` names the symbol that is behind, since when and why, and shows a picture, also on a
-    narrow and dark page."""
-    page = browser.open(browser.artifact("freshness"), "9 of 10", "freshness", "dark", 700)
-    shown = page.inner_text("body")
-    assert re.search("spot 1m: 9 of 10 symbols are fresh; 1 (late|stale): AVAXUSDT", shown)
-    assert "HTTP 500" in shown
-    assert "seconds from the close of these to the commit" in shown
-    assert all(page.evaluate("[...document.querySelectorAll('img')].map(it => it.naturalWidth > 0)"))
 
 
 def test_coverage(browser: Browser) -> None:
