@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from klines.errors import Retry
+from klines.outcome import counted
 from klines.rates.run import FundingRun
 from tasks.names import named
 from tasks.retry import may_pass
@@ -36,7 +37,11 @@ def ask_for_rates(batch: Sequence[str], run: FundingRun) -> None:  # noqa: ARG00
             raise error
 
 
-@task(name="store", task_run_name=named(lambda given: f"store {len(given['batch'])} symbols"), cache_policy=NO_CACHE)
+@task(
+    name="store",
+    task_run_name=named(lambda given: f"store {counted(len(given['batch']), 'symbol')}"),
+    cache_policy=NO_CACHE,
+)
 def write_rates(batch: Sequence[str], run: FundingRun) -> None:  # noqa: ARG001 - it names the task run
     """Write what came of a batch, with its ledger, in one transaction."""
     run.store()

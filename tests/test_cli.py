@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -24,6 +25,7 @@ from klines.cli import exit_status
 from klines.cli.app import app
 from klines.cli.look import LOOK, SHORT, SHOWN
 from klines.cli.work import FLOWS, STACK
+from klines.storage.turn import minute_at_work
 from tests import CHECKOUT
 from tests.drive import collect_once, ms
 from tests.exchange import StandIn
@@ -300,6 +302,30 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert 2 == exit_status(["export", "jesse", str(tmp_path), "--interval", "1h"])
     assert "klines: interval: jesse takes 1m, and makes 1h of it itself\n" == capsys.readouterr().err
+
+
+TYPED = """if True:
+    import signal, sys
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever is started in the background ignores it
+    from klines.cli import main
+    main(sys.argv[1:])"""
+
+
+def test_ctrl_c_says_what_is_kept(stored: Path, tmp_path: Path) -> None:
+    """An export that is stopped, as here while it makes way for a minute, ends with status 130 and says what is kept;
+    nothing was said, as what reads the command line had taken it."""
+    command = [sys.executable, "-c", TYPED, "export", "freqtrade", str(tmp_path / "folder")]
+    with (
+        minute_at_work(stored),
+        subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stderr
+        assert process.stderr.readline().startswith("planned to write 2 of 2 files ")
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert 130 == process.returncode
+    assert "klines: stopped; what is written stays, and another export writes the rest" == said.splitlines()[-1]
+    assert "Traceback" not in said
 
 
 def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:

@@ -15,6 +15,12 @@ from typing import NoReturn
 
 from klines.checkout import how_to_install
 
+_KEPT = {
+    "export": "stopped; what is written stays, and another export writes the rest",
+    "move": "stopped; what is copied stays, and the same command goes on from there",
+}
+"""What is said after Ctrl-C, by the command; those that collect say it themselves, and those that read keep nothing."""
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that the arguments name, else those of the shell, and exit: 0 when all is well, 1 when not, 2 for
@@ -55,7 +61,7 @@ def exit_status(arguments: list[str]) -> int:
             raise
         return refuse(f"this needs the package {error.name}: {_advice(*arguments[:1])}", 1)
     except KeyboardInterrupt:
-        return refuse("stopped", 130)
+        return refuse(_KEPT.get(arguments[0] if arguments else "", "stopped"), 130)
     except BrokenPipeError:  # who reads us has gone; nor is there anybody for what Python would flush at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

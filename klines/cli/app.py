@@ -22,6 +22,7 @@ app = App(
     help="Every Binance kline in one DuckDB file: stored as published, or named in a ledger that says why not.",
     help_epilogue="Example: `klines read BTCUSDT --start 2024-01-01 --interval 1h`. Each command has its own `--help`.",
     version=_version,
+    suppress_keyboard_interrupt=False,  # it would exit without a word
 )
 STACK = Group("Collect, in the checkout", sort_key=1)
 FLOWS = Group("One run, in the checkout", sort_key=2)
