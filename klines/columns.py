@@ -64,4 +64,5 @@ def as_decimals(name: str) -> str:
     if name not in (*PRICES, *AMOUNTS):
         return name
     cast = f"{name}::{DECIMAL} ELSE {name}::VARCHAR::{DECIMAL}"
-    return f"CASE WHEN {name} < {HELD_BY_DOUBLES // 2} THEN {cast} END AS {name}"
+    bound = HELD_BY_DOUBLES // 2
+    return f"CASE WHEN {name} > -{bound} AND {name} < {bound} THEN {cast} END AS {name}"

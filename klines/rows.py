@@ -26,6 +26,8 @@ from klines.window import Window
 
 _DECIMALS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:,-?[0-9]+(?:\.[0-9]+)?)*")
 """Texts of decimals, with commas between."""
+_WITH_EXPONENT = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,40})?[eE][-+]?[0-9]{1,2}")
+"""As Java prints a decimal that is small: 1E-8."""
 _TOO_FINE = re.compile(rf"\.[0-9]{{{DECIMALS}}}0*[1-9]")
 _INT64 = 2**63
 _LONG = DIGITS - DECIMALS
@@ -151,7 +153,8 @@ def _read(raw: list[Any], kind: Kind) -> Row | str:
     if {*map(type, integers)} != {int} or not -_INT64 <= min(integers) <= max(integers) < _INT64:
         return "a time or the number of trades is no integer"
     if reason := _why_no_decimals([*prices, *amounts]):
-        return reason
+        plain = [*map(_written_out, raw)]
+        return reason if plain == raw else _read(plain, kind)
     doubles = [*map(float, prices)]
     if not _are_held(doubles, prices):
         return "a price has more digits than a double holds"
@@ -172,6 +175,12 @@ def _why_no_decimals(texts: list[Any]) -> str:
     if _TOO_FINE.search(together):
         return f"a value has more than {DECIMALS} decimals"
     return "a value is too large" if any(len(text) > _LONG and _is_too_large(text) for text in texts) else ""
+
+
+def _written_out(value: Any) -> Any:
+    """The same number without an exponent; all else as it is."""
+    has_exponent = isinstance(value, str) and _WITH_EXPONENT.fullmatch(value)
+    return f"{Decimal(value):f}" if has_exponent else value
 
 
 def _is_too_large(text: str) -> bool:

@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 
 from klines.binance.csv import raw_rows, read_csv
+from klines.columns import as_decimals
 from klines.interval import INTERVALS, Interval
 from klines.market import MARKETS
 from klines.rows import sift
@@ -110,6 +111,14 @@ def test_recorded_values_are_stored_exactly(source: Callable[[bool], Iterator[An
             assert [] == list(differing(connection, answer))
             compared += len(answer.raw)
     assert least < compared
+
+
+@pytest.mark.parametrize("price", ["-0.00042931", "-40000000.12345678", "40000000.12345678", "-33554432.00000001"])
+def test_a_price_is_the_same_decimal(price: str) -> None:
+    """The decimal that `exact=True` gives of a price is what was published, also below zero, as of a premium index."""
+    with in_memory() as connection:
+        sql = f"SELECT {as_decimals('open')} FROM (SELECT {price}::DOUBLE AS open)"
+        assert [(Decimal(price),)] == connection.execute(sql).fetchall()
 
 
 SERIES = [("spot", "SATSUSDT"), ("usdm", "SATSUSDT"), ("coinm", "SATSUSD_PERP")]

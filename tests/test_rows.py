@@ -55,6 +55,14 @@ def test_a_good_row_keeps_its_values() -> None:
     assert [] == rejects
 
 
+def test_an_exponent_is_written_out() -> None:
+    """A number as Java prints small ones, 1E-8, is that number; what is too fine is refused, with or without one."""
+    rows, rejects = sift([raw(low="1E-8", volume="0E-8", quote_volume="3.21E+1")], M1, HOUR)
+    assert [(1e-8, Decimal(0), Decimal("32.1"))] == [(row.low, row.volume, row.quote_volume) for row in rows]
+    assert [] == rejects
+    assert ["a value has more than 8 decimals"] == reasons([raw(volume="1.5E-8")])
+
+
 def test_a_minute_without_trades_is_a_row() -> None:
     """Binance sends a row of zero volume for a minute without trades; so does an `-0`."""
     flat = raw(open="10", high="10", low="10", close="10", volume="0", quote_volume="-0.0", trades=0)

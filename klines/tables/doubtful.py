@@ -11,6 +11,7 @@ import duckdb
 from klines.clock import clock, epoch_ms
 from klines.columns import KEY, in_sql
 from klines.interval import DAY, INTERVALS
+from klines.market import KLINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Doubt:
     @property
     def command(self) -> str:
         """What fetches them anew; with --dry-run it says what that costs."""
-        series = f"{self.symbol} --market {self.market} --interval {self.interval}"
+        kind = "" if self.kind == KLINES.name else f" --kind {self.kind}"
+        series = f"{self.symbol} --market {self.market}{kind} --interval {self.interval}"
         last_ms = epoch_ms(self.last)
         end_ms = INTERVALS["1d"].ceil(last_ms + (INTERVALS[self.interval].length_ms or 31 * DAY))
         return f"klines backfill {series} --start {self.first:%Y-%m-%d} --end {clock(end_ms):.10} --refresh"
