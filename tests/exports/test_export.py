@@ -139,6 +139,18 @@ def test_freqtrades_candle_types(two_months: Path, tmp_path: Path) -> None:
     assert [False] == again["written"].to_list()
 
 
+def test_the_archives_csv_of_a_kind(two_months: Path, tmp_path: Path) -> None:
+    """Mark prices stand in their own folder, with eight decimals and a header; their volumes are zero, as there, and of
+    samples, which are not stored, there is no number."""
+    made = klines.export("csv", tmp_path, market="usdm", kind="mark", interval="1h", database=two_months)
+    path = "data/futures/um/monthly/markPriceKlines/BTCUSDT/1h/BTCUSDT-1h-2026-01.csv"
+    assert [str(tmp_path / path)] == made["file"].to_list()
+    header, *lines = (tmp_path / path).read_text().splitlines()
+    assert ("open_time", "ignore") == (header.split(",")[0], header.split(",")[-1])
+    times, prices = (1_767_225_600_000, 1_767_229_199_999), "1.00000000,3.00000000,0.50000000,2.00000000"
+    assert [f"{times[0]},{prices},0,{times[1]},0,,0,0,0"] == lines
+
+
 def test_pandas(two_months: Path, tmp_path: Path) -> None:
     """pandas reads a frame whose index is the open time in UTC."""
     pandas = pytest.importorskip("pandas")
@@ -300,6 +312,7 @@ def test_ranges_and_patterns(two_months: Path, tmp_path: Path) -> None:
         ({"interval": "10m"}, "interval: freqtrade knows"),
         ({"market": "usdm", "symbols": "BTCUSDT_260327"}, "symbols: freqtrade can't have BTCUSDT_260327: of futures"),
         ({"to": "jesse", "market": "usdm", "kind": "mark"}, "kind: jesse takes klines, not mark"),
+        ({"to": "csv", "market": "usdm", "kind": "continuous"}, "kind: csv takes klines, mark, index, premium, not"),
         ({"market": "usdm", "kind": "funding"}, "interval: funding rates have slots of 1h"),
         ({"kind": "funding", "interval": "1h"}, "market: funding rates are of usdm and coinm"),
         ({"to": "jesse", "interval": "1h"}, "interval: jesse takes 1m"),
