@@ -10,11 +10,11 @@ from prefect.client.schemas.objects import State
 from flows.parameters import Entries, Time
 from klines.errors import KlinesError
 from klines.market import FuturesName
-from klines.outcome import fail
+from klines.outcome import Outcome, fail
 from klines.rates.job import FundingJob
 from klines.rates.run import FundingRun
 from klines.storage.access import settings_to_write
-from tasks.funding import ask_for_rates, write_rates
+from tasks.funding import ask_for_rates, tell_incidents, write_rates
 from tasks.health import health
 from tasks.progress import Telling
 
@@ -29,6 +29,7 @@ def funding(
     symbols: Entries | None = None,
     market: FuturesName = "usdm",
     since: Time | None = None,
+    all_symbols: bool = False,
 ) -> State[Any]:
     """Store every funding rate that is published and not stored yet, and name those that lack, with the reason.
 
@@ -41,20 +42,32 @@ def funding(
         market: usdm (USDS-M futures) or coinm (COIN-M futures).
         since: From this day on, as in 2024-01-01, UTC where no zone is given; none: from KLINES_SINCE on, or else from
             the first rate.
+        all_symbols: Patterns take every symbol that the archive ever had rates of, also what is delisted, not only
+            what trades.
     """
     telling = Telling()
     try:
         loaded = settings_to_write()
-        with FundingRun(loaded, FundingJob.of(loaded, symbols, market, since)) as run:
+        run = FundingRun(loaded, FundingJob.of(loaded, symbols, market, since, all_symbols))
+    except KlinesError as error:
+        return telling.end(fail(error))
+    outcome = _outcome(run, telling)
+    tell_incidents(run, outcome)
+    return telling.end(outcome)
+
+
+def _outcome(run: FundingRun, telling: Telling) -> Outcome:
+    """What becomes of the run."""
+    try:
+        with run:
             health(run)
             batches = run.plan()
             telling.plan(run.told())
             with telling.watch(run, "symbols"):
                 _load(run, batches)
-            outcome = run.outcome()
+            return run.outcome()
     except KlinesError as error:
-        outcome = fail(error)
-    return telling.end(outcome)
+        return fail(error)
 
 
 def _load(run: FundingRun, batches: list[list[str]]) -> None:

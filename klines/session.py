@@ -13,6 +13,7 @@ import duckdb
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from klines.binance import pace, silence
+from klines.binance.archive import Archive
 from klines.binance.exchange import Exchange
 from klines.binance.line import machine_ms as machine_ms
 from klines.binance.listing import SymbolInfo
@@ -28,6 +29,7 @@ from klines.errors import (
     Unreachable,
 )
 from klines.interval import DAY, Interval
+from klines.market import Market
 from klines.reading.coverage import Coverage, last_days
 from klines.storage.live import FREE_S
 from klines.storage.place import Done, Place, Scope
@@ -245,6 +247,22 @@ class Session:
             return choose(entries, self._trading(EVERY_MS), self.market.name)
         except BadParameter:
             return choose(entries, self._trading(SOONEST_MS), self.market.name)
+
+    def _matched_of_all(
+        self, entries: Sequence[str], archive: Archive, market: Market, *, is_rest_asked: bool = True
+    ) -> list[str]:
+        """The symbols that names and patterns take of all that trade, or that the archive ever had of the market.
+
+        Raises BadParameter, and Unreachable where nobody can say which there are.
+        """
+        if not any(map(is_pattern, entries)):
+            return list(entries)
+        try:
+            ever = self._call(archive.symbols, market)
+        except Retry as error:
+            raise Unreachable(f"which symbols there ever were is not known: {error}") from None
+        trading = self._known(EVERY_MS).trading if is_rest_asked else []
+        return choose(entries, sorted({*ever, *trading}), market.name, which="that there ever was")
 
     def _trading(self, age_ms: int) -> Sequence[str]:
         """The symbols that trade; raises Unreachable where nobody can say."""

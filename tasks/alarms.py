@@ -7,12 +7,12 @@ from typing import cast
 from prefect import get_run_logger
 from prefect.blocks.webhook import Webhook
 
+from klines.collect.following import Following
 from klines.collect.incidents import Followed
-from klines.collect.review import Review
 from tasks.outgoing import WEBHOOK, name_of, tell
 
 
-def deliver(its: Review, followed: Followed) -> None:
+def deliver(its: Following, followed: Followed) -> None:
     """Try what is due; what is not taken stays in the table `alarms` for a later run."""
     if not followed.waiting:
         return

@@ -17,8 +17,8 @@ from tasks.retry import may_pass
 SHOWN = 100
 """Rows of the certificate's table at most: those that lack most."""
 _COLUMNS = (
-    *("market", "symbol", "interval", "since", "expected", "stored", "exchange_outage", "exchange_hole", "not_listed"),
-    *("delisted", "rejected", "unexplained", "percent_complete"),
+    *("market", "kind", "symbol", "interval", "since", "expected", "stored", "exchange_outage", "exchange_hole"),
+    *("not_listed", "delisted", "rejected", "unexplained", "percent_complete"),
 )
 
 
@@ -29,7 +29,7 @@ def write_certificate(rows: Sequence[Mapping[str, Any]]) -> None:
         [name.replace("_", " ") for name in _COLUMNS], ([_cell(row[name]) for name in _COLUMNS] for row in worst)
     )
     complete = sum(row["unexplained"] == 0 for row in rows)
-    said = f"{complete} of {len(rows)} series are complete: every kline is stored, or explained"
+    said = f"{complete} of {len(rows)} series are complete: every kline, or funding rate, is stored, or explained"
     create_markdown_artifact(f"As of {now_said()}.\n\n{text}", key="certificate", description=said)
 
 

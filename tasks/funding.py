@@ -8,11 +8,15 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from klines.collect.following import Following
 from klines.errors import Retry
-from klines.outcome import counted
+from klines.market import FUNDING
+from klines.outcome import Outcome, counted
 from klines.rates.run import FundingRun
+from tasks import alarms, events
 from tasks.names import named
 from tasks.retry import may_pass
+from tasks.review import only_news
 
 
 def _batch_name(given: Mapping[str, Any]) -> str:
@@ -45,3 +49,12 @@ def ask_for_rates(batch: Sequence[str], run: FundingRun) -> None:  # noqa: ARG00
 def write_rates(batch: Sequence[str], run: FundingRun) -> None:  # noqa: ARG001 - it names the task run
     """Write what came of a batch, with its ledger, in one transaction."""
     run.store()
+
+
+def tell_incidents(run: FundingRun, outcome: Outcome) -> None:
+    """Events and alarms of what the run means for the incidents of its market; it changes nothing of the run."""
+    with only_news():
+        its = Following(run, FUNDING.name)
+        followed = its.enter(run.seen(outcome))
+        events.tell(followed)
+        alarms.deliver(its, followed)

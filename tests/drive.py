@@ -160,11 +160,13 @@ def funding_once(
     since: str | None = None,
     request_timeout_s: float = PATIENCE_S,
     deadline_s: float = 120,
+    all_symbols: bool = False,
 ) -> Outcome:
     """One run of funding rates, as the flow does it; a failing symbol is not tried again."""
     settings = settings_of(exchange, database)
     try:
-        job = FundingJob.of(settings, list(symbols), market, datetime.fromisoformat(since) if since else None)
+        since_time = datetime.fromisoformat(since) if since else None
+        job = FundingJob.of(settings, list(symbols), market, since_time, all_symbols)
         options = {"request_timeout_s": request_timeout_s, "deadline_s": deadline_s, "pauses_s": (0.01, 0.01)}
         with FundingRun(settings, job, clock=clock_of(exchange), **options) as run:  # type: ignore[arg-type]
             run.health()

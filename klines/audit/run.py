@@ -38,6 +38,7 @@ from klines.reading.coverage import Coverage, last_days
 from klines.settings import Settings
 from klines.storage.access import place_of
 from klines.storage.turn import Patience
+from klines.tables.audits import AuditedRange, audited_until_ms, note_audits
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.klines import FIRST_MS, StoredWindows, kinds_stored, largest
 from klines.tables.promise import add_command, lying_between, promised
@@ -129,7 +130,7 @@ class AuditJob:
         """The certificate of all that was ever audited, without the hash, and findings about the quality of the range,
         or of the last two days."""
         with self._opened() as connection:
-            until_ms = _audited(connection) if self.end_ms is None else self.end_ms
+            until_ms = audited_until_ms(connection) if self.end_ms is None else self.end_ms
             from_ms = until_ms - 2 * DAY if self.start_ms is None else self.start_ms
             rows = certificate(connection, with_hash=False)
         return rows, findings(self._opened, from_ms, until_ms)
@@ -137,7 +138,7 @@ class AuditJob:
     def last_days(self) -> list[Coverage]:
         """How much is there of the 30 days up to the last audit."""
         with self._opened() as connection:
-            audited_ms = _audited(connection)
+            audited_ms = audited_until_ms(connection)
             return last_days(connection, audited_ms + FRESH_MS) if audited_ms else []
 
     def certificate(self) -> list[dict[str, Any]]:
@@ -149,12 +150,6 @@ class AuditJob:
         place = place_of(self.settings.database)
         Patience(place.beside).wait()
         return place.opened(time.monotonic() + FILE_S)
-
-
-def _audited(connection: duckdb.DuckDBPyConnection) -> int:
-    """Up to when, in epoch ms, anything was audited; 0 for never."""
-    [(audited_ms,)] = connection.execute("SELECT coalesce(epoch_ms(max(until)), 0) FROM audits").fetchall()
-    return int(audited_ms)
 
 
 class Audit(Backfill):
@@ -342,16 +337,9 @@ class Audit(Backfill):
     def _note_audit(
         self, connection: duckdb.DuckDBPyConnection, audited: Mapping[str, Sequence[Window]], now_ms: int
     ) -> None:
+        ranges = [AuditedRange(symbol, part) for symbol, parts in audited.items() for part in parts]
         with transaction(connection):
-            for symbol, ranges in audited.items():
-                series = [*self.market.key, symbol, self.interval.name]
-                connection.execute("DELETE FROM audits WHERE (market, kind, symbol, interval) = (?, ?, ?, ?)", series)
-                for part in ranges:
-                    connection.execute(
-                        """INSERT INTO audits (market, kind, symbol, interval, since, until, audited_at)
-                           VALUES (?, ?, ?, ?, epoch_ms(?::BIGINT), epoch_ms(?::BIGINT), epoch_ms(?::BIGINT))""",
-                        [*series, part.start_ms, part.end_ms, now_ms],
-                    )
+            note_audits(connection, self.market, self.interval, list(audited), ranges, now_ms)
 
     def reconcile(self) -> None:
         """Compare what was collected live with the archive's daily files of the last 30 days; nothing is

@@ -32,8 +32,6 @@ from klines.errors import (
     DatabaseBusy,
     Interrupted,
     KlinesError,
-    Retry,
-    Unreachable,
 )
 from klines.interval import DAY, HOUR
 from klines.ledger import (
@@ -50,7 +48,6 @@ from klines.storage.place import Done, Scope
 from klines.storage.room import rooms
 from klines.storage.store import Ready, scope_of, store
 from klines.storage.turn import Patience
-from klines.symbol import choose, is_pattern
 from klines.tables.archive_files import Loaded
 from klines.tables.gaps import read_gaps
 from klines.tables.klines import FIRST_MS, StoredWindows, daily_totals, stored_windows
@@ -243,14 +240,9 @@ class Backfill(Session):
 
         Raises BadParameter, and Unreachable where nobody can say which there are.
         """
-        if not self.job.all_symbols or not any(map(is_pattern, self.job.symbols)):
+        if not self.job.all_symbols:
             return self._matched(self.job.symbols)
-        try:
-            ever = self._call(self._archive.symbols, self.market)
-        except Retry as error:
-            raise Unreachable(f"which symbols there ever were is not known: {error}") from None
-        trading = [] if self.unhealthy else self._known(EVERY_MS).trading
-        return choose(self.job.symbols, sorted({*ever, *trading}), self.market.name, which="that there ever was")
+        return self._matched_of_all(self.job.symbols, self._archive, self.market, is_rest_asked=not self.unhealthy)
 
     def _missing(
         self, connection: duckdb.DuckDBPyConnection, stored: StoredWindows, wanted: Window, now_ms: int

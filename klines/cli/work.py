@@ -171,6 +171,7 @@ def funding_command(
     *,
     market: FuturesName = "usdm",
     since: str | None = None,
+    all_symbols: All = False,
     json: Json = False,
 ) -> int:
     """Store every funding rate that is published and not stored yet, and name those that lack, with the reason.
@@ -184,9 +185,11 @@ def funding_command(
         market: usdm (USDS-M futures) or coinm (COIN-M futures).
         since: From this day on, as in 2024-01-01, UTC where no zone is given; none: from KLINES_SINCE on, or else from
             the first rate.
+        all_symbols: Patterns take every symbol that the archive ever had rates of, also what is delisted, not only
+            what trades.
         json: Print the result as JSON.
     """
-    return _flow("funding", json, symbols=symbols, market=market, since=since)
+    return _flow("funding", json, symbols=symbols, market=market, since=since, all_symbols=all_symbols)
 
 
 def maintain_command(*, dry_run: bool = False, json: Json = False) -> int:

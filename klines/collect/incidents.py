@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from klines.collect.freshness import STALE
+from klines.market import FUNDING
 from klines.outcome import counted, names
 from klines.tables.alarms import Alarm
 from klines.tables.incidents import Incident
@@ -39,10 +40,8 @@ class Spread:
     def said(self) -> str:
         """`spot: 2 more symbols trading without a 1m kline for 5 minutes: …`."""
         more = f"{len(self.symbols)} more {'symbol' if len(self.symbols) == 1 else 'symbols'}"
-        intervals = ", ".join(dict.fromkeys(_name_and_shard(part)[0] for part in self.incident.intervals))
-        return (
-            f"{self.incident.market}: {more} trading without a {intervals} kline for 5 minutes: {names(self.symbols)}"
-        )
+        lacking = _lacking(dict.fromkeys(_name_and_shard(part)[0] for part in self.incident.intervals))
+        return f"{self.incident.market}: {more} trading without {lacking}: {names(self.symbols)}"
 
 
 @dataclass(slots=True)
@@ -177,4 +176,11 @@ def _said(kind: str, part: str, seen: Seen) -> str:
         return f"{part} is {seen.state}: {seen.message}"
     listed = list(seen.stale or ())
     name, _ = _name_and_shard(part)
-    return f"{counted(len(listed), 'symbol')} trading without a {name} kline for 5 minutes: {names(listed)}"
+    return f"{counted(len(listed), 'symbol')} trading without {_lacking([name])}: {names(listed)}"
+
+
+def _lacking(parts: Collection[str]) -> str:
+    """`a 1m, mark 1m kline for 5 minutes, or a funding rate that is due`."""
+    intervals = ", ".join(part for part in parts if part != FUNDING.name)
+    what = [f"a {intervals} kline for 5 minutes"] if intervals else []
+    return ", or ".join([*what, *["a funding rate that is due"] * (FUNDING.name in parts)])

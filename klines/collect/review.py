@@ -6,21 +6,17 @@ the next run tells it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-
 import duckdb
 
+from klines.collect.following import Following
 from klines.collect.freshness import Freshness, Standing, freshness
-from klines.collect.incidents import Followed, Seen, follow
+from klines.collect.incidents import Followed, Seen
 from klines.collect.run import Collect
 from klines.collect.standings import all_standings, standings
 from klines.collect.timeliness import Timeliness, timeliness
-from klines.errors import DatabaseBusy, UnknownSymbol
+from klines.errors import UnknownSymbol
 from klines.interval import MINUTE
 from klines.outcome import Outcome, reason
-from klines.tables.alarms import Alarm, add_alarms, claim, note_attempt, waiting
-from klines.tables.incidents import going_on, write_incidents
 from klines.tables.schedules import Schedule, note_schedule
 from klines.tables.transaction import transaction
 
@@ -28,10 +24,11 @@ SCHEDULE_MS = 10 * MINUTE
 """So often is asked when the runs are due."""
 
 
-class Review:
+class Review(Following):
     """Of a run that has ended, however that was."""
 
     def __init__(self, run: Collect) -> None:
+        super().__init__(run, run.job.part)
         self.run = run
         self._shard = str(run.job.shard or "")
 
@@ -93,37 +90,4 @@ class Review:
         is_quiet = run.noted is not None and not run.noted.incidents and not run.noted.alarms_wait
         if outcome.is_completed and not seen.stale and is_quiet:
             return Followed()
-        try:
-            return run.change_afterwards(run.scope(notes=True), partial(self._follow, seen))
-        except DatabaseBusy:
-            return Followed()
-
-    def _follow(self, seen: Seen, connection: duckdb.DuckDBPyConnection) -> Followed:
-        run, now_ms = self.run, self.run.exchange.now_ms()
-        followed = follow(going_on(connection, run.market), run.market.name, run.job.part, seen, now_ms)
-        with transaction(connection):
-            write_incidents(connection, followed.changed)
-            add_alarms(connection, followed.alarms(now_ms))
-        followed.waiting = bool(waiting(connection, run.market))
-        return followed
-
-    def claim_alarms(self, url: str) -> list[Alarm]:
-        """The alarms that are to be told `url`, a webhook by its name, now; empty: there is none."""
-        run = self.run
-
-        def take(connection: duckdb.DuckDBPyConnection) -> list[Alarm]:
-            with transaction(connection):
-                return claim(connection, run.market, url, run.exchange.now_ms())
-
-        return run.change_afterwards(run.scope(notes=True), take)
-
-    def note_alarms(self, tried: Sequence[tuple[Alarm, str]]) -> None:
-        """Enter what became of alarms: why each was not taken, empty where it was."""
-        run = self.run
-
-        def note(connection: duckdb.DuckDBPyConnection) -> None:
-            with transaction(connection):
-                for alarm, error in tried:
-                    note_attempt(connection, alarm, error, run.exchange.now_ms())
-
-        run.change_afterwards(run.scope(notes=True), note)
+        return self.enter(seen)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from klines.binance.funding.files import FundingFile
 from klines.binance.funding.grid import FundedHour, hour_of
 from klines.binance.funding.rate import FundingRate, RatesOf
+from klines.errors import UnknownSymbol
 from klines.interval import DAY, INTERVALS
 from klines.rates.ledger import Funded, Heard
 from klines.rows import Rejects
@@ -32,7 +33,7 @@ class LoadedMonth:
 class AskedRates:
     """A symbol: what was stored before; the exchange's time when the run came to it; the paths of its files that were
     loaded before; the months that the archive lists (None: it was not asked, or did not answer), and what came.
-    `is_trading` is None where nobody was asked, or could say."""
+    `is_trading` is None where nobody was asked, or could say; of one that is gone the archive alone knows."""
 
     market: str
     symbol: str
@@ -45,6 +46,7 @@ class AskedRates:
     troubles: list[str] = field(default_factory=list)
     error: Exception | None = None
     is_trading: bool | None = None
+    is_gone: bool = False
 
     @property
     def known(self) -> Funded:
@@ -70,24 +72,37 @@ class AskedRates:
 
     def left(self) -> list[Window]:
         """The windows that REST is to be asked for still."""
+        if self.is_gone:
+            return []
         known = self.known
         parts = [part for part in known.to_ask(self.now_ms) if subtract([part], self.rest.answered)]
         return subtract(known.with_neighbours(parts, self.now_ms), self.rest.answered)
 
     def is_silent(self) -> bool:
-        """Whether it was asked for the newest rate and has none, or has none at all, or had ended."""
+        """Whether it was asked for the newest rate and has none, or has none at all, or had ended; or there are rates
+        of it, and REST does not know it."""
         known = self.known
+        if self.error:
+            return isinstance(self.error, UnknownSymbol) and bool(known.slots)
         was_asked = not subtract(window(known.after_ms, self.now_ms + 1), self.rest.answered)
         return was_asked and (bool(known.tail(self.now_ms)) or not known.slots or known.ended is not None)
+
+    def leave_to_the_archive(self) -> None:
+        """Of a symbol that neither REST nor exchangeInfo knows any more the archive's files are all that there is, once
+        all of them could be used."""
+        if isinstance(self.error, UnknownSymbol) and self.is_trading is False and not self.troubles:
+            self.is_gone, self.error = True, None
 
     @property
     def heard(self) -> Heard:
         """What the ledger goes by: of an hour that has begun, its beginning was answered, where its rate is."""
         slots = self.known.slots
         oldest_ms = min((file.start_ms for file in self.listed or ()), default=None)
+        answered = [Window(0, self.now_ms)] if self.is_gone else self.rest.answered
+        rates = slots if self.is_gone else self.rest.rates
         return Heard(
-            answered=[Window(part.start_ms, _HOURS.ceil(part.end_ms)) for part in self.rest.answered],
-            hours=frozenset(hour_of(rate.time_ms) for rate in self.rest.rates),
+            answered=[Window(part.start_ms, _HOURS.ceil(part.end_ms)) for part in answered],
+            hours=frozenset(hour_of(rate.time_ms) for rate in rates),
             refused=[hour_of(time_ms) for time_ms in self._refused()],
             archive_agrees=bool(slots) and oldest_ms is not None and oldest_ms >= _MONTHS.floor(slots[0].time_ms),
             is_trading=self.is_trading,

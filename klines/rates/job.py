@@ -20,11 +20,13 @@ _DELIVERED = re.compile(r"_[0-9]{6}$")
 
 @dataclass(frozen=True, slots=True)
 class FundingJob:
-    """Symbols and patterns of a market, and since when their rates are wanted, in epoch ms; already validated."""
+    """Symbols and patterns of a market, and since when their rates are wanted, in epoch ms; already validated. With
+    `all_symbols` patterns take whatever ever had rates."""
 
     symbols: Sequence[str]
     market: Market
     since_ms: int = FIRST_RATE_MS
+    all_symbols: bool = False
 
     @classmethod
     def of(
@@ -33,6 +35,7 @@ class FundingJob:
         symbols: list[str] | None = None,
         market: str = "usdm",
         since: datetime | None = None,
+        all_symbols: bool = False,
     ) -> Self:
         """The job that the flow's parameters and the settings describe; raises BadParameter for one that can't be."""
         if market not in get_args(FuturesName):
@@ -41,7 +44,8 @@ class FundingJob:
         for symbol in filter(is_delivered, chosen):
             raise BadParameter(f"symbols: {symbol} is delivered on a day; only perpetual contracts have funding rates")
         since_ms = settings.since_ms if since is None else epoch_ms(since)
-        return cls(chosen, MARKETS[market], FIRST_RATE_MS if since_ms is None else max(since_ms, FIRST_RATE_MS))
+        since_ms = FIRST_RATE_MS if since_ms is None else max(since_ms, FIRST_RATE_MS)
+        return cls(chosen, MARKETS[market], since_ms, all_symbols)
 
 
 def is_delivered(symbol: str) -> bool:

@@ -186,12 +186,15 @@ def _of_hole(funded: Funded, heard: Heard, hole: Hole) -> list[Verdict]:
 
 @dataclass(frozen=True, slots=True)
 class RatesSum:
-    """Slots of a symbol from its first rate on, or from where they are wanted: how many should have a rate, have one,
-    have none for a reason that is known, and for none; the first of those; and whether the newest one lacks."""
+    """Slots of a symbol from its first rate on, or from where they are wanted: from when, in epoch ms; how many should
+    have a rate, have one, have none for a reason that is known, of these as it was refused, and for none; the first of
+    those; and whether the newest one lacks."""
 
+    since_ms: int = 0
     expected: int = 0
     stored: int = 0
     explained: int = 0
+    rejected: int = 0
     unexplained: int = 0
     first_unexplained_ms: int | None = None
     is_stale: bool = False
@@ -200,16 +203,22 @@ class RatesSum:
 def summed(funded: Funded, now_ms: int) -> RatesSum:
     """What is there of a symbol after a run, and why the rest is not."""
     unknown = [gap.window for gap in funded.gaps if gap.reason not in (HOLE, NOT_LISTED, DELISTED, REJECTED)]
-    wanted = Window(hour_of(funded.since_ms), FOREVER_MS)
+    refused = [gap.window for gap in funded.gaps if gap.reason == REJECTED]
+    wanted = Window(max(hour_of(funded.since_ms), funded.times_ms[0] if funded.slots else 0), FOREVER_MS)
     stored = len(funded.slots) - bisect_left(funded.times_ms, wanted.start_ms)
     found = funded.holes(now_ms)
     lacking = sum(hole.count(wanted) for hole in found)
     open_ones = [(hole, part) for hole in found for part in intersect(intersect([hole.window], unknown), [wanted])]
     unexplained = sum(hole.count(part) for hole, part in open_ones)
+    rejected = sum(
+        hole.count(part) for hole in found for part in intersect(intersect([hole.window], refused), [wanted])
+    )
     return RatesSum(
+        since_ms=wanted.start_ms,
         expected=stored + lacking,
         stored=stored,
         explained=lacking - unexplained,
+        rejected=rejected,
         unexplained=unexplained,
         first_unexplained_ms=min((part.start_ms for _, part in open_ones), default=None),
         is_stale=any(hole.window.start_ms >= funded.after_ms for hole, _ in open_ones),

@@ -14,8 +14,9 @@ from klines.rates.ledger import RatesSum
 @dataclass(frozen=True, slots=True)
 class FundingFacts:
     """What one run found. `sums` has each symbol of which anything is stored, each of `errors` failed, `empty` ones
-    have no rate at all, of `unasked` ones not all was asked for before the run's time was over; `troubles` are files of
-    the archive, or listings, that could not be used, and why; `unkept` refused rows were counted only."""
+    have no rate at all, `gone` ones are known to the archive alone, of `unasked` ones not all was asked for before the
+    run's time was over; `troubles` are files of the archive, or listings, that could not be used, and why; `unkept`
+    refused rows were counted only."""
 
     symbols: int
     seconds: float
@@ -24,6 +25,7 @@ class FundingFacts:
     sums: Mapping[str, RatesSum] = field(default_factory=dict)
     errors: Mapping[str, Exception] = field(default_factory=dict)
     empty: Sequence[str] = ()
+    gone: Sequence[str] = ()
     unasked: Sequence[str] = ()
     troubles: Sequence[str] = ()
     unkept: int = 0
@@ -38,7 +40,7 @@ def funding_outcome(facts: FundingFacts) -> Outcome:
 def _total(facts: FundingFacts) -> RatesSum:
     """Of all symbols."""
     sums = facts.sums.values()
-    return RatesSum(*(sum(getattr(one, name) for one in sums) for name in _COUNTED))
+    return RatesSum(**{name: sum(getattr(one, name) for one in sums) for name in _COUNTED})
 
 
 _COUNTED = ("expected", "stored", "explained", "unexplained")
@@ -98,6 +100,7 @@ def _said(facts: FundingFacts, failed: Mapping[str, Exception], unknown: Sequenc
         ("lack a rate, and nobody could say why", [_lack(*one) for one in facts.sums.items() if one[1].unexplained]),
         ("not asked for all that lacks, as time ran out", facts.unasked),
         ("without a rate so far", facts.empty),
+        ("from the archive alone, as REST knows them no more", facts.gone),
         ("unknown to Binance", unknown),
     ):
         parts += [f"{len(listed)} {what}: {names(listed)}"] if listed else []

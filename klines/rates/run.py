@@ -20,6 +20,7 @@ from klines.binance.funding.files import LONGEST_FUNDING_FILE, FundingFile, mont
 from klines.binance.funding.pool import FUNDING_POOL, RequestPool
 from klines.binance.funding.rate import rates_in_file
 from klines.clock import clock as time_of
+from klines.collect.incidents import Seen
 from klines.errors import BadParameter, DatabaseBusy, GiveUp, Later, Retry, Spent, Stop
 from klines.interval import DAY
 from klines.outcome import Outcome, Plan, Stored, counted, doubted
@@ -52,6 +53,7 @@ class RatesAccount:
     sums: dict[str, RatesSum] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
     unasked: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
@@ -69,6 +71,8 @@ class RatesAccount:
             self.errors[one.symbol] = one.error
         elif one.left():
             self.unasked.append(one.symbol)
+        if one.is_gone:
+            self.gone.append(one.symbol)
         if there.slots:
             self.sums[one.symbol] = summed(there, one.now_ms)
         elif not one.error:
@@ -141,12 +145,17 @@ class FundingRun(Session):
         if self.job.since_ms > self.exchange.now_ms() and not self.exchange.doubt:
             raise BadParameter(f"since: {time_of(self.job.since_ms)} is yet to come; nothing would be asked for")
         named = set(self.job.symbols)
-        matched = self._matched(self.job.symbols)
+        matched = self._chosen()
         self._symbols = [symbol for symbol in matched if symbol in named or not is_delivered(symbol)]
         with contextlib.suppress(Retry, GiveUp, Later):
             self._wanted = Wanted(self.job.since_ms, self._call(self.exchange.intervals) or None)
         starts = range(0, len(self._symbols), BATCH_OF_RATES)
         return [self._symbols[start : start + BATCH_OF_RATES] for start in starts]
+
+    def _chosen(self) -> list[str]:
+        if not self.job.all_symbols:
+            return self._matched(self.job.symbols)
+        return self._matched_of_all(self.job.symbols, self._archive, self._rates)
 
     def told(self) -> Plan:
         """What is to be asked for; what lacks of a batch is known when it begins."""
@@ -180,12 +189,13 @@ class FundingRun(Session):
 
     async def _fetch_all(self, asked: Sequence[AskedRates]) -> None:
         await asyncio.gather(*map(self._fetch, asked))
-        silent = [one for one in asked if one.error is None and one.is_silent()]
+        silent = [one for one in asked if one.is_silent()]
         if silent:
             statuses = await self.exchange.statuses([one.symbol for one in silent])
             for one in silent:
                 status = statuses[one.symbol]
                 one.is_trading = None if status is None else status == "TRADING"
+                one.leave_to_the_archive()
 
     async def _fetch(self, one: AskedRates) -> None:
         """The archive first, then REST for what lacks still; any error ends up in `one.error`."""
@@ -245,6 +255,13 @@ class FundingRun(Session):
         asked = list(self._batch.values())
         return store_rates(connection, self._rates, asked, self._wanted, self.exchange.now_ms())
 
+    def seen(self, outcome: Outcome) -> Seen:
+        """What its end says of incidents; of what is stale only where all symbols were come to."""
+        known = self._account
+        is_whole = bool(self._symbols) and not self.left and not self.stopped
+        stale = [symbol for symbol, found in known.sums.items() if found.is_stale]
+        return Seen(outcome.state, outcome.message, stale if is_whole else None, [*known.errors])
+
     def outcome(self) -> Outcome:
         """The final state, with its message."""
         known = self._account
@@ -257,6 +274,7 @@ class FundingRun(Session):
                 sums=known.sums,
                 errors=known.errors,
                 empty=known.empty,
+                gone=known.gone,
                 unasked=[*known.unasked, *(symbol for symbol in self._symbols if symbol not in known.seen)],
                 troubles=known.troubles,
                 unkept=known.unkept,

@@ -9,20 +9,22 @@ import duckdb
 import polars as pl
 
 from klines.binance.funding.files import rates_folder
-from klines.binance.funding.grid import USUAL_HOURS
+from klines.binance.funding.grid import USUAL_HOURS, hour_of
 from klines.binance.funding.rate import FundingRate, funding_frame
 from klines.errors import UnknownSymbol
-from klines.interval import INTERVALS
+from klines.interval import HOUR, INTERVALS
 from klines.market import Market
 from klines.outcome import Stored
 from klines.rates.asked import AskedRates
-from klines.rates.ledger import Funded, revised
+from klines.rates.ledger import Funded, revised, summed
 from klines.rows import Rejects
 from klines.tables.archive_files import FileNote, loaded_below, note_files
+from klines.tables.audits import AuditedRange, note_audits
 from klines.tables.funding import funded_hours, merge_rates
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.rejects import note_rejects
 from klines.tables.transaction import transaction
+from klines.window import Window
 
 HOURS_OF_RATES = INTERVALS["1h"]
 """The grid of the ledger of funding rates: a slot is an hour."""
@@ -79,7 +81,9 @@ def store_rates(
         stored += _put_rates(connection, market, of_rest, "rest", now_ms)
         notes = [FileNote(month.file.path, month.sha256, len(month.rates)) for _, month in months]
         note_files(connection, notes, now_ms)
-        return stored, _revise_ledger(connection, market, asked, wanted)
+        after = _revise_ledger(connection, market, asked, wanted)
+        _note_audits(connection, market, asked, after, now_ms)
+        return stored, after
 
 
 def _put_rates(
@@ -105,6 +109,23 @@ def _revise_ledger(
     changed = {symbol: there.gaps for symbol, there in after.items() if there.gaps != stored[symbol].gaps}
     write_gaps(connection, market, HOURS_OF_RATES, changed)
     return after
+
+
+def _note_audits(
+    connection: duckdb.DuckDBPyConnection,
+    market: Market,
+    asked: Sequence[AskedRates],
+    after: Mapping[str, Funded],
+    now_ms: int,
+) -> None:
+    """What should be there of each symbol of which anything is, for the certificate."""
+    ranges = []
+    for one in asked:
+        if after[one.symbol].slots:
+            found = summed(after[one.symbol], one.now_ms)
+            counts = (found.expected, found.explained - found.rejected, found.rejected)
+            ranges.append(AuditedRange(one.symbol, Window(found.since_ms, hour_of(one.now_ms) + HOUR), *counts))
+    note_audits(connection, market, HOURS_OF_RATES, [one.symbol for one in asked], ranges, now_ms)
 
 
 def _owes(one: AskedRates, there: Funded) -> bool:

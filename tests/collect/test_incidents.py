@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from klines.collect.freshness import STALE
 from klines.collect.incidents import Followed, Seen, follow
 from klines.market import MARKETS
 from klines.storage.database import opened
@@ -39,6 +40,17 @@ def test_an_outage_is_told_once_and_its_end() -> None:
     for state in ("Completed", *["ExchangeDown"] * 5, "Completed", "Completed"):
         watch.see(state)
     assert ["LOUD ExchangeDown began", "LOUD ExchangeDown ended"] == watch.told
+
+
+def test_rates_and_klines_are_said_apart() -> None:
+    """What lacks its newest funding rate is stale as what lacks a kline, and is named for what it is."""
+    watch = Watch()
+    watch.see("Degraded", ["BTCUSDT"], "funding")
+    [message] = [one.message for one in watch.going_on if one.kind == STALE]
+    assert "1 symbol trading without a funding rate that is due: BTCUSDT" == message
+    followed = follow(watch.going_on, "spot", "1m", Seen("Degraded", "", ["ETHUSDT"]), MINUTE)
+    both = "spot: 1 more symbol trading without a 1m kline for 5 minutes, or a funding rate that is due: ETHUSDT"
+    assert [both] == [spread.said for spread in followed.spread]
 
 
 def test_a_run_that_could_not_ask_ends_no_outage() -> None:

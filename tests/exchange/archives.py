@@ -44,6 +44,7 @@ PATH = re.compile(
 )
 FOLDERS = re.compile(r"data/(?P<market>spot|futures/um|futures/cm)/(?P<kind>daily|monthly)/" + ROUTE + "/")
 FOLDER = re.compile(FOLDERS.pattern + r"(?P<symbol>[^/]+)/(?P<interval>\w+)/")
+FOLDERS_OF_RATES = re.compile(r"data/(?P<market>futures/um|futures/cm)/monthly/fundingRate/")
 RATES = r"data/(?P<market>futures/um|futures/cm)/monthly/fundingRate/(?P<symbol>[^/]+)/"
 PATH_OF_RATES = re.compile(
     rf"/{RATES}(?P<name>(?P=symbol)-fundingRate-(?P<date>\d{{4}}-\d\d))\.zip(?P<checksum>\.CHECKSUM)?"
@@ -141,7 +142,9 @@ class Archives(Fundings):
         marker = asked.params.get("marker", "") if "listings go on after a marker" not in self.broken else ""
         most = most if "listings have max-keys" not in self.broken else 1000
         if FOLDERS.fullmatch(prefix):
-            return self._listed_folders(prefix, marker, most, asked.now_ms)
+            return self._listed_folders(prefix, "1m/", marker, most, asked.now_ms)
+        if FOLDERS_OF_RATES.fullmatch(prefix):
+            return self._listed_folders(prefix, "", marker, most, asked.now_ms)
         keys = [key for key in self._keys(prefix, asked.now_ms) if key > marker]
         keys = keys if "listings ascend" not in self.broken else keys[most - 1 :: -1] + keys[most:]
         contents = "".join(f"<Contents><Key>{escape(key)}</Key><Size>1</Size></Contents>" for key in keys[:most])
@@ -150,9 +153,9 @@ class Archives(Fundings):
         body = f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="{XMLNS}">{text}</ListBucketResult>'
         return Answer(body=body, kind="application/xml")
 
-    def _listed_folders(self, prefix: str, marker: str, most: int, now_ms: int) -> Answer:
-        """The folders of symbols that have a file, of which a page ends with its NextMarker."""
-        names = [name for name in self.listings if self._keys(f"{prefix}{name}/1m/", now_ms)]
+    def _listed_folders(self, prefix: str, below: str, marker: str, most: int, now_ms: int) -> Answer:
+        """The folders of symbols that have a file `below`, of which a page ends with its NextMarker."""
+        names = [name for name in self.listings if self._keys(f"{prefix}{name}/{below}", now_ms)]
         folders = sorted(folder for name in names if (folder := f"{prefix}{name}/") > marker)
         shown, is_cut = folders[:most], len(folders) > most
         body = "".join(f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in shown)

@@ -12,6 +12,7 @@ import klines
 from flows.funding import funding
 from klines.clock import epoch_ms
 from klines.errors import NotStored
+from tests.drive import query
 from tests.exchange import StandIn
 from tests.flows.test_collect import task_runs
 from tests.rates.test_run import published
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "in_settings")
 
 
 def test_rates_in_the_ui(exchange: StandIn, database: Path) -> None:
-    """The flow tries again what may pass and ends Completed with its sum; `klines.funding` gives what was published."""
+    """The flow tries again what may pass and ends Completed with its sum; `klines.funding` gives what was published. A
+    symbol that trades and lacks its newest rate is an incident."""
     exchange.set_clock(0)
     exchange.fault("BTCUSDT", "status", status=500, path="fundingRate", times=1)
     state = cast("State[Any]", cast(Any, funding)(["BTCUSDT", "ETHUSDT"], since="2025-12-20", return_state=True))
@@ -28,6 +30,14 @@ def test_rates_in_the_ui(exchange: StandIn, database: Path) -> None:
     assert ", 0 explained, 0 unexplained" in str(state.message)
     names = {"health of usdm", "rates of 2 symbols, BTCUSDT to ETHUSDT", "store 2 symbols"}
     assert names == set(task_runs(state, len(names)))
+
+    exchange.fault("BTCUSDT", "empty", path="fundingRate")
+    query(database, "DELETE FROM funding WHERE symbol = 'BTCUSDT' AND funding_time >= '2026-01-01'")
+    cast(Any, funding)(["BTCUSDT", "ETHUSDT"], since="2025-12-20", return_state=True)
+    told = "SELECT market, intervals, symbols, message FROM incidents WHERE kind = 'stale'"
+    [(market, parts, symbols, message)] = query(database, told)
+    assert ("usdm", ["funding"], ["BTCUSDT"]) == (market, parts, symbols)
+    assert "1 symbol trading without a funding rate that is due: BTCUSDT" == message
 
     rates = klines.funding(["BTCUSDT", "ETHUSDT"], "2025-12-30", "2026-01-01", database=database)
     assert 12 == rates.height

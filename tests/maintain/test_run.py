@@ -52,7 +52,7 @@ FILLING = """
     INSERT INTO gaps SELECT 'spot', 'S' || n || 'USDT', '1m', epoch_ms(0), epoch_ms(60000), 'not_listed', epoch_ms(0),
                             NULL, 1, NULL, 'klines' FROM range(5) symbols(n);
     INSERT INTO audits SELECT 'spot', 'S' || n || 'USDT', '1m', epoch_ms({start}::BIGINT), epoch_ms({end}::BIGINT),
-                              epoch_ms({end}::BIGINT), 'klines' FROM range(3) symbols(n);
+                              epoch_ms({end}::BIGINT), 'klines', NULL, NULL, NULL FROM range(3) symbols(n);
     INSERT INTO restatements SELECT 'spot', 'S1USDT', '1m', epoch_ms({start}::BIGINT + n * 60000), 'old', 'new', 'rest',
                                     epoch_ms(n), 'klines' FROM range(7) notes(n);
     INSERT INTO archive_files SELECT 'data/' || n, 'sum', n, epoch_ms(n), NULL FROM range(9) files(n);

@@ -107,6 +107,23 @@ def test_holes_are_named_and_filled_when_they_can_be(exchange: StandIn, database
 
 
 @pytest.mark.file
+def test_the_certificate_has_a_row_of_each_symbols_rates(exchange: StandIn, database: Address) -> None:
+    """It counts slots by the symbol's own hours, from its first rate on: those that are stored, as the table is now,
+    and the others by reason. Rates of whatever source have one hash."""
+    exchange.list(BTC, since_ms=ms("2025-11-10"))
+    exchange.unfund(MIDNIGHT - DAY, MIDNIGHT - DAY + 16 * HOUR)
+    funding_once(exchange, database, [BTC], since=BEGIN)
+    counts = "strftime(since, '%m-%d %H'), expected - stored, exchange_hole, unexplained, percent_complete, hash"
+    [(*counted, of_archive)] = query(database, f"SELECT {counts} FROM certificate WHERE kind = 'funding'")
+    assert ["11-10 00", 2, 2, 0, 100.0] == counted
+    query(database, "DELETE FROM funding WHERE source = 'monthly'")
+    assert [(21 * 3,)] == query(database, "SELECT unexplained FROM certificate")
+    funding_once(exchange, database, [BTC], since=BEGIN)
+    assert [(0, of_archive)] == query(database, "SELECT unexplained, hash FROM certificate")
+    assert [("rest",)] == query(database, "SELECT DISTINCT source FROM funding")
+
+
+@pytest.mark.file
 def test_an_answer_without_a_rate_settles_nothing(exchange: StandIn, database: Address) -> None:
     """Empty answers leave what lacks unresolved, the run Degraded, and `klines status` names it; the next check has
     it."""
@@ -247,6 +264,26 @@ def test_what_ends_has_an_end(exchange: StandIn, database: Address) -> None:
     [(start, hours, reason)] = ledger(database)
     assert ("01-02 00", "delisted") == (start, reason)
     assert hours > 10**6
+
+
+def test_all_symbols_are_those_of_the_archive(exchange: StandIn, database: Address) -> None:
+    """With all symbols a pattern takes what REST knows no more: its rates come from the archive alone, before and after
+    them is in the ledger, so the run is Completed, and the next one asks for nothing. Without, it takes what trades."""
+    exchange.list("DEADUSDT", since_ms=ms("2025-11-10"), until_ms=ms("2025-11-20"))
+    exchange.unlist("DEADUSDT")
+    few = funding_once(exchange, database, ["*USDT", "!ETH*", "!SOL*"], since="2026-01-01")
+    assert "of 1 symbol" in few.message
+    outcome = funding_once(exchange, database, ["DEAD*"], since=BEGIN, all_symbols=True)
+    assert ("Completed", 0) == (outcome.state, outcome.numbers["unexplained"]), outcome.message
+    assert "1 from the archive alone, as REST knows them no more: DEADUSDT" in outcome.message
+    assert 10 * 3 == len(stored(database, "DEADUSDT"))
+    assert [("11-01 00", 216, "not_listed"), ("11-20 00", "delisted")] == [
+        (start, hours, reason) if reason == "not_listed" else (start, reason)
+        for start, hours, reason in ledger(database, "DEADUSDT")
+    ]
+    exchange.forget()
+    again = funding_once(exchange, database, ["DEAD*"], since=BEGIN, all_symbols=True)
+    assert ("Completed", []) == (again.state, exchange.funding_requests())
 
 
 def test_coinm_is_weighed_with_klines_and_has_contracts_without_funding(exchange: StandIn, database: Address) -> None:

@@ -36,7 +36,7 @@ FILLING = (
     INSERT INTO bans VALUES ('spot', t, 'm', 'RateLimited', t, '');
     INSERT INTO incidents VALUES ('spot', 'Degraded', ['1m'], ['BTCUSDT'], t, t, 3, true, 'm');
     INSERT INTO alarms VALUES ('spot', 'stale', t, 'm', t, false, 'h', 1, t, 'e', t);
-    INSERT INTO audits VALUES ('spot', 'BTCUSDT', '1m', t, t, t, 'klines');
+    INSERT INTO audits (market, symbol, interval, since, until, audited_at) VALUES ('spot', 'BTCUSDT', '1m', t, t, t);
     INSERT INTO wanted VALUES ('spot', 'klines', 'BTCUSDT', '1m', t, epoch_ms(1767358800000), 'person', t);
     INSERT INTO schedules VALUES ('spot', 'klines', '1m', '', 60, t, t, t, 'every-minute');
     INSERT INTO clustered VALUES (t, 3, t);

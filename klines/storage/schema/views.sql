@@ -129,15 +129,26 @@ WITH stored AS (
     FROM klines JOIN audits USING (market, kind, symbol, interval)
     WHERE open_time >= since AND open_time < until
     GROUP BY ALL
+    UNION ALL
+    SELECT market, kind, symbol, interval, since, min(funding_time), max(funding_time), count(*),
+           bit_xor(md5_number(concat_ws(',', epoch_ms(funding_time), rate)))
+    FROM funding JOIN audits USING (market, symbol)
+    WHERE kind = 'funding' AND funding_time >= since AND funding_time < until
+    GROUP BY ALL
+), of_klines AS (
+    SELECT market, kind, symbol, interval, since, until FROM audits WHERE slots IS NULL
 ), explained AS (
     SELECT market, kind, symbol, interval, since, sum(slots) FILTER (reason = 'exchange_outage') AS exchange_outage,
            sum(slots) FILTER (reason = 'exchange_hole') AS exchange_hole,
            sum(slots) FILTER (reason = 'not_listed') AS not_listed, sum(slots) FILTER (reason = 'delisted') AS delisted,
            sum(slots) FILTER (reason = 'rejected') AS rejected, sum(slots) FILTER (is_explained(reason)) AS explained
-    FROM slots_within('audits', 'gaps') GROUP BY ALL
+    FROM slots_within('of_klines', 'gaps') GROUP BY ALL
+    UNION ALL -- of funding rates as the run that asked for them counted
+    SELECT market, kind, symbol, interval, since, NULL, holes, NULL, NULL, refused, holes + refused FROM audits
+    WHERE slots IS NOT NULL
 )
 SELECT market, kind, symbol, interval, since, until, first, last,
-       slots_between(interval, since, until) AS expected,
+       coalesce(slots, slots_between(interval, since, until)) AS expected,
        coalesce(stored, 0) AS stored,
        coalesce(exchange_outage, 0)::BIGINT AS exchange_outage,
        coalesce(exchange_hole, 0)::BIGINT AS exchange_hole,
