@@ -2,10 +2,10 @@
 
     python -m benchmarks.kinds [--markets usdm coinm] [--kinds mark index] [--intervals 1m 1h 1d] [--small]
 
-A series is backfilled from the archive, and by REST where that has nothing; what closed since is collected; all of it
-is audited. Then each value, printed as a decimal, is compared with the one that the stand-in of the exchange published.
-No time is measured. It ends with 1 where a kline differs, is missing or is one too many, where a run was not Completed,
-or where the certificate has an unexplained slot.
+A series is backfilled from the archive, and by REST where that has nothing; what closed since is collected. All
+intervals of a kind are in one database, and audited at once. Then each value, printed as a decimal, is compared with
+the one that the stand-in of the exchange published. No time is measured. It ends with 1 where a kline differs, is
+missing or is one too many, where a run was not Completed, or where the certificate has an unexplained slot.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +23,7 @@ from benchmarks.table import line
 from klines.errors import BadParameter
 from klines.interval import INTERVALS, Interval
 from klines.market import KINDS, MARKETS, check_interval, market_of
+from klines.outcome import Outcome
 from tests.drive import NOON, audit_once, backfill_once, collect_once, ms, query
 from tests.exchange import StandIn
 from tests.exchange.market import DAY_MS, HOUR_MS, MINUTE_MS, Page, of_kind
@@ -90,7 +91,8 @@ def main() -> None:
     found: list[Found] = []
     for market in options.markets:
         for kind in options.kinds:
-            row = list(cells([Case(market, kind, interval) for interval in intervals], found))
+            cases = [Case(market, kind, interval) for interval in intervals]
+            row = cells(cases, compared([case for case in cases if not case.refusal]), found)
             print(f"| `{market}` | `{kind}` | {' | '.join(row)} |", flush=True)
     line("series that were backfilled, collected and audited", len(found), "")
     line("their klines, each value compared", sum(one.klines for one in found), "")
@@ -100,14 +102,14 @@ def main() -> None:
     raise SystemExit(not all(one.is_right for one in found))
 
 
-def cells(cases: Sequence[Case], found: list[Found]) -> Iterator[str]:
+def cells(cases: Sequence[Case], ran: Mapping[Case, Found], found: list[Found]) -> list[str]:
     """How many klines of each were compared, or `–` where there is no such series; `found` gets what was found."""
-    for case in cases:
-        if case.refusal:
-            yield "–"
-            continue
-        found.append(one := compared(case))
-        yield f"{one.klines:,}" if one.is_right else f"**{one.klines:,}: {told(one)}**"
+    found += ran.values()
+    return [_cell(ran[case]) if case in ran else "–" for case in cases]
+
+
+def _cell(one: Found) -> str:
+    return f"{one.klines:,}" if one.is_right else f"**{one.klines:,}: {told(one)}**"
 
 
 def told(found: Found) -> str:
@@ -116,37 +118,51 @@ def told(found: Found) -> str:
     return "; ".join([*wrong, *[f"{found.unexplained} unexplained"] * bool(found.unexplained)]) or "no klines"
 
 
-def compared(case: Case) -> Found:
-    """Backfill, collect and audit a series of its own, and compare it."""
-    interval = INTERVALS[case.interval]
-    start, until = span(interval)
-    whose: dict[str, Any] = {"market": case.market, "kind": case.kind, "interval": case.interval}
-    whose |= {"request_timeout_s": PATIENCE_S}
-    with StandIn([CONTRACTS[case.market]]) as exchange, tempfile.TemporaryDirectory() as folder:
+def compared(cases: Sequence[Case]) -> dict[Case, Found]:
+    """Backfill and collect the series of a market and kind, audit them all at once, and compare each."""
+    if not cases:
+        return {}
+    with StandIn([CONTRACTS[cases[0].market]]) as exchange, tempfile.TemporaryDirectory() as folder:
         exchange.set_clock(NOON + 5_000 - int(time.time() * 1000))  # it goes on: of 1s a kline closes meanwhile
         database = Path(folder) / "klines.duckdb"
-        lookback = timedelta(milliseconds=NOON + HOUR_MS - ms(until))
-        runs = [
-            backfill_once(exchange, database, [case.symbol], start, until, **whose),
-            collect_once(exchange, database, [case.symbol], lookback=lookback, deadline_s=5 * PATIENCE_S, **whose),
-            audit_once(exchange, database, request_timeout_s=PATIENCE_S),
-        ]
-        there, held = published(exchange, case, ms(start)), stored(database, case.interval)
-        [(unexplained,)] = query(database, "SELECT coalesce(sum(unexplained), 0)::BIGINT FROM certificate")
+        runs = {case: filled(exchange, database, case) for case in cases}
+        audit = audit_once(exchange, database, request_timeout_s=PATIENCE_S)
+        return {case: found_of(exchange, database, case, [*runs[case], audit]) for case in cases}
+
+
+def filled(exchange: StandIn, database: Path, case: Case) -> list[Outcome]:
+    """The runs that backfill and collect a series."""
+    start, until = span(INTERVALS[case.interval])
+    whose: dict[str, Any] = {"market": case.market, "kind": case.kind, "interval": case.interval}
+    whose |= {"request_timeout_s": PATIENCE_S}
+    backfilled = backfill_once(exchange, database, [case.symbol], start, until, **whose)
+    lookback = timedelta(milliseconds=exchange.now_ms() - ms(until))
+    collected = collect_once(exchange, database, [case.symbol], lookback=lookback, deadline_s=5 * PATIENCE_S, **whose)
+    return [backfilled, collected]
+
+
+def found_of(exchange: StandIn, database: Path, case: Case, runs: Sequence[Outcome]) -> Found:
+    """What is stored of a series beside what was published."""
+    there, held = published(exchange, case, ms(span(INTERVALS[case.interval])[0])), stored(database, case.interval)
+    [(unexplained,)] = query(
+        database,
+        f"SELECT coalesce(sum(unexplained), 0)::BIGINT FROM certificate WHERE interval = '{case.interval}'",
+    )
     wrong = [key for key in there.keys() | held.keys() if there.get(key) != held.get(key)]
     complaints = [f"{run.state}: {run.message}" for run in runs if run.state != "Completed"]
     return Found(len(held), len(wrong), complaints, unexplained)
 
 
 def span(interval: Interval) -> tuple[str, str]:
-    """From when to when it is backfilled; from then on until noon of 2026-01-02 it is collected."""
-    if interval.length_ms == 0 or interval.length_ms >= DAY_MS:
-        return "2025-01-01", "2025-12-01"
-    if interval.length_ms >= 15 * MINUTE_MS:
-        return "2025-11-01", "2026-01-01"
+    """From when to when it is backfilled; from then on until noon of 2026-01-02 it is collected. As short as may be:
+    a monthly file or more, of intervals below an hour a daily one, and of 1s an hour by REST."""
+    if interval.length_ms == 0 or interval.length_ms > DAY_MS:
+        return "2025-07-01", "2025-12-01"
+    if interval.length_ms >= HOUR_MS:
+        return "2025-11-01", "2025-12-01"
     if interval.length_ms >= MINUTE_MS:
-        return "2025-12-30", "2026-01-01"
-    return "2026-01-02T10:00", "2026-01-02T11:00"
+        return "2025-12-31", "2026-01-01"
+    return "2026-01-02T11:00", "2026-01-02T11:30"
 
 
 def published(exchange: StandIn, case: Case, start_ms: int) -> dict[int, list[Decimal | None]]:
