@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 import klines
 from tests.drive import collect_once
@@ -38,5 +37,3 @@ def test_kinds_of_a_symbol_are_apart(exchange: StandIn, database: Path, tmp_path
     [file] = klines.export("parquet", tmp_path, market="usdm", kind="mark", database=database)["file"]
     assert "market=usdm/kind=mark/interval=1m/symbol=BTCUSDT" in file
     assert pl.read_parquet(file)["open"].cast(pl.Float64).to_list() == minutes["open"].to_list()
-    with pytest.raises(klines.BadParameter, match="kind: csv takes klines, not mark"):
-        klines.export("csv", tmp_path, market="usdm", kind="mark", database=database)
