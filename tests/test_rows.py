@@ -102,7 +102,10 @@ NO_DECIMALS = [
     "1_0",
     "１０",
     "٣",
-    "1e3",
+    "1e",
+    "e3",
+    "1e333",
+    "1e3.5",
     "0x1",
     "",
     " 1",
@@ -118,7 +121,8 @@ NO_DECIMALS = [
 @pytest.mark.parametrize("field", [*PRICES, *VOLUMES])
 @pytest.mark.parametrize("value", [*NO_DECIMALS, "--1", "1.2.3", None, 10, 10.0, True, ["10"], {}])
 def test_values_are_decimal_strings(field: str, value: Any) -> None:
-    """Only ASCII digits with at most one point between: none of what else Python's float() reads."""
+    """Only ASCII digits with at most one point between, and an exponent of two digits: none of what else Python's
+    float() reads."""
     assert ["a value is no decimal number"] == reasons([raw(**{field: value})])
 
 
