@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -27,9 +29,10 @@ SYMBOLS, ONE = ["BTCUSDT", "ETHUSDT", "SOLUSDT"], ["BTCUSDT"]
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Four hours of three symbols with a hole; of one of them also some hours and quarters, so that hours are stored in
-    the middle, and before and after derived from two intervals."""
+    the middle, and before and after derived from two intervals. It is kept open, as to open it costs more than to read
+    most of the hundreds of pieces."""
     database = tmp_path_factory.mktemp("stored") / "klines.duckdb"
     with StandIn(any_symbol=True) as exchange:
         exchange.freeze(NOON + 5_000)
@@ -37,7 +40,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for symbols, interval, first, last in ((SYMBOLS, "1m", 8, 12), (ONE, "15m", 8, 11), (ONE, "1h", 9, 10)):
             times = (f"2026-01-02T{first:02}:00", f"2026-01-02T{last:02}:00")
             backfill_once(exchange, database, symbols, *times, interval=interval, source="rest")
-    return database
+    with duckdb.connect(str(database), read_only=True):
+        yield database
 
 
 ASKED: dict[str, dict[str, Any]] = {
