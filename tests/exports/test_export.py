@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -78,13 +80,15 @@ ONE_FILE = ["freqtrade", "jesse", "pandas"]
 
 
 @pytest.fixture(scope="module")
-def two_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The last hour of a month and the first of the next, of some symbols; of BTCUSDT three minutes are missing."""
+def two_months(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The last hour of a month and the first of the next, of some symbols; of BTCUSDT three minutes are missing. It is
+    kept open, as to open it costs more than to read it."""
     path = tmp_path_factory.mktemp("stored") / "klines.duckdb"
     with opened(path, time.monotonic() + 60) as connection:
         for sql in (KLINES, GAP, RULES, OTHERS, RATES):
             connection.execute(sql)
-    return path
+    with duckdb.connect(str(path), read_only=True):
+        yield path
 
 
 @pytest.fixture
@@ -162,17 +166,17 @@ def test_pandas(two_months: Path, tmp_path: Path) -> None:
     assert rows_of(expected, *columns) == rows_of(pl.from_pandas(found.reset_index()), *columns)
 
 
-def test_parquet(two_months: Path, tmp_path: Path) -> None:
+def test_parquet(database: Path, tmp_path: Path) -> None:
     """All files of all series are one table, with every column of the table klines and all digits of its amounts."""
-    klines.export("parquet", tmp_path, database=two_months)
+    klines.export("parquet", tmp_path, database=database)
     found = query(
-        two_months,
+        database,
         f"""SELECT market, symbol, interval, open_time, open::DOUBLE, volume, trades, source, fetched_at
             FROM read_parquet('{tmp_path}/**/*.parquet') ORDER BY ALL""",
     )
     sql = "SELECT market, symbol, interval, open_time, open, volume, trades, source, fetched_at FROM klines"
-    assert query(two_months, f"{sql} WHERE market = 'spot' ORDER BY ALL") == found
-    made = klines.export("parquet", tmp_path, market="usdm", kind="mark", interval="1h", database=two_months)
+    assert query(database, f"{sql} WHERE market = 'spot' ORDER BY ALL") == found
+    made = klines.export("parquet", tmp_path, market="usdm", kind="mark", interval="1h", database=database)
     [file] = made["file"]
     assert "market=usdm/kind=mark/interval=1h/symbol=BTCUSDT/month=2026-01/klines.parquet" in file
 
