@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -43,12 +45,13 @@ def exchange_with_history() -> Any:
 
 
 @pytest.fixture(scope="module")
-def minutes(exchange_with_history: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def minutes(exchange_with_history: StandIn, empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five weeks of 1m of two symbols, audited; and a 3d kline of another, which shows their phase."""
-    database = tmp_path_factory.mktemp("minutes") / "klines.duckdb"
-    backfill_once(exchange_with_history, database, ["BTCUSDT", "ETHUSDT"], SINCE, NOW)
-    collect_once(exchange_with_history, database, ["SOLUSDT"], interval="3d", lookback=timedelta(days=10))
-    audit_once(exchange_with_history, database, since=date.fromisoformat(SINCE))
+    database = Path(shutil.copy(empty, tmp_path_factory.mktemp("minutes") / "klines.duckdb"))
+    with duckdb.connect(str(database)):  # whoever opens it meanwhile need not read it
+        backfill_once(exchange_with_history, database, ["BTCUSDT", "ETHUSDT"], SINCE, NOW)
+        collect_once(exchange_with_history, database, ["SOLUSDT"], interval="3d", lookback=timedelta(days=10))
+        audit_once(exchange_with_history, database, since=date.fromisoformat(SINCE))
     return database
 
 
@@ -199,8 +202,9 @@ def replayed(
     exchange.freeze(ms(end) + 5_000 + (HOUR_MS if source == "archive" else 0))
     exchange.published_after_ms = dict.fromkeys(exchange.published_after_ms, 0)
     exchange.replay("BTCUSDT", rows)
-    backfill_once(exchange, database, ["BTCUSDT"], start, end, source=source)
-    audit_once(exchange, database)
+    with duckdb.connect(str(database)):  # whoever opens it meanwhile need not read it
+        backfill_once(exchange, database, ["BTCUSDT"], start, end, source=source)
+        audit_once(exchange, database)
 
 
 @pytest.mark.parametrize("days", [("2018-02-08", "2018-02-09"), ("2020-12-21",), ("2017-09-06",)])
