@@ -1,10 +1,13 @@
 """Maintenance of a large file while a minute is written to it every second: 100 million rows as minutes wrote them.
 
-    python -m benchmarks.maintain [--symbols 500] [--minutes 200000]
+    python -m benchmarks.maintain [--symbols 500] [--minutes 200000] [--second]
 
 The rows end two days into the current month; their values have about as many digits as those of ALGOUSDT, fewer than
 BTCUSDT's. The flow runs as from the shell, on a server of its own; the folder for temporary files needs room for the
 file three times.
+
+With `--second` all but the last month of the rows is put in order before, and what is measured is the run after that
+month has closed: with fewer symbols and more minutes, as `--symbols 50 --minutes 2000000`, there is less of it.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from benchmarks import CHECKOUT
 from benchmarks.measure import apart, client, count, prefect_server, process
 from benchmarks.table import line, machine
 from klines.interval import DAY, INTERVALS, MINUTE
+from klines.maintain.run import Maintenance
 from klines.market import MARKETS
 from klines.rows import Row
 from klines.storage.database import opened
@@ -73,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--symbols", type=int, default=500)
     parser.add_argument("--minutes", type=int, default=200_000)
+    parser.add_argument("--second", action="store_true")
     parser.add_argument("--write", nargs=3, metavar=("FILE", "SYMBOLS", "FROM"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write:
@@ -81,7 +86,13 @@ def main() -> None:
     end_ms = INTERVALS["1M"].floor(int(time.time() * 1000)) + 2 * DAY
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "klines.duckdb"
-        apart(fill, database, options.symbols, end_ms - options.minutes * MINUTE, end_ms)
+        start_ms = end_ms - options.minutes * MINUTE
+        if options.second:
+            until_ms = INTERVALS["1M"].step(end_ms, -1) + 2 * DAY
+            apart(fill, database, options.symbols, start_ms, until_ms)
+            apart(put_in_order, database, until_ms)
+            start_ms = until_ms
+        apart(fill, database, options.symbols, start_ms, end_ms)
         apart(show, "before maintain", database, end_ms)
         with writing(database, options.symbols, end_ms) as waits_s:
             maintained(Path(folder), database)
@@ -101,11 +112,23 @@ def fill(database: Path, symbols: int, start_ms: int, end_ms: int) -> None:
             connection.execute(ROWS.format(symbols=symbols, start=first_ms, end=until_ms))
 
 
+def put_in_order(database: Path, now_ms: int) -> None:
+    """One maintenance, without Prefect, of the months that have closed by then."""
+    with Maintenance(database, now_ms) as run:
+        run.survey()
+        months = run.begin()
+        run.prove()
+        for month in months:
+            run.cluster(month)
+        if months:
+            run.swap()
+
+
 def show(when: str, database: Path, end_ms: int) -> None:
     """Show the size of the file, and how long a symbol's klines of a closed month and of all times take."""
     rows, size = count(database), database.stat().st_size
     month = INTERVALS["1M"]
-    closed = Window(month.step(end_ms, -2), month.step(end_ms, -1))
+    closed = Window(month.step(end_ms, -1), month.floor(end_ms))
     with duckdb.connect(database, read_only=True) as connection:
         connection.execute("SET enable_progress_bar = false")
         a_month, history = timed(connection, closed), timed(connection, Window(0, end_ms))

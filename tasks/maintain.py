@@ -23,7 +23,7 @@ def survey(run: Upkeep) -> None:
 
 @task(name="begin", task_run_name=of_run("begin"), cache_policy=NO_CACHE)
 def begin(run: Upkeep) -> list[str]:
-    """Make ready what months are copied into; the months, by name."""
+    """Make ready what months are copied into; the months, or the span of those put in order within the file."""
     return run.begin()
 
 
@@ -35,11 +35,11 @@ def prove(run: Upkeep) -> int:
 
 @task(name="cluster", task_run_name="cluster {month}", cache_policy=NO_CACHE)
 def cluster(month: str, run: Upkeep) -> None:
-    """Copy a month, in order, into the new file."""
+    """Copy a month, in order, into the new file; or put months in order within the file."""
     run.cluster(month)
 
 
 @task(name="swap", task_run_name=of_run("swap"), cache_policy=NO_CACHE)
 def swap(run: Upkeep) -> None:
-    """Put the new file in the place of the old one."""
+    """Put the new file in the place of the old one, where one was made."""
     run.swap()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from klines.maintain.plan import span
 from klines.outcome import Outcome, counted
 
 
 @dataclass(frozen=True, slots=True)
 class MaintainFacts:
-    """What maintenance found and did: months that were put in order by name, slots with one kline and with more;
+    """What maintenance found and did: months that were put in order by name, klines that were moved for that within the
+    file, slots with one kline and with more;
     whether amounts became decimals, how many klines may have one that is not Binance's, and how many days had another
     number of klines in the table daily_counts."""
 
@@ -28,6 +30,7 @@ class MaintainFacts:
     brought_over: bool = False
     doubtful: int = 0
     miscounted: int = 0
+    moved: int = 0
 
 
 def maintain_outcome(facts: MaintainFacts) -> Outcome:
@@ -50,6 +53,7 @@ def _numbers(facts: MaintainFacts) -> dict[str, float]:
         "proved": facts.proved,
         "doubles": facts.doubles,
         "months_ordered": len(facts.reclustered),
+        "moved": facts.moved,
         "rejects": facts.pruned,
         "before_mb": round(facts.bytes_before / 1e6, 3),
         "after_mb": round(facts.bytes_after / 1e6, 3),
@@ -79,19 +83,22 @@ def _exactness(facts: MaintainFacts) -> list[str]:
 
 
 def _reclustered(facts: MaintainFacts) -> str:
+    months = facts.reclustered
+    if facts.moved:
+        return f"put {counted(facts.moved, 'kline')} of {span(months)} in order within the file"
     if not facts.is_replaced:
         return "nothing to do: every closed month is clustered"
-    months = facts.reclustered
     if not months and facts.brought_over:
         return "copied every month"
     if not months:
         return "compacted, every closed month was clustered"
     if len(months) == 1:
-        return f"re-clustered {months[0]}"
-    return f"re-clustered {len(months)} months of {months[0]} to {months[-1]}"
+        return f"re-clustered {span(months)}"
+    return f"re-clustered {len(months)} months of {span(months)}"
 
 
 def _size(facts: MaintainFacts) -> str:
-    before = f"{facts.bytes_before / 1e6:,.1f} → " if facts.is_replaced else ""
+    is_changed = facts.is_replaced or facts.moved
+    before = f"{facts.bytes_before / 1e6:,.1f} → " if is_changed else ""
     a_kline = f", {facts.bytes_after / facts.klines:.1f} bytes a kline" if facts.klines else ""
     return f"{counted(facts.klines, 'kline')} in {before}{facts.bytes_after / 1e6:,.1f} MB{a_kline}"

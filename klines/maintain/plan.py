@@ -10,12 +10,15 @@ from klines.outcome import Plan, Room, counted
 COPIED_A_SECOND, PROVED_A_SECOND = 175_000, 1_000_000
 """Klines where they are copied, as benchmarks/maintain.py measured it on two cores beside who writes every second while
 amounts were doubles; and where they are only looked through, by the CPU time of smaller files."""
+MOVED_A_SECOND = 300_000
+"""So where they are put in order within the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upkept:
-    """What there is to do: klines to prove unique, rejects to forget; the klines of each month to copy, the months that
-    come in order by that, what is read and written, in bytes, and what disks need; whether amounts become decimals."""
+    """What there is to do: klines to prove unique, rejects to forget; the klines of each month to copy, or to move
+    `within` the file, the months that come in order by a copy, what is read and written, in bytes, and what disks need;
+    whether amounts become decimals."""
 
     proved: int
     old_rejects: int = 0
@@ -25,23 +28,25 @@ class Upkept:
     writes: int = 0
     rooms: Sequence[Room] = ()
     brings_over: bool = False
+    within: bool = False
 
     @property
     def copied(self) -> int:
-        """Klines of all months to copy."""
+        """Klines of all months to copy, or to move."""
         return sum(self.months.values())
 
 
 def maintain_plan(found: Upkept) -> Plan:
     """The plan, with the months that are copied as its parts."""
-    of_speed, what = (COPIED_A_SECOND, "copied") if found.months else (PROVED_A_SECOND, "proved unique")
+    of_speed, what = _pace(found)
     return Plan(
         does="; ".join([_does(found), *_besides(found)]),
         counts={
             "klines": found.proved,
-            "copied": found.copied,
+            "copied": 0 if found.within else found.copied,
+            "moved": found.copied if found.within else 0,
             "months": len(found.months),
-            "months_to_order": len(found.loose),
+            "months_to_order": len(found.months if found.within else found.loose),
             "rejects": found.old_rejects,
         },
         reads=found.reads,
@@ -53,15 +58,24 @@ def maintain_plan(found: Upkept) -> Plan:
     )
 
 
+def _pace(found: Upkept) -> tuple[int, str]:
+    """How many klines a second are worked on, and what is done to them."""
+    if not found.months:
+        return PROVED_A_SECOND, "proved unique"
+    return (MOVED_A_SECOND, "put in order within the file") if found.within else (COPIED_A_SECOND, "copied")
+
+
 def _does(found: Upkept) -> str:
     """`planned to copy 101,050 klines of 3 months, of which 2 are put in order: 2025-11 to 2025-12`."""
     if not found.months:
         return "planned to copy nothing: every closed month is clustered"
+    if found.within:
+        return f"planned to put {counted(found.copied, 'kline')} of {span(list(found.months))} in order within the file"
     months = counted(len(found.months), "month")
     said = f"planned to copy {counted(found.copied, 'kline')} of {months}"
     if found.loose:
         are = "is" if len(found.loose) == 1 else "are"
-        said += f", of which {len(found.loose):,} {are} put in order: {_span(found.loose)}"
+        said += f", of which {len(found.loose):,} {are} put in order: {span(found.loose)}"
     return said
 
 
@@ -71,5 +85,6 @@ def _besides(found: Upkept) -> list[str]:
     return [f"proves {counted(found.proved, 'slot')} unique", *decimals, *forgets]
 
 
-def _span(names: Sequence[str]) -> str:
+def span(names: Sequence[str]) -> str:
+    """`2025-11 to 2026-01`, or `2025-11`."""
     return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"

@@ -50,6 +50,14 @@ def count_month(connection: duckdb.DuckDBPyConnection, now_ms: int) -> bool:
     return end_ms < midnight_ms
 
 
+def noted_by_month(connection: duckdb.DuckDBPyConnection, database: str = "") -> dict[int, int]:
+    """How many klines the counted days of each month add up to, by its number; `database` as of `odd_days`."""
+    month = MONTH.sql_index("day::TIMESTAMP")
+    return dict(
+        connection.execute(f"SELECT {month}, sum(klines)::BIGINT FROM {database}daily_counts GROUP BY ALL").fetchall()
+    )
+
+
 def odd_days(connection: duckdb.DuckDBPyConnection, month: Window, database: str = "") -> int:
     """How many days of the series of a month have another count than klines; of an attached database, with `live.`."""
     days, klines = _of_days(month), _of_klines(connection, month, database)

@@ -1,0 +1,120 @@
+"""A month that closes after the others is put in order within the file: what lies in order keeps its place."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from klines.maintain.run import Maintenance
+from klines.maintain.survey import CHUNK
+from klines.storage.database import opened
+from tests.children import killed_after, lasts_s
+from tests.drive import MINUTE, NOON, maintain_once, ms, query
+from tests.maintain.test_run import left_beside, maintaining
+
+pytestmark = pytest.mark.slow
+
+SYMBOLS = 8
+FILLING = """
+    INSERT INTO klines
+    SELECT 'spot', 'S' || n || 'USDT', '1m', epoch_ms(t), 1 + random(), 3, 0.5, 1, n, epoch_ms(t + 59999), 1, 5, 1, 1,
+           'rest', epoch_ms(t + 60000), 'klines'
+    FROM range({symbols}) symbols(n), range({start}::BIGINT, {end}::BIGINT, {minute}) times(t) ORDER BY {order}
+"""
+OLD, NEW = ms("2025-10-01"), ms("2025-12-06")
+MOVED = 2 * CHUNK
+"""Klines of the row groups that minutes have filled, and that have none of the open month."""
+
+
+def fill(path: Path) -> None:
+    """October lies in order; December and the open month's first day and a half as minutes wrote them."""
+    with opened(path, time.monotonic() + 60) as connection:
+        for start, end, order in ((OLD, ms("2025-11-01"), "n, t"), (NEW, NOON, "t, n")):
+            connection.execute(FILLING.format(symbols=SYMBOLS, start=start, end=end, minute=MINUTE, order=order))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a database."""
+    path = tmp_path_factory.mktemp("template") / "klines.duckdb"
+    fill(path)
+    return path
+
+
+@pytest.fixture
+def filled(template: Path, database: Path) -> Path:
+    """A copy of it."""
+    shutil.copy(template, database)
+    return database
+
+
+def places(path: Path, month: int) -> list[tuple[Any, ...]]:
+    """Where each kline of a month lies."""
+    return query(path, f"SELECT rowid, symbol, open_time FROM klines WHERE month(open_time) = {month} ORDER BY rowid")
+
+
+def content(path: Path, columns: str = "*") -> list[tuple[Any, ...]]:
+    """How many klines there are, and what the hashes of all their values add up to, whatever their order."""
+    return query(path, f"SELECT count(*), sum(hash(k)) FROM (SELECT {columns} FROM klines) k")
+
+
+def runs(path: Path) -> int:
+    """How often a kline of December follows upon one of another symbol."""
+    sql = "SELECT symbol <> lag(symbol) OVER (ORDER BY rowid) AS differs FROM klines WHERE month(open_time) = 12"
+    [(found,)] = query(path, f"SELECT count(*) FROM ({sql}) WHERE differs")
+    return int(found)
+
+
+def test_a_month_is_put_in_order_within_the_file(template: Path, filled: Path) -> None:
+    """What minutes filled lies by symbol then, October where it lay, and all values are what they were, those changed
+    meanwhile, too. A second run does nothing."""
+    changed = f"open_time = epoch_ms({NEW + 9 * MINUTE}::BIGINT)"
+    with Maintenance(filled, NOON) as run:
+        run.survey()
+        said = run.plan().does
+        assert said.startswith(f"planned to put {MOVED:,} klines of 2025-12 in order within the file; proves ")
+        assert ["2025-12"] == run.begin()
+        run.prove()
+        query(filled, f"UPDATE klines SET close = 2 WHERE {changed}")
+        run.cluster("2025-12")
+        assert 0 == run.left
+        run.swap()
+        message = run.outcome().message
+    assert message.startswith(f"put {MOVED:,} klines of 2025-12 in order within the file; ")
+    assert content(template, f"* REPLACE (if({changed}, 2, close) AS close)") == content(filled)
+    assert places(template, 10) == places(filled, 10)
+    assert SYMBOLS * 4 + runs_left() > runs(filled)
+    again = filled.stat()
+    assert maintain_once(filled).message.startswith("nothing to do: every closed month is clustered")
+    assert (again.st_ino, again.st_size) == (filled.stat().st_ino, filled.stat().st_size)
+
+
+def runs_left() -> int:
+    """How many klines of December are left as they lay, in row groups with others."""
+    return SYMBOLS * (ms("2026-01-01") - NEW) // MINUTE - MOVED
+
+
+def test_with_an_index_all_is_copied(filled: Path) -> None:
+    """DuckDB keeps the place of rows that are deleted from a table with an index, so nothing is moved within it."""
+    query(filled, "CREATE INDEX theirs ON klines (trades)")
+    with Maintenance(filled, NOON) as run:
+        run.survey()
+        assert "planned to copy " in run.plan().does
+
+
+def test_killed_while_it_moves(template: Path, filled: Path, full: bool) -> None:
+    """After a kill -9 at any moment every kline is there once, with its values; the next run goes on."""
+    moments, kills = random.Random(7), 8 if full else 3
+    whole_s = lasts_s(maintaining, filled)
+    for _ in range(kills):
+        shutil.copy(template, filled)
+        killed_after(moments.uniform(0, whole_s), maintaining, filled)
+        assert content(template) == content(filled)
+        assert "Completed" == maintain_once(filled).state
+        assert content(template) == content(filled)
+    assert [] == left_beside(filled)
