@@ -15,21 +15,22 @@ EVERY, TAKEN = 4_096, 64
 _SERIES = "(market, kind, interval, symbol)"
 
 
-def mixed(live: Live, chunks: Iterable[int]) -> set[int]:
+def mixed(live: Live, chunks: Iterable[int]) -> dict[int, int]:
     """Those of the chunks, numbers of CHUNK rows each, in which over a quarter of the klines follow upon one of another
-    series."""
-    found: set[int] = set()
+    series; and how many series each has in its sample."""
+    found: dict[int, int] = {}
 
     def look(chunk: int) -> None:
-        [(is_mixed,)] = live.connection.execute(
+        [(is_mixed, series)] = live.connection.execute(
             f"""
-            SELECT coalesce(avg(differs::INTEGER) > 0.25, false) FROM (
-                SELECT {_SERIES} IS DISTINCT FROM lag({_SERIES}) OVER (ORDER BY rowid) AS differs FROM live.klines
+            SELECT coalesce(avg(differs::INTEGER) > 0.25, false), count(DISTINCT series) FROM (
+                SELECT {_SERIES} AS series, series IS DISTINCT FROM lag(series) OVER (ORDER BY rowid) AS differs
+                FROM live.klines
                 WHERE rowid >= {chunk * CHUNK} AND rowid < {(chunk + 1) * CHUNK} AND rowid % {EVERY} < {TAKEN})
             """
         ).fetchall()
         if is_mixed:
-            found.add(chunk)
+            found[chunk] = series
 
     live.in_turns(chunks, look)
     return found

@@ -24,7 +24,7 @@ from klines.maintain.live_rows import LiveRows
 from klines.maintain.message import MaintainFacts, maintain_outcome
 from klines.maintain.mixed import mixed
 from klines.maintain.plan import Upkept, maintain_plan, span
-from klines.maintain.slices import MOST_CHUNKS, Slices
+from klines.maintain.slices import MOST_CHUNKS, MOST_SERIES, Slices
 from klines.maintain.survey import CHUNK, MONTH, Month
 from klines.maintain.unique import Doubles, find_doubles
 from klines.outcome import Outcome, Plan
@@ -145,8 +145,8 @@ class Maintenance:
         self._live: Live
         self._rows: LiveRows
         self._copy: Copy
-        self._slices = Slices(database)
-        self._mixed: set[int] = set()
+        self._slices: Slices
+        self._mixed: dict[int, int] = {}
         self._is_indexed = False
         self._months: dict[str, Month] = {}
         self._loose: list[str] = []
@@ -161,6 +161,7 @@ class Maintenance:
 
     def __enter__(self) -> Self:
         self._live = Live(self._beside.__enter__().connection, self.database)
+        self._slices = Slices(self.database, self._live.patience.wait)
         self._rows = LiveRows(self._live, UNTOUCHED)
         self._copy = Copy(self._beside, self._rows)
         return self
@@ -228,19 +229,21 @@ class Maintenance:
     def _is_copy_worth_it(self) -> bool:
         """Whether a new file would be better than the old one with its last months put in order within.
 
-        It would not be for the room that the next month takes. With an index nothing within goes: DuckDB then keeps the
-        place of what is deleted.
+        It would not be for the room that the next month takes. Nothing is put in order within where there is an index,
+        as DuckDB then keeps the place of what is deleted; nor of too many series.
         """
         lying_loose = sum(self._months[name].chunks[chunk] for name in self._loose for chunk in self._mixed)
         spare = max((month.rows for month in self._months.values()), default=0) * MINUTES_BYTES
         has_holes = self._free - spare > max(FREE_BYTES, FREE_SHARE * (self._used + self._free))
-        is_most = lying_loose * 2 > self._klines_surveyed() or (self._is_indexed and lying_loose > 0)
-        return bool(self._months and (is_most or has_holes or self._rows.brings_over))
+        is_most = lying_loose * 2 > self._klines_surveyed()
+        series = max((self._mixed[chunk] for chunk in self._to_move()), default=0)
+        must_be = (self._is_indexed and series > 0) or series > MOST_SERIES or self._rows.brings_over
+        return bool(self._months and (is_most or has_holes or must_be))
 
     def _to_move(self) -> list[int]:
         """Chunks that lie as minutes wrote them, all of whose klines are of closed months."""
         is_open = {chunk for month in self._months.values() if not self._is_closed(month) for chunk in month.chunks}
-        return [] if self._is_copied else sorted(self._mixed - is_open)
+        return [] if self._is_copied else sorted(self._mixed.keys() - is_open)
 
     def _moved(self) -> dict[str, int]:
         """How many klines of each month are to be moved within the file."""

@@ -2,7 +2,7 @@
 its end, in one transaction, so that a kill loses and doubles nothing.
 
 A slice is whole row groups, nearly: what is left of one would be written anew at every checkpoint. As minutes follow
-upon each other, it holds all series of some hours or days.
+upon each other, it holds all series of some days.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from klines.storage.database import opened
 from klines.storage.live import FREE_S, WAIT_S
 from klines.tables.transaction import transaction
 
-FIRST_CHUNKS, MOST_CHUNKS = 2, 8
-"""Chunks of a slice: at first, as nobody knows yet how fast the machine is; and at most, as long as they fit into
-HELD_S."""
+FIRST_CHUNKS, LEAST_CHUNKS, MOST_CHUNKS = 4, 2, 8
+"""Chunks of a slice: at first, as nobody knows yet how fast the machine is; as many fit into HELD_S later, within these
+bounds."""
+MOST_SERIES = 64
+"""Series of a slice: of more, each has so few klines in it that they take as much room as before. DuckDB packs 2,048
+values together, by the largest and the smallest of them."""
 HELD_S = 1.0
 """How long the file should be held for a slice."""
 _ORDER = in_sql(("market", "kind", "interval", "symbol", "open_time"))
@@ -30,9 +33,11 @@ _ORDER = in_sql(("market", "kind", "interval", "symbol", "open_time"))
 
 @dataclass(slots=True)
 class Slices:
-    """Puts chunks of the file in order; `longest_s` is how long it was held at most."""
+    """Puts chunks of the file in order; `wait` returns when a slice may begin, and `longest_s` is how long the file was
+    held at most."""
 
     database: Path
+    wait: Callable[[], None]
     longest_s: float = 0.0
     _chunks: int = FIRST_CHUNKS
 
@@ -47,17 +52,18 @@ class Slices:
             first = last = left.popleft()
             while left and left[0] == first - 1 and last - first + 1 < self._chunks:
                 first = left.popleft()
+            self.wait()
             moved, held_s = _move(self.database, first * CHUNK, (last + 1) * CHUNK)
             note(moved)
             self.longest_s = max(self.longest_s, held_s)
             self._adapt(last - first + 1, held_s)
             if left:
-                time.sleep(max(held_s, FREE_S))
+                time.sleep(FREE_S)
 
     def _adapt(self, chunks: int, held_s: float) -> None:
         """As many as would have fitted, when it took longer; more again when it took less than half."""
         if held_s > HELD_S:
-            self._chunks = max(1, int(chunks * HELD_S / held_s))
+            self._chunks = max(LEAST_CHUNKS, int(chunks * HELD_S / held_s))
         elif held_s < HELD_S / 2 and chunks >= self._chunks:
             self._chunks = min(MOST_CHUNKS, self._chunks * 2)
 
