@@ -35,6 +35,7 @@ from benchmarks.measure import apart, count
 from benchmarks.table import line, machine
 from klines.interval import INTERVALS, MINUTE
 from klines.storage.database import opened
+from klines.tables.ends import newest, note_ends
 
 HISTORY = 4_350_000
 YEARS = 5
@@ -48,7 +49,8 @@ END_MS = 1_767_225_600_000
 
 
 class Question(NamedTuple):
-    """What is asked, and what it may take of 100 million rows. No columns: all. `files` is pandas' folder."""
+    """What is asked, and what it may take of 100 million rows. No columns: all. `files` is pandas' folder, `stored` the
+    longest interval that is stored."""
 
     name: str
     symbols: list[str]
@@ -59,6 +61,7 @@ class Question(NamedTuple):
     limit: str
     columns: list[str] | None = None
     files: str = "feather"
+    stored: str = "1m"
 
 
 def main() -> None:
@@ -92,10 +95,10 @@ def main() -> None:
                 compare(question, database, folder, python)
         first(database, asked[0])
         if options.only in asked[-1].name:
-            apart(bare, database, asked[-1])
             apart(snapshot, database)
             apart(keep, database, asked[-1])
-            compare(asked[-1]._replace(name="the same, when 1h is stored"), database, folder, python)
+            hours = asked[-1]._replace(name="the same, when 1h is stored", stored="1h")
+            compare(hours, database, folder, python)
 
 
 def starts(rows: int, symbols: int) -> tuple[int, int]:
@@ -118,7 +121,7 @@ def questions(symbols: list[str], history: int, years: int, shared: int) -> list
 
 
 def fill(database: Path, symbols: int, history_ms: int, shared_ms: int) -> None:
-    """By month, symbol and time, as maintenance leaves them."""
+    """By month, symbol and time, as maintenance leaves them, with what it notes of each series."""
     with opened(database, time.monotonic() + 10) as connection:
         connection.execute("SET enable_progress_bar = false; SET preserve_insertion_order = true")
         for month in range(MONTH.index(history_ms), MONTH.index(END_MS)):
@@ -127,6 +130,7 @@ def fill(database: Path, symbols: int, history_ms: int, shared_ms: int) -> None:
             for first, after, from_ms in parts:
                 sql = ROWS.replace("range({symbols})", f"range({first}, {after})").replace("BY t, n", "BY n, t")
                 connection.execute(sql.format(start=max(start_ms, from_ms), end=end_ms))
+        note_ends(connection, newest(connection, whole=True), END_MS)
 
 
 def export(database: Path, folder: Path, symbols: list[str], start_ms: int) -> None:
@@ -146,24 +150,35 @@ def export(database: Path, folder: Path, symbols: list[str], start_ms: int) -> N
 
 
 def compare(question: Question, database: Path, folder: Path, python: Path) -> None:
-    """Ask both in turn, us for what the feather files have and for all columns, and show two lines."""
-    six, every = (json.dumps(question._replace(columns=columns)._asdict()) for columns in (FREQTRADES, None))
-    theirs = [str(python), "benchmarks/peers/feather.py", str(folder / question.files), six]
-    ours = [sys.executable, "-m", "benchmarks.read", "--ask", str(database)]
-    rounds = [[answered(command) for command in (theirs, [*ours, six], [*ours, every])] for _ in range(ROUNDS)]
-    other, few, many = zip(*rounds, strict=True)
-    for name, answers in ((question.name, few), (f"{question.name}, all 16 columns", many)):
+    """Ask all in turn, us and DuckDB for what the feather files have and for all columns, and show the lines."""
+    asked = [json.dumps(question._replace(columns=columns)._asdict()) for columns in (FREQTRADES, None)]
+    theirs = [str(python), "benchmarks/peers/feather.py", str(folder / question.files), asked[0]]
+    ours = [[sys.executable, "-m", "benchmarks.read", "--ask", str(database), columns] for columns in asked]
+    bare = [[sys.executable, "-m", "benchmarks.bare", str(database), columns] for columns in asked]
+    rounds = [[answered(command) for command in (theirs, *ours, *bare)] for _ in range(ROUNDS)]
+    other, few, many, bare_few, bare_many = zip(*rounds, strict=True)
+    for name, answers, bare_ones in (
+        (question.name, few, bare_few),
+        (f"{question.name}, all 16 columns", many, bare_many),
+    ):
         show(question._replace(name=name), answers, other)
+        of_it = f"{name}, beside the engine"
+        show(question._replace(name=of_it, limit="≤ 1.1 times"), answers, bare_ones, peer="DuckDB's bare query")
 
 
-def show(question: Question, ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> None:
+def show(
+    question: Question,
+    ours: Sequence[dict[str, Any]],
+    theirs: Sequence[dict[str, Any]],
+    *,
+    peer: str = "pandas on feather",
+) -> None:
     """A line."""
     [(mine, other)] = {(one["rows"], two["rows"]) for one, two in zip(ours, theirs, strict=True)}
     if mine != other:
         raise SystemExit(f"{question.name}: {mine:,} klines here, {other:,} there")
     seconds, others = (min(min(answer["seconds"]) for answer in answers) for answers in (ours, theirs))
-    said = f"{question.name}: {mine:,} klines"
-    line(said, seconds, peer="pandas on feather", other=others, limit=question.limit)
+    line(f"{question.name}: {mine:,} klines", seconds, peer=peer, other=others, limit=question.limit)
 
 
 def first(database: Path, question: Question) -> None:
@@ -205,24 +220,6 @@ def ask(database: Path, question: dict[str, Any]) -> None:
         seconds.append(time.perf_counter() - began_s)
         rows = found.height
     print(json.dumps({"seconds": seconds, "rows": rows}))
-
-
-def bare(database: Path, question: Question) -> None:
-    """Show what DuckDB itself takes for the same columns, with no look at what is missing, or whose it is."""
-    seconds, length_ms = [], INTERVALS[question.interval].length_ms
-    sql = f"""
-        SELECT symbol, epoch_ms(open_time) // {length_ms} AS slot, count(*), arg_min(open, open_time), max(high),
-               min(low), arg_max(close, open_time), sum(volume), sum(quote_volume), sum(trades)::BIGINT,
-               sum(taker_buy_volume), sum(taker_buy_quote_volume), max(fetched_at)
-        FROM klines WHERE open_time >= epoch_ms({question.start_ms}) GROUP BY ALL
-    """
-    for _ in range(question.tries):
-        with duckdb.connect(database, read_only=True) as connection:
-            connection.execute("SET enable_progress_bar = false")
-            began_s = time.perf_counter()
-            connection.execute(sql).to_arrow_table()
-            seconds.append(time.perf_counter() - began_s)
-    line("of it DuckDB's bare GROUP BY of 11 columns", min(seconds))
 
 
 def keep(database: Path, question: Question) -> None:

@@ -7,8 +7,8 @@ too. Where a part is due, unresolved or rejected, and while the kline still form
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import duckdb
 import polars as pl
@@ -17,16 +17,18 @@ from klines.columns import OF_PARTS, as_decimals, as_doubles
 from klines.interval import Interval
 from klines.market import Market
 from klines.storage.access import fetch_frame, written_out
+from klines.tables.ends import symbols_noted
 from klines.window import Window
 
-_MANY = 100
-"""Symbols from which on it is worth a look at what is between them."""
+_MANY = 10
+"""Symbols from which on it is worth a look at what else is stored."""
+_NEARLY = 1.05
+"""With so many times the symbols that are asked for, the others take less time than to leave them out."""
 _SLOT = {"open_time": "BEGIN", "close_time": "FINISH - INTERVAL 1 MILLISECOND", "source": "$part"}
 """What a derived kline has of its slot."""
 _STORED = """
     FROM klines
-    WHERE market = $market AND kind = $kind AND interval = $part AND AMONG
-      AND open_time >= epoch_ms($start::BIGINT) AND open_time < epoch_ms($end::BIGINT)
+    WHERE WHICH AND open_time >= epoch_ms($start::BIGINT) AND open_time < epoch_ms($end::BIGINT)
 """
 _ANY = f"SELECT 1 {_STORED} LIMIT 1"
 # Off-grid klines of 2017 and 2018 belong to the slot in which they open.
@@ -51,13 +53,15 @@ _DERIVED = f"""
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Whose klines, those that open in `window`, and which columns of the table, without market, kind and interval;
-    prices and amounts as decimals where it `is_exact`, else as doubles."""
+    prices and amounts as decimals where it `is_exact`, else as doubles. `alike` is what all stored klines have in
+    common: a look at it in each row takes a tenth of the time."""
 
     market: Market
     symbols: Sequence[str]
     window: Window
     columns: Sequence[str]
     is_exact: bool = False
+    alike: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def series(self) -> dict[str, str | int]:
@@ -74,6 +78,12 @@ class Asked:
         """The condition with the symbols, which hold no quotes, as literals: only by these are row groups left out."""
         literals = ", ".join(f"'{symbol}'" for symbol in self.symbols)
         return f"symbol IN ({literals})"
+
+    def which(self, interval: str, among: str) -> str:
+        """The condition for the klines of an interval and of some symbols, without what all klines meet."""
+        wanted = {**self.series, "interval": interval}
+        series = [f"{name} = '{value}'" for name, value in wanted.items() if self.alike.get(name) != value]
+        return " AND ".join([*series, among])
 
     @property
     def columns_read(self) -> list[str]:
@@ -92,13 +102,16 @@ class Asked:
 def stored(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interval) -> pl.DataFrame:
     """The stored klines, as they lie: those of one symbol usually by time."""
     bounds = {"start": asked.window.start_ms, "end": asked.window.end_ms}
-    sql = f"SELECT {', '.join(map(asked.shown, asked.columns_read))} {_STORED}".replace("AMONG", asked.among)
-    return asked.whole(fetch_frame(connection, sql, asked.series | {"part": interval.name, **bounds}))
+    sql = f"SELECT {', '.join(map(asked.shown, asked.columns_read))} {_STORED}"
+    return asked.whole(fetch_frame(connection, sql.replace("WHICH", asked.which(interval.name, asked.among)), bounds))
 
 
 def has_parts(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interval, part: Interval) -> bool:
     """Whether `derived` would find any kline of `part`: a look of a millisecond, where that takes tens of them."""
-    sql = written_out(_ANY.replace("AMONG", asked.among), _of_parts(asked, interval, part))
+    if asked.alike.get("interval", part.name) != part.name:
+        return False
+    which = asked.which(part.name, asked.among)
+    sql = written_out(_ANY.replace("WHICH", which), _of_parts(asked, interval, part))
     return bool(connection.execute(sql).fetchall())
 
 
@@ -116,7 +129,8 @@ def derived(
     sql = _DERIVED.replace("MADE", made).replace("NAMED", named).replace("WHOSE", whose).replace("KEYS", keys)
     sql = sql.replace("SLOT", interval.sql_index("open_time")).replace("LENGTH", str(part.length_ms))
     sql = sql.replace("BEGIN", interval.sql_start("slot")).replace("FINISH", interval.sql_start("slot + 1"))
-    sql = sql.replace("AMONG", _among(connection, asked))  # at last: a symbol may have any of these words in its name
+    which = asked.which(part.name, _among(connection, asked, part))
+    sql = sql.replace("WHICH", which)  # at last: a symbol may have any of these words in its name
     values = _of_parts(asked, interval, part) | {"now": now_ms, "symbol": asked.only or ""}
     found = asked.whole(fetch_frame(connection, sql, values))
     return found if asked.only else found.filter(pl.col("symbol").is_in(asked.symbols))
@@ -128,13 +142,15 @@ def _of_parts(asked: Asked, interval: Interval, part: Interval) -> dict[str, str
     return asked.series | {"part": part.name, "start": start_ms, "end": end_ms}
 
 
-def _among(connection: duckdb.DuckDBPyConnection, asked: Asked) -> str:
-    """The condition for the symbols, or for some more where they are most of those between their first and last: it
-    takes a tenth of the time of the aggregate to look each row's symbol up among hundreds.
+def _among(connection: duckdb.DuckDBPyConnection, asked: Asked, part: Interval) -> str:
+    """The condition for the symbols, or for some more: to look each row's symbol up among dozens takes a tenth of the
+    time of the aggregate. None where they are nearly all that are stored; a span where they are most of those in it.
     """
-    span = f"symbol BETWEEN '{min(asked.symbols)}' AND '{max(asked.symbols)}'"
-    if len(asked.symbols) < _MANY:
+    count = len(asked.symbols)
+    if count < _MANY:
         return asked.among
-    sql = f"SELECT count(DISTINCT symbol) FROM symbols WHERE market = ? AND kind = ? AND {span}"
-    [(known,)] = connection.execute(sql, asked.market.key).fetchall()
-    return span if known < 2 * len(asked.symbols) else asked.among
+    first, last = min(asked.symbols), max(asked.symbols)
+    known, between = symbols_noted(connection, asked.market, part, first, last)
+    if count <= known <= _NEARLY * count:
+        return "true"
+    return f"symbol BETWEEN '{first}' AND '{last}'" if count <= between < 2 * count else asked.among

@@ -15,6 +15,7 @@ from klines.outcome import plain
 from klines.reading.derived import Asked, derived, has_parts, stored
 from klines.reading.filled import PREVIOUS, slot
 from klines.reading.inventory import check_known, series
+from klines.tables.alike import alike
 from klines.tables.klines import a_stored_time
 from klines.window import Window, window
 
@@ -45,6 +46,7 @@ def with_phase(connection: duckdb.DuckDBPyConnection, market: Market, interval: 
 
 def found_klines(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interval, now_ms: int) -> pl.DataFrame:
     """The stored klines, and, before the first and after the last of a symbol, those derived from shorter intervals."""
+    asked = replace(asked, alike=alike(connection))
     klines = stored(connection, asked, interval)
     for part in sorted(INTERVALS.values(), key=lambda part: -part.length_ms):
         if interval.is_made_of(part) and has_parts(connection, asked, interval, part):

@@ -6,6 +6,8 @@ import duckdb
 import pyarrow as pa
 
 from klines.columns import BESIDE_KEY, KEY, in_sql
+from klines.interval import Interval
+from klines.market import Market
 from klines.tables.transaction import transaction
 
 _KLINE = ", ".join(f"{name}::VARCHAR" for name in BESIDE_KEY)
@@ -36,3 +38,16 @@ def note_ends(connection: duckdb.DuckDBPyConnection, found: pa.Table, now_ms: in
             connection.execute("DELETE FROM ends")
             connection.execute(f"INSERT INTO ends BY NAME SELECT *, {at} AS noted_at FROM found_ends")
     connection.unregister("found_ends")
+
+
+def symbols_noted(
+    connection: duckdb.DuckDBPyConnection, market: Market, interval: Interval, first: str, last: str
+) -> tuple[int, int]:
+    """How many symbols have klines of the interval, as maintenance saw them, and how many of them are between two, by
+    name."""
+    sql = """
+        SELECT count(*), count(*) FILTER (symbol BETWEEN ? AND ?)
+        FROM ends WHERE market = ? AND kind = ? AND interval = ?
+    """
+    [(known, between)] = connection.execute(sql, [first, last, *market.key, interval.name]).fetchall()
+    return known, between

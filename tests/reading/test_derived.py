@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import tarfile
+import time
 import zipfile
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -22,8 +23,10 @@ import klines
 from klines.errors import NotStored
 from klines.interval import INTERVALS
 from klines.reading.parameters import interval_named
+from klines.storage.database import opened
+from klines.tables.ends import newest, note_ends
 from tests.backfill.test_recorded import FOLDER, rest_rows
-from tests.drive import MINUTE, audit_once, backfill_once, collect_once, ms, query, recorded, want_on
+from tests.drive import MINUTE, NOON, audit_once, backfill_once, collect_once, ms, query, recorded, want_on
 from tests.exchange import StandIn
 from tests.exchange.market import HOUR_MS
 
@@ -110,15 +113,17 @@ def test_multiples_that_the_exchange_has_not(exchange_with_history: StandIn, min
     assert {0} == set((actual["open_time"].dt.epoch("ms") - first_ms) % length_ms)
 
 
-def test_hundreds_of_symbols(exchange: StandIn, database: Path) -> None:
+def test_many_symbols(exchange: StandIn, database: Path) -> None:
     """Of many symbols come the same klines as of each alone, and none of those between that are not asked for, be
-    they none, few or most."""
-    asked, beside = [f"A{n:03}USDT" for n in range(100)], [f"A{n:03}XUSDT" for n in range(150)]
-    for some in (asked, beside[:5], beside[5:]):
+    they none, few, many or most of what maintenance saw."""
+    asked, beside = ([f"A{n:02}{end}" for n in range(40) for end in ends] for ends in (["USDT"], ["XUSDT", "YUSDT"]))
+    for some in (asked, beside[:2], beside[2:20], beside[20:]):
         collect_once(exchange, database, some)
+        with opened(database, time.monotonic() + 10) as connection:
+            note_ends(connection, newest(connection, whole=True), NOON)
         found = klines.read(asked, interval="5m", database=database)
         assert asked == found["symbol"].unique(maintain_order=True).to_list()
-        for symbol in asked[::40]:
+        for symbol in asked[::20]:
             assert klines.read(symbol, interval="5m", database=database).equals(found.filter(symbol=symbol))
 
 
