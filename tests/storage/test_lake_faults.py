@@ -69,7 +69,8 @@ def test_processes_on_the_same_symbols(exchange: StandIn, lake: LakeAddress, ful
         one.__exit__(None, None, None)
 
     assert len(states) >= count
-    assert {"Completed", "Degraded", "DatabaseBusy"} >= set(states), states  # the machine's clock is in doubt
+    # a minute of the exchange lasts a second: the machine's clock is in doubt, and a run of five has no due kline
+    assert {"Completed", "Degraded", "DatabaseBusy", "ExchangeDown"} >= set(states), states
     assert [(0,)] == query(lake, TWICE)
     start, end = "2026-01-01", "2026-01-02T12:00"
     assert "Completed" == backfill_once(exchange, lake, SYMBOLS, start, end).state
