@@ -15,7 +15,7 @@ import sys
 from importlib import import_module
 
 FOR_WORKER = ("prefect.cli.worker", "prefect.cli._worker_utils", "prefect.workers.process")
-FOR_DEPLOY = ("prefect.cli.deploy", "flows.shell", "tasks.review", "tasks.load")
+FOR_DEPLOY = ("prefect.cli.deploy", "klines.audit.run", "klines.maintain.run", "tasks.review", "tasks.load")
 """What these programs spend most of their start with."""
 
 

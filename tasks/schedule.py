@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from uuid import UUID
 
-from prefect import runtime
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from klines.collect.review import Review
 from klines.tables.schedules import Schedule
+from tasks.deployment import deployment
 
 
 def note_schedule(its: Review) -> None:
     """Enter the schedule of the deployment that the run is of, if it is of one, and that was not done lately."""
-    if runtime.deployment.id is None or not its.is_schedule_old():
-        return
-    with get_client(sync_client=True) as client:
-        deployment = client.read_deployment(UUID(runtime.deployment.id))
-    its.note_schedule(schedule_of(deployment.schedules))
+    if its.is_schedule_old() and (found := deployment()):
+        its.note_schedule(schedule_of(found.schedules))
 
 
 def schedule_of(schedules: Iterable[DeploymentSchedule]) -> Schedule:

@@ -93,6 +93,23 @@ def test_a_command_does_without_what_is_not_needed(stored: Path) -> None:
     assert (0, "duckdb") == (done.returncode, done.stdout.splitlines()[-1]), done.stderr
 
 
+def test_a_command_does_not_look_for_garbage_at_its_end() -> None:
+    """What it holds is free a moment later anyhow; once Prefect was imported, to look through it took half a second."""
+    code = """if True:
+        import gc
+        from klines.cli import main
+        class Garbage:
+            def __init__(self):
+                self.itself = self
+            def __del__(self):
+                print("found")
+        gc.disable()
+        Garbage()
+        main(["unban", "--help"])"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
+    assert (0, True, False) == (done.returncode, "Usage" in done.stdout, "found" in done.stdout), done.stderr
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_explains(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The help of each command has an example, and explains every parameter."""

@@ -2,10 +2,11 @@
 
     python -m benchmarks.breakdown [--symbols 2100] [--rows 3_000_000] [--rounds 3]
 
-A round is three processes, each in a minute of the stand-in's clock: bare requests; the run's steps without Prefect,
-after the imports that they need with it; `klines collect`, on a Prefect server that runs. Lines are medians: the CPU
-seconds of the process, which other programs on the machine change least, beside seconds by the clock. What the last
-process takes beyond the second one is Prefect's flow run and its task runs, and the command line.
+A round is three processes, each in a minute of the stand-in's clock: bare requests; the imports of `klines collect`,
+its steps outside of Prefect, and a flow run with as many task runs and nothing to do; `klines collect` itself.
+Prefect's server runs beside them. Lines are medians: the CPU seconds of the process, which other programs on the
+machine change least, beside seconds by the clock. The lines of the second process are all of it, as its end is the rest
+of the whole; so what the third one takes more is in no line.
 """
 
 from __future__ import annotations
@@ -61,17 +62,19 @@ def show(found: Sequence[Costs]) -> None:
 
 def one_round(minutes: Minutes, server: Server) -> Costs:
     """What the three processes took."""
-    return steps(minutes, "bare") | steps(minutes, "run") | collect(minutes, server)
+    return steps(minutes, server, "bare") | steps(minutes, server, "run") | collect(minutes, server)
 
 
-def steps(minutes: Minutes, which: str) -> Costs:
-    """What a process says of its steps, and the whole of it."""
+def steps(minutes: Minutes, server: Server, which: str) -> Costs:
+    """What a process says of its steps, what it took besides, and the whole of it."""
     minutes.next()
     end_ms = minutes.exchange.now_ms() // MINUTE * MINUTE
     command = [sys.executable, "-m", "benchmarks.breakdown.steps", which, str(len(minutes.symbols)), str(end_ms)]
-    taken = process(command, minutes.folder, environment(minutes))
+    taken = process(command, minutes.folder, environment(minutes) | client(server, minutes.folder / "client"))
     told = {name: Cost(*cost) for name, cost in json.loads(taken.printed.splitlines()[-1]).items()}
-    return told | {f"the process of the {which}": whole(taken)}
+    cpu_s, wall_s = (sum(part) for part in zip(*told.values(), strict=True))
+    rest = Cost(taken.cpu_s - cpu_s, taken.wall_s - wall_s)
+    return told | {f"the rest of the process ({which})": rest, f"the whole process ({which})": whole(taken)}
 
 
 def collect(minutes: Minutes, server: Server) -> Costs:

@@ -1,4 +1,5 @@
-"""One of the processes that are measured: the bare requests of a minute, or its run step by step, without Prefect.
+"""One of the processes that are measured: the bare requests of a minute; or its run, step by step, outside of Prefect,
+and then a flow run in which nothing is done.
 
     python -m benchmarks.breakdown.steps bare|run SYMBOLS END_MS
 
@@ -35,6 +36,7 @@ def main() -> None:
         bare(costs, int(symbols), int(end_ms))
     else:
         run(costs)
+        empty_flow(costs, int(symbols))
     print(json.dumps(costs))
 
 
@@ -69,9 +71,17 @@ def run(costs: Costs) -> None:
     import flows  # noqa: F401 - sets what must stand before Prefect is imported
 
     costs["the interpreter"] = Cost(time.process_time(), time.process_time())
+    take(costs, "import the command", lambda: (import_module("klines.cli.app"), import_module("flows.shell")))
     take(costs, "import Prefect", lambda: import_module("prefect.main"))
     take(costs, "import the rest of the flow", lambda: import_module("flows.collect"))
     steps_of_collect(costs)
+
+
+def empty_flow(costs: Costs, symbols: int) -> None:
+    """What Prefect takes for the flow run and its task runs."""
+    from benchmarks.breakdown.empty import empty
+
+    take(costs, "a flow run of Prefect with nothing to do", lambda: empty(symbols))
 
 
 def steps_of_collect(costs: Costs) -> None:

@@ -125,7 +125,7 @@ def test_times_are_utc() -> None:
 def test_json(exchange: StandIn, database: Path, tmp_path: Path, prefect_db: Path) -> None:
     """With --json an audit prints one JSON object: state, message, and the certificate with its hashes. Its temporary
     server has a home of ours, and neither a profile of the user's nor a proxy that refuses this machine keeps it: that
-    is asked for Binance alone. At the end the server is gone."""
+    is asked for Binance alone. At the end the server is gone. FastAPI, which that alone needs, was not imported."""
     remember_no_clocks(database)
     collect_once(exchange, database, ["BTCUSDT"])
     stacks.copy_home(prefect_db, tmp_path / "prefect")
@@ -141,7 +141,7 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path, prefect_db: Pat
         "PREFECT_PROFILES_PATH": str(profiles),
         "HOME": str(tmp_path),
     }
-    command = [sys.executable, "-m", "flows.audit", "--json"]
+    command = [sys.executable, "-X", "importtime", "-m", "klines.cli", "audit", "--json"]
     with ProxyServer() as proxy:
         environment |= dict.fromkeys(("HTTP_PROXY", "https_proxy", "ALL_PROXY"), proxy.url)
         done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
@@ -156,6 +156,8 @@ def test_json(exchange: StandIn, database: Path, tmp_path: Path, prefect_db: Pat
     assert [] == stacks.left_running(environment)
     assert "Finished in state Completed" in done.stderr
     assert not any(text in done.stderr for text in ("Error logging to API", "View at "))  # its last logs reach it
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"prefect"} == imported & {"prefect", "fastapi"}
 
 
 TYPED = """if True:
