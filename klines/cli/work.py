@@ -195,8 +195,9 @@ def funding_command(
 def maintain_command(*, dry_run: bool = False, json: Json = False) -> int:
     """Put closed months in order by symbol, compact the file, prove that no slot has two klines, forget old rejects.
 
-    Nothing is copied where there is nothing to do. A new file is built beside the one in use, which stays free for
-    others but for turns of about a third of a second, and takes its place at the end.
+    A month that has closed since the last time is put in order within the file, which is held for about a second again
+    and again. The first time, or where much of the file is free, a new file is built beside the one in use, which stays
+    free for others but for turns of about a third of a second, and takes its place at the end.
 
     Args:
         dry_run: Only say what would be done, how long it takes at least, and how much free disk it needs.
