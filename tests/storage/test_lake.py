@@ -314,6 +314,8 @@ def test_who_reads_an_older_lake(exchange: StandIn, lake: LakeAddress) -> None:
         connection.execute("; ".join(f"ALTER TABLE klines ALTER {name} SET NOT NULL" for name in SUMS))
         tables = ("klines", "gaps", "rejects", "restatements", "audits", "ends", "doubtful", "symbols")
         connection.execute("; ".join(f"ALTER TABLE {table} DROP COLUMN kind" for table in tables))
+        later = ("slots", "holes", "refused")
+        connection.execute("; ".join(f"ALTER TABLE audits DROP COLUMN {name}" for name in later))
         made = re.findall(r"^CREATE TABLE (\w+)", "".join(STEPS[11:]), re.MULTILINE)
         connection.execute("; ".join(f"DROP TABLE {table}" for table in made))
         connection.execute("UPDATE schema_version SET version = 11, views = 'of old'")
