@@ -20,7 +20,7 @@ from klines.storage.database import opened
 from klines.storage.live import FREE_S, WAIT_S
 from klines.tables.transaction import transaction
 
-FIRST_CHUNKS, LEAST_CHUNKS, MOST_CHUNKS = 4, 2, 8
+FIRST_CHUNKS, LEAST_CHUNKS, MOST_CHUNKS = 2, 2, 8
 """Chunks of a slice: at first, as nobody knows yet how fast the machine is; as many fit into HELD_S later, within these
 bounds."""
 MOST_SERIES = 64
