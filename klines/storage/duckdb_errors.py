@@ -31,6 +31,16 @@ def named_errors(path: Path) -> Iterator[None]:
         if known is None:
             raise
         raise known from error
+    except RuntimeError as error:
+        if raised := by_signal(error):
+            raise raised from None
+        raise
+
+
+def by_signal(error: RuntimeError) -> BaseException | None:
+    """What a signal's handler raised during a query, such as KeyboardInterrupt or a flow's timeout: DuckDB says only
+    that the query was interrupted."""
+    return error.__cause__ if str(error) == "Query interrupted" else None
 
 
 def busy(error: duckdb.Error, path: Path) -> DatabaseBusy | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import duckdb
 import pytest
 
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy
+from klines.storage.access import place_of
 from klines.storage.beside import Beside
 from klines.storage.database import opened
 from tests.children import child
@@ -146,3 +148,27 @@ def test_what_a_killed_run_has_left_goes(database: Path) -> None:
         os.utime(running.folder, (time.time() - age_s,) * 2)
         make(database)
         assert stays == running.folder.exists()
+
+
+class Ended(Exception):
+    """What a signal's handler raises."""
+
+
+@pytest.mark.parametrize("where", ["database", "lake"])
+def test_what_a_signal_raises_is_raised_as_itself(where: str, request: pytest.FixtureRequest) -> None:
+    """Ctrl-C or a flow's timeout during a query is no error of DuckDB, which says only that it was interrupted."""
+    place = place_of(request.getfixturevalue(where))
+
+    def ended(*_: object) -> None:
+        raise Ended
+
+    def ask(connection: duckdb.DuckDBPyConnection) -> None:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        connection.execute("SELECT count(*) FROM range(30_000_000_000) t(n) WHERE n % 7 = 3").fetchall()
+
+    before = signal.signal(signal.SIGUSR1, ended)
+    try:
+        with pytest.raises(Ended), place.opened(soon(60)) as connection:
+            ask(connection)
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import duckdb
 
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy, KlinesError, NoRoom
+from klines.storage.duckdb_errors import by_signal
 from klines.storage.lake.credentials import Login, without_secrets
 
 
@@ -60,11 +61,15 @@ _OTHER_VERSION = "catalog version mismatch"
 @contextlib.contextmanager
 def named_lake_errors(login: Login) -> Iterator[None]:
     """What DuckDB or PostgreSQL raises because of the lake is raised as ours; a mistake in SQL stays what it is."""
-    said: Exception | None = None
+    said: BaseException | None = None
     try:
         yield
     except duckdb.Error as error:
         said = lake_error(error, login)
+        if said is None:
+            raise
+    except RuntimeError as error:
+        said = by_signal(error)
         if said is None:
             raise
     except Exception as error:
