@@ -31,13 +31,13 @@ from benchmarks import CHECKOUT
 from benchmarks.measure import apart, client, count, prefect_server, process
 from benchmarks.table import line, machine
 from klines.interval import DAY, INTERVALS, MINUTE
-from klines.maintain.run import Maintenance
 from klines.market import MARKETS
 from klines.rows import Row
 from klines.storage.database import opened
 from klines.storage.store import store
 from klines.want import Want
 from klines.window import Window
+from tests.drive import maintain_once
 
 ONE = Decimal(1)
 
@@ -114,14 +114,9 @@ def fill(database: Path, symbols: int, start_ms: int, end_ms: int) -> None:
 
 def put_in_order(database: Path, now_ms: int) -> None:
     """One maintenance, without Prefect, of the months that have closed by then."""
-    with Maintenance(database, now_ms) as run:
-        run.survey()
-        months = run.begin()
-        run.prove()
-        for month in months:
-            run.cluster(month)
-        if months:
-            run.swap()
+    outcome = maintain_once(database, now_ms)
+    if not outcome.is_completed:
+        raise SystemExit(f"{outcome.state}: {outcome.message}")
 
 
 def show(when: str, database: Path, end_ms: int) -> None:

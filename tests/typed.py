@@ -32,6 +32,15 @@ _CODE = """if True:
     answers.close()"""
 
 
+class Refused(NamedTuple):
+    """A command that can't be: its line, the settings that it has besides, how it ends, and what it says."""
+
+    line: str
+    settings: dict[str, str]
+    status: int
+    said: str
+
+
 class Ended(NamedTuple):
     """How a command ended, what it said, and whether it, or one before it, has imported Prefect."""
 

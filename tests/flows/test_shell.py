@@ -11,7 +11,6 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from prefect.settings import PREFECT_API_URL
@@ -24,7 +23,7 @@ from tests import CHECKOUT, stacks
 from tests.drive import collect_once, remember_no_clocks
 from tests.exchange import StandIn
 from tests.proxies import ProxyServer
-from tests.typed import Ended, typed
+from tests.typed import Ended, Refused, typed
 
 pytestmark = pytest.mark.slow
 
@@ -59,15 +58,6 @@ def test_bad_parameter_is_named_with_what_is_allowed(parameter: str, value: obje
 
     assert allowed in str(error.value)
     assert "\n" not in str(error.value)
-
-
-class Refused(NamedTuple):
-    """A command that can't be: its line, the settings that it has besides, how it ends, and what it says."""
-
-    line: str
-    settings: dict[str, str]
-    status: int
-    said: str
 
 
 NOWHERE = "http://127.0.0.1:9/api"

@@ -13,7 +13,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.error import HTTPError
 
 import pytest
@@ -25,38 +25,28 @@ from tests import CHECKOUT, stacks
 from tests.drive import query
 from tests.stack.conftest import EDITED, EGRESS, GONE, SYMBOLS, FirstLife
 from tests.stacks import LINE, Running, ask
-from tests.typed import Ended, typed
-
-
-class Start(NamedTuple):
-    """A start that can't be: the command line and the settings that it has besides, how it ends, and what it says."""
-
-    line: str
-    settings: dict[str, str]
-    status: int
-    said: str
-
+from tests.typed import Ended, Refused, typed
 
 NOBODY = "http://127.0.0.1:9/api"
 OPEN = {"PREFECT_SERVER_API_HOST": "0.0.0.0"}
 WEAK = dict.fromkeys(("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"), "klines:password")
 STARTS = [
-    Start("run", {"PREFECT_SERVER_API_PORT": "{port}"}, 1, r"port \d+ is taken.*PREFECT_SERVER_API_PORT"),
-    Start("run", {"PREFECT_HOME": "{folder}/none/prefect.yaml/home"}, 1, ".*can't be written"),
-    Start("run", {"KLINES_SPOT_URL": "api.binance.com"}, 2, "KLINES_SPOT_URL: "),
-    Start("run", {"KLINES_SYMBOLS": "btc"}, 2, "KLINES_SYMBOLS: "),
-    Start("run", {"KLINES_DATABASE": "/nowhere/klines.duckdb"}, 2, "KLINES_DATABASE: "),
-    Start("run", OPEN, 2, "PREFECT_SERVER_API_HOST: .*PREFECT_SERVER_API_AUTH_STRING"),
-    Start("run", OPEN | WEAK, 2, "PREFECT_SERVER_API_HOST: .*PREFECT_SERVER_API_AUTH_STRING"),
-    Start(
+    Refused("run", {"PREFECT_SERVER_API_PORT": "{port}"}, 1, r"port \d+ is taken.*PREFECT_SERVER_API_PORT"),
+    Refused("run", {"PREFECT_HOME": "{folder}/none/prefect.yaml/home"}, 1, ".*can't be written"),
+    Refused("run", {"KLINES_SPOT_URL": "api.binance.com"}, 2, "KLINES_SPOT_URL: "),
+    Refused("run", {"KLINES_SYMBOLS": "btc"}, 2, "KLINES_SYMBOLS: "),
+    Refused("run", {"KLINES_DATABASE": "/nowhere/klines.duckdb"}, 2, "KLINES_DATABASE: "),
+    Refused("run", OPEN, 2, "PREFECT_SERVER_API_HOST: .*PREFECT_SERVER_API_AUTH_STRING"),
+    Refused("run", OPEN | WEAK, 2, "PREFECT_SERVER_API_HOST: .*PREFECT_SERVER_API_AUTH_STRING"),
+    Refused(
         "run --prefect-file {folder}/three/prefect.yaml --queue shard-4",
         {},
         2,
         r"--queue shard-4: prefect\.yaml has the queues default, ",
     ),
-    Start("run --prefect-file {folder}/none/prefect.yaml --queue shard-1", {}, 2, r"prefect\.yaml, every-minute: "),
-    Start("worker --queue shard-1", {"PREFECT_API_URL": ""}, 2, "PREFECT_API_URL: name the server of `klines run`"),
-    Start("worker --queue shard-1", {"PREFECT_API_URL": NOBODY}, 1, "no Prefect server answers"),
+    Refused("run --prefect-file {folder}/none/prefect.yaml --queue shard-1", {}, 2, r"prefect\.yaml, every-minute: "),
+    Refused("worker --queue shard-1", {"PREFECT_API_URL": ""}, 2, "PREFECT_API_URL: name the server of `klines run`"),
+    Refused("worker --queue shard-1", {"PREFECT_API_URL": NOBODY}, 1, "no Prefect server answers"),
 ]
 """Only the last of them imports Prefect, which reads its settings once."""
 
