@@ -54,7 +54,7 @@ BENCHMARKS = {
     "growth": Benchmark(
         "Growth of the file",
         [],
-        ["--symbols", "60", "--small", "10_000", "--large", "100_000", "--minutes", "3", "--hours", "1"],
+        ["--symbols", "60", "--rows", "100_000", "1_000_000", "--minutes", "3", "--hours", "1"],
     ),
     "backfill": Benchmark(
         "A backfill",

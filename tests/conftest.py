@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
+import hypothesis
 import pytest
 
 from klines.settings import LakeAddress
@@ -56,6 +57,12 @@ MADE = (
 MANY_ROWS = ("storage/test_ends.py", "storage/test_exact.py")
 """Where DuckDB has as many threads as a user's, as everywhere with --full. Elsewhere it has one: with few rows, a
 second one costs a quarter of what a run takes, and four processes of tests share the cores."""
+
+# how long an example takes is a matter of the machine, and of what else it does
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 _prefect = contextlib.ExitStack()
 """What runs while tests need the Prefect server."""

@@ -316,7 +316,7 @@ garbage = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(garbage)
 def test_garbage_is_sorted_never_crashed_upon(body: list[Any]) -> None:
     """Each row of an answer is stored, dropped as a repetition, or refused; what is stored is ascending, one a slot."""

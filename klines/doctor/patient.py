@@ -9,7 +9,8 @@ from typing import Any
 
 from klines.binance.clocks import Readings
 from klines.binance.exchange import Exchange
-from klines.binance.funding.exchange import LONGEST_PAGE, OWN_POOL
+from klines.binance.funding.exchange import OWN_POOL
+from klines.binance.funding.rate import LONGEST_PAGE
 from klines.binance.line import Pool
 from klines.doctor.diagnosis import Clockwork, NotAsked
 from klines.errors import Blocked, RateLimited, Stop

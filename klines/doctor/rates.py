@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from klines.binance.funding.exchange import LONGEST_PAGE
 from klines.binance.funding.grid import hour_of
-from klines.binance.funding.rate import rates_answered
+from klines.binance.funding.rate import LONGEST_PAGE, rates_answered
 from klines.doctor.diagnosis import REPORT, Differs
 from klines.doctor.patient import Patient
 from klines.errors import BadAnswer

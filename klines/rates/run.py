@@ -23,15 +23,17 @@ from klines.clock import clock as time_of
 from klines.collect.incidents import Seen
 from klines.errors import BadParameter, DatabaseBusy, GiveUp, Later, Retry, Spent, Stop
 from klines.interval import DAY
-from klines.outcome import Outcome, Plan, Stored, counted, doubted
+from klines.outcome import Outcome, Plan, Stored, doubted
 from klines.rates.asked import AskedRates, LoadedMonth
 from klines.rates.job import FundingJob, is_delivered
 from klines.rates.ledger import Funded, RatesSum, summed
 from klines.rates.message import FundingFacts, funding_outcome
-from klines.rates.store import HOURS_OF_RATES, Wanted, rates_to_ask, store_rates
+from klines.rates.plan import funding_plan
+from klines.rates.store import HOURS_OF_RATES, Wanted, rates_to_ask, store_rates, work_to_plan
 from klines.session import Session
 from klines.settings import Settings
 from klines.storage.access import place_of
+from klines.storage.room import rooms
 from klines.tables.funding import of_rates
 
 RUN_S, ASKING = 3000.0, 0.9
@@ -158,13 +160,13 @@ class FundingRun(Session):
         return self._matched_of_all(self.job.symbols, self._archive, self._rates)
 
     def told(self) -> Plan:
-        """What is to be asked for; what lacks of a batch is known when it begins."""
-        symbols, batches = len(self._symbols), -(-len(self._symbols) // BATCH_OF_RATES)
-        return Plan(
-            does=f"planned to ask for the funding rates that lack of {counted(symbols, 'symbol')}, {BATCH_OF_RATES} at "
-            "a time",
-            counts={"symbols": symbols, "batches": batches},
-        )
+        """What is to be asked for at most, by what is stored; raises NoRoom where that has no room on the disk."""
+        with self._opened() as connection:
+            works = work_to_plan(connection, self._rates, self._symbols, self._wanted, self.exchange.now_ms())
+        folder = self.place.folder
+        told = funding_plan(works, BATCH_OF_RATES, self.exchange.pace, lambda size: rooms([(folder, size)]))
+        told.check()
+        return told
 
     @property
     def wanted(self) -> int:

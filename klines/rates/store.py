@@ -13,16 +13,18 @@ from klines.binance.funding.grid import USUAL_HOURS, hour_of
 from klines.binance.funding.rate import FundingRate, funding_frame
 from klines.errors import UnknownSymbol
 from klines.interval import HOUR, INTERVALS
-from klines.market import Market
+from klines.market import MARKETS, Market
 from klines.outcome import Stored
 from klines.rates.asked import AskedRates
 from klines.rates.ledger import Funded, revised, summed
+from klines.rates.plan import RatesWork, may_lack, rates_work
 from klines.rows import Rejects
 from klines.tables.archive_files import FileNote, loaded_below, note_files
 from klines.tables.audits import AuditedRange, note_audits
-from klines.tables.funding import funded_hours, merge_rates
+from klines.tables.funding import funded_ends, funded_hours, merge_rates
 from klines.tables.gaps import read_gaps, write_gaps
 from klines.tables.rejects import note_rejects
+from klines.tables.symbols import listings
 from klines.tables.transaction import transaction
 from klines.window import Window
 
@@ -55,6 +57,18 @@ def look_up_rates(
         symbol: Funded(slots.get(symbol, []), gaps.get(symbol, []), wanted.since_ms, wanted.interval_of(symbol))
         for symbol in symbols
     }
+
+
+def work_to_plan(
+    connection: duckdb.DuckDBPyConnection, market: Market, symbols: Sequence[str], wanted: Wanted, now_ms: int
+) -> list[RatesWork]:
+    """What each symbol may cost, by the ends of what is stored, its ledger and its first kline."""
+    stored = funded_ends(connection, market, symbols)
+    gaps = read_gaps(connection, market, HOURS_OF_RATES, symbols)
+    listed_ms = listings(connection, MARKETS[market.name], symbols)
+    since_ms = {symbol: max(wanted.since_ms, listed_ms.get(symbol, 0)) for symbol in symbols}
+    lacking = {symbol: may_lack(stored.get(symbol), gaps[symbol], since_ms[symbol], now_ms) for symbol in symbols}
+    return [rates_work(parts, wanted.interval_of(symbol)) for symbol, parts in lacking.items()]
 
 
 def rates_to_ask(

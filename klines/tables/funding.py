@@ -12,6 +12,7 @@ import polars as pl
 from klines.binance.funding.grid import FundedHour, hour_of
 from klines.interval import HOUR
 from klines.market import FUNDING, Market
+from klines.window import Window
 
 
 def of_rates(market: Market) -> Market:
@@ -43,6 +44,16 @@ def funded_hours(
     for symbol, time_ms, hours in rows:
         found[symbol].append(FundedHour(hour_of(time_ms), hours))
     return found
+
+
+def funded_ends(connection: duckdb.DuckDBPyConnection, market: Market, symbols: Sequence[str]) -> dict[str, Window]:
+    """Of each symbol that has a rate, from the hour of the first to after that of the last."""
+    rows = connection.execute(
+        """SELECT symbol, epoch_ms(min(funding_time)), epoch_ms(max(funding_time)) FROM funding
+           WHERE market = ? AND is_among(symbol, ?) GROUP BY symbol""",
+        [market.name, " ".join(symbols)],
+    ).fetchall()
+    return {symbol: Window(hour_of(first_ms), hour_of(last_ms) + HOUR) for symbol, first_ms, last_ms in rows}
 
 
 def merge_rates(

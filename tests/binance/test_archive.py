@@ -120,7 +120,7 @@ def test_no_more_bytes_than_klines_fit(exchange: StandIn) -> None:
         fetched(exchange, BTC)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 250), st.binary(min_size=1, max_size=4)), max_size=4), st.integers(0, 250))
 def test_garbage_is_unzipped_or_refused(changes: list[tuple[int, bytes]], cut: int) -> None:
     """Of any bytes that begin as a zip there is a CSV, or a bad archive, and nothing else."""

@@ -155,7 +155,7 @@ off = st.sampled_from(
 ) | st.integers(-2 * HOUR, 2 * HOUR)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.integers(0, 3 * MINUTE), off, off | st.none(), off, st.integers(-9_000, 0) | st.none())
 @example(since=0, server=3_000, date=-3_000, machine=0, newest=None)
 def test_nothing_open_is_closed(since: int, server: int, date: int | None, machine: int, newest: int | None) -> None:

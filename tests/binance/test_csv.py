@@ -174,7 +174,7 @@ mutations = st.tuples(
 @example([(1, 1, "2.123456789")], "", "\n")
 @example([(1, 5, "5.")], "", "\n")
 @example([(3, 5, ".5")], "", "\n")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(mutations, max_size=3), st.sampled_from(["", "\ufeff", HEADER + "\n", "x\n"]), st.sampled_from("\n \r\n")
 )
@@ -201,7 +201,6 @@ amounts = st.decimals(0, 10**15, places=8).map("{:f}".format)
 prices = st.decimals(0, 10**9, places=8).map("{:f}".format) | st.integers(0, 10**15).map("{}.00000000".format)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 59), *[prices] * 4, *[amounts] * 4, st.integers(0, 99)),
@@ -249,7 +248,6 @@ def test_a_price_that_a_double_does_not_hold_is_refused(price: str) -> None:
     assert ["a price has more digits than a double holds"] == [reject.reason for reject in rejects]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 200), unique=True).map(sorted), st.sampled_from(["1m", "1h", "1w", "1M"]))
 def test_islands_are_slots(numbers: list[int], name: str) -> None:
     """Law: the stored windows of a frame, by columns, are those of its open times one by one."""

@@ -114,7 +114,7 @@ def spoilt_rows(draw: st.DrawFn) -> list[Any]:
     return rows
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.sampled_from(list(MARKETS)))
 def test_any_json(standin: StandIn, data: st.DataObject, market: str) -> None:
     """Of any JSON on any route there come closed klines of the window, a clock that some clock shows, a limit that can
@@ -130,7 +130,7 @@ def test_any_json(standin: StandIn, data: st.DataObject, market: str) -> None:
     assert len(standin.requests) < 60
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_text(standin: StandIn, data: st.DataObject) -> None:
     """So for what is no JSON, on every route, and as any status."""

@@ -227,7 +227,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(anything, max_size=4), anything)
 def test_garbage_is_read_never_crashed_upon(entries: list[Any], info: Any) -> None:
     """Of any JSON some symbols are taken, or it is a bad answer; those taken can be shown and stored."""

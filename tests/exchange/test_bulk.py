@@ -25,7 +25,7 @@ SERIES = [
 ]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     series=st.sampled_from(SERIES),
     step_ms=st.sampled_from([1_000, 60_000]),

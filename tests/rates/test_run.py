@@ -192,12 +192,14 @@ def test_one_bad_symbol_spoils_only_itself(exchange: StandIn, database: Address)
 
 
 def test_a_run_that_ended_early_is_gone_on_from(exchange: StandIn, database: Address) -> None:
-    """What a run had written when it was ended stays, and only the rest is asked for by the next one."""
+    """What a run had written when it was ended stays, and only the rest is asked for by the next one. Its plan had all
+    rates that there are."""
     settings = settings_of(exchange, database)
     job = FundingJob.of(settings, [BTC, "ETHUSDT"], "usdm", datetime(2026, 1, 1))
     with FundingRun(settings, job, clock=exchange.now_ms) as run:
         run.health()
         run.plan()
+        assert 2 * len(published(exchange, since="2026-01-01")) == run.told().counts["rates"]
         for batch in ([BTC], ["ETHUSDT"]):
             run.begin(batch)
             run.fetch()

@@ -122,7 +122,7 @@ minutes = st.integers(0, 39)
 SLOTS = 40
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     answers=st.lists(
         st.tuples(st.sets(minutes), st.sets(minutes, max_size=3), minutes, st.integers(1, SLOTS)),

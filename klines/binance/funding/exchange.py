@@ -8,17 +8,15 @@ from typing import Any, Self
 from klines.binance.exchange import Exchange
 from klines.binance.funding.grid import hour_of
 from klines.binance.funding.pool import MOST_REQUESTS, PERIOD_MS, SHARE, RequestPool
-from klines.binance.funding.rate import FundingRate, RatesOf, rates_answered
+from klines.binance.funding.rate import LONGEST_PAGE, FundingRate, RatesOf, rates_answered
 from klines.binance.weight import Budget
 from klines.errors import BadAnswer, RateLimited
-from klines.interval import HOUR
+from klines.interval import HOUR, MINUTE
 from klines.outcome import shown
 from klines.rows import Rejects
 from klines.symbol import LONGEST_SYMBOL
 from klines.window import Window
 
-LONGEST_PAGE = 1000
-"""Rates of an answer at most (REST docs: limit, 100 where it is not said)."""
 MOST_PAGES_OF_RATES = 100
 """Of one window; a rate an hour for ten years takes 88."""
 OWN_POOL = "usdm"
@@ -33,6 +31,12 @@ class FundingExchange(Exchange):
         own = RequestPool(most, PERIOD_MS, self.now_ms) if self.market.name == OWN_POOL else None
         self.pool: RequestPool | Budget = own or self.budget
         return await super().__aenter__()
+
+    @property
+    def pace(self) -> tuple[int, int]:
+        """How many requests a run makes in how many ms."""
+        is_own = self.market.name == OWN_POOL
+        return (int(MOST_REQUESTS * SHARE), PERIOD_MS) if is_own else (int(self.budget.ceiling), MINUTE)
 
     async def rates(self, symbol: str, asked: Window, into: RatesOf) -> None:
         """Fill `into` with the rates of a window, oldest page first; what came before an error stays there.

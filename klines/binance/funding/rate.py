@@ -30,6 +30,8 @@ _TOO_LARGE = 10 ** (DIGITS_OF_RATES - DECIMALS_OF_RATES)
 _HEADER = "calc_time,funding_interval_hours,last_funding_rate"
 _IN_MICROSECONDS = 10**14
 _HOURS = {str(hours) for hours in range(1, 25)}
+LONGEST_PAGE = 1000
+"""Rates of an answer of REST at most (REST docs: limit, 100 where it is not said)."""
 TO_COME = "it is of a time that is yet to come"
 
 
