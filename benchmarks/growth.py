@@ -1,6 +1,6 @@
 """What a minute of many symbols, a reading and an audit cost in a small and in a large file, and over a day.
 
-    python -m benchmarks.growth [--symbols 600] [--rows 1_000_000 100_000_000 300_000_000] [--minutes 20] [--hours 24]
+    python -m benchmarks.growth [--symbols 600] [--rows 1_000_000 100_000_000 300_000_000] [--minutes 20] [--hours 6]
 
 The minutes are those of `collect` without Prefect, made one after the other in one process for each file, against the
 stand-in in another. Each minute is made in every file before the next. The files are ordered by time, as minutes write
@@ -93,7 +93,7 @@ def main() -> None:
         help="of each file, fewest first",
     )
     parser.add_argument("--minutes", type=int, default=20)
-    parser.add_argument("--hours", type=int, default=24, help="of the small file; 0: none")
+    parser.add_argument("--hours", type=int, default=6, help="of the small file; 0: none")
     options = parser.parse_args()
     print(machine())
     symbols = names("S", options.symbols)
