@@ -19,7 +19,7 @@ import pytest
 
 from klines.errors import BadDatabase, NoRoom
 from klines.interval import DAY, INTERVALS
-from klines.maintain.run import Maintenance
+from klines.maintain.file_upkeep import FileMaintenance
 from klines.maintain.survey import CHUNK, months, slot_windows
 from klines.market import MARKETS
 from klines.rows import Row
@@ -254,7 +254,7 @@ def test_who_writes_meanwhile_loses_nothing(filled: Path) -> None:
     """Each minute that is stored while the copy is made is in the new file, and each value that changes. How long who
     writes waits is measured by benchmarks/maintain.py."""
     before = query(filled, "SELECT count(*) FROM klines")[0][0]
-    with child(storing, filled) as writer, Maintenance(filled, NOON) as run:
+    with child(storing, filled) as writer, FileMaintenance(filled, NOON) as run:
         plan(run)
         for month in run.begin():
             stores_more(writer)
@@ -279,7 +279,7 @@ def test_who_writes_meanwhile_loses_nothing(filled: Path) -> None:
 
 def test_what_a_killed_writer_left_is_taken_along(filled: Path) -> None:
     """A log that a killed writer has left beside the old file is folded in before that is replaced, and gone."""
-    with Maintenance(filled, NOON) as run:
+    with FileMaintenance(filled, NOON) as run:
         plan(run)
         for month in run.begin():
             run.cluster(month)
@@ -291,7 +291,7 @@ def test_what_a_killed_writer_left_is_taken_along(filled: Path) -> None:
     assert [(42,), (43,)] == query(filled, "FROM theirs ORDER BY 1")
 
 
-def plan(run: Maintenance) -> None:
+def plan(run: FileMaintenance) -> None:
     """All that comes before the copy is begun."""
     run.survey()
     run.prune()
@@ -308,7 +308,7 @@ def plan(run: Maintenance) -> None:
 )
 def test_what_nobody_foresaw_leaves_the_file_as_it_is(filled: Path, change: str) -> None:
     """Rows that somebody deletes meanwhile, or another schema: the run fails and says what to do."""
-    with Maintenance(filled, NOON) as run:
+    with FileMaintenance(filled, NOON) as run:
         plan(run)
         for month in run.begin():
             run.cluster(month)
@@ -337,7 +337,7 @@ def test_the_old_file_is_no_trap(filled: Path) -> None:
 
 def test_one_at_a_time(filled: Path) -> None:
     """A second one ends as DatabaseBusy, and leaves what the first is building."""
-    with Maintenance(filled, NOON) as run:
+    with FileMaintenance(filled, NOON) as run:
         plan(run)
         months = run.begin()
         assert ("DatabaseBusy", True) == (maintain_once(filled).state, bool(left_beside(filled)))
@@ -349,7 +349,7 @@ def test_one_at_a_time(filled: Path) -> None:
 
 def maintaining(pipe: Connection, path: Path) -> None:
     """In a child: one maintenance, which says when it begins to copy."""
-    with Maintenance(path, NOON) as run:
+    with FileMaintenance(path, NOON) as run:
         plan(run)
         for month in run.begin():
             pipe.send(str(month))
@@ -394,7 +394,7 @@ def test_disk_full(small_disk: Path) -> None:
     refused = maintain_once(path)
     assert ("Failed", True) == (refused.state, "nothing was done; make room first" in refused.message)
     ballast.unlink()
-    with Maintenance(path, NOON) as run:
+    with FileMaintenance(path, NOON) as run:
         plan(run)
         [first, *_] = run.begin()
         ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 4096))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from klines.maintain.run import Maintenance
+from klines.maintain.file_upkeep import FileMaintenance
 from klines.maintain.survey import CHUNK
 from klines.storage.database import opened
 from tests.children import killed_after, lasts_s
@@ -74,7 +74,7 @@ def test_a_month_is_put_in_order_within_the_file(template: Path, filled: Path) -
     """What minutes filled lies by symbol then, October where it lay, and all values are what they were, those changed
     meanwhile, too. A second run does nothing."""
     changed = f"open_time = epoch_ms({NEW + 9 * MINUTE}::BIGINT)"
-    with Maintenance(filled, NOON) as run:
+    with FileMaintenance(filled, NOON) as run:
         run.survey()
         said = run.plan().does
         assert said.startswith(f"planned to put {MOVED:,} klines of 2025-12 in order within the file; proves ")
@@ -111,7 +111,7 @@ def test_where_it_would_save_no_room_all_is_copied(filled: Path, change: str) ->
     """DuckDB keeps the place of rows that are deleted from a table with an index, and packs few klines of each of many
     series no better than minutes: then nothing is moved within the file."""
     query(filled, change)
-    with Maintenance(filled, NOON) as run:
+    with FileMaintenance(filled, NOON) as run:
         run.survey()
         assert "planned to copy " in run.plan().does
 
