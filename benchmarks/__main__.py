@@ -40,7 +40,7 @@ BENCHMARKS = {
     "first": Benchmark("The first minute of a fresh install", [], []),
     "minute": Benchmark(
         "The minute, by the whole stack on its schedule",
-        ["--symbols", "1500", "--usdm", "600", "--minutes", "20"],
+        ["--symbols", "1500", "--usdm", "600", "--minutes", "10"],
         ["--symbols", "60", "--usdm", "60", "--minutes", "2", "--rows", "100_000"],
     ),
     "beside": Benchmark(
