@@ -15,26 +15,36 @@ import duckdb
 
 from benchmarks.lake.ground import Ground, settings_of
 from benchmarks.lake.stock import MEASURED, Part
-from benchmarks.measure import process
+from benchmarks.measure import apart, process
 from benchmarks.table import line
 from klines import settings
+from klines.session import count_days
 from klines.settings import LakeAddress
+from klines.storage.access import place_of
 from tests.drive import maintain_once, query
 
 _FILES = "SELECT data_file FROM ducklake_list_files('lake', 'klines') ORDER BY 1"
+COUNTED_WITHIN_S = 600.0
 _LIMIT_ROWS = 20_000_000
 """The limit is of a month of 27 million rows: one that is much smaller has none."""
 
 
 def measure_upkeep(ground: Ground, sizes: Sequence[int]) -> None:
-    """A month of all symbols, a file a day, is put in order in lakes that have so many rows besides."""
+    """A month of all symbols, a file a day, is put in order in lakes that have so many rows besides, whose days are
+    counted."""
     for rows in sizes:
         others = ground.stock.others(rows)
         address = ground.lake(others, beside=ground.daily)
+        apart(count_all, address)
         stored = sum(part.rows for part in others)
         show(f"{stored:,} rows stored besides", ground.stock.rows, maintained(ground, address))
         ground.merged = ground.merged or merged(ground, address)
         ground.drop(address)
+
+
+def count_all(address: LakeAddress) -> None:
+    """Count the days, as runs have done by the time that a month is over."""
+    count_days(place_of(address), time.time_ns() // 1_000_000, COUNTED_WITHIN_S)
 
 
 def show(beside: str, rows: int, taken: dict[str, float]) -> None:
