@@ -51,7 +51,7 @@ def beside_a_file(ground: Ground, size: int, rows: int) -> None:
         writers = [stack.enter_context(writer_of(made, place)) for place in (address, database)]
         in_lake, in_file = zip(*(took(made, writers) for _ in range(ROUNDS + 1)), strict=True)
     line(
-        f"a minute of {size:,} symbols without Prefect, by one worker",
+        f"two minutes of {size:,} symbols without Prefect, by one worker",
         statistics.median(in_lake[1:]),
         peer="the file",
         other=statistics.median(in_file[1:]),
