@@ -69,7 +69,7 @@ def _judged(facts: CollectFacts) -> Outcome:
         return Outcome("ExchangeDown", f"no symbol{of} has a new kline for 5 minutes. {said}. {NEXT_RUN}")
     lacking = [*failed, *facts.stale, *facts.unclear, *facts.unasked]
     if lacking or (unknown and len(unknown) == facts.symbols):
-        return Outcome("Degraded", f"{said}. {_advice(lacking, unknown)}")
+        return Outcome("Degraded", f"{said}. {_advice(facts, lacking, unknown)}")
     return Outcome("Completed", said)
 
 
@@ -97,9 +97,10 @@ def _said(facts: CollectFacts, failed: Mapping[str, Exception], unknown: Sequenc
     return "; ".join(parts)
 
 
-def _advice(missing: Sequence[str], unknown: Sequence[str]) -> str:
+def _advice(facts: CollectFacts, missing: Sequence[str], unknown: Sequence[str]) -> str:
     if missing:
-        return "The rest is stored; the next run asks for these again."
+        has_rest = len({*missing, *unknown}) < facts.symbols
+        return f"The {'rest is stored; the ' if has_rest else ''}next run asks for these again."
     return f"Check the spelling: Binance knows none of {names(unknown)}."
 
 
