@@ -82,7 +82,7 @@ def test_precedence(happened: CollectFacts, state: str) -> None:
         (facts({"B": FAULT}), ["1 failed: B (HTTP 500: …)", "The rest is stored; the next run asks for these again."]),
         (
             facts(dict.fromkeys("ABC", FAULT)),
-            ["3 failed: A, B, C", "(HTTP 500: …). The next run asks for these again."],
+            ["3 failed: A, B, C", "…). The next run asks for these again."],
         ),
         (facts(stale=("A",)), ["1 trading without a kline for 5 minutes: A", "the next run asks for these again"]),
         (facts(dict.fromkeys("ABC", UNKNOWN)), ["Check the spelling: Binance knows none of A, B, C."]),
