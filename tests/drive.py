@@ -170,7 +170,9 @@ def funding_once(
         options = {"request_timeout_s": request_timeout_s, "deadline_s": deadline_s, "pauses_s": (0.01, 0.01)}
         with FundingRun(settings, job, clock=clock_of(exchange), **options) as run:  # type: ignore[arg-type]
             run.health()
-            for batch in run.plan():
+            batches = run.plan()
+            run.told()
+            for batch in batches:
                 if run.goes_on:
                     run.begin(batch)
                     run.fetch()

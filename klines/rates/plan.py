@@ -15,8 +15,9 @@ from klines.rates.ledger import EARLY_MS
 from klines.window import Window, intersect, merge, subtract, window
 
 STORED_BYTES = 30
-"""What a rate takes in the database at most; 18 were measured of made-up ones."""
+"""What a rate takes in the database, with room to spare: made-up ones took 18."""
 _BYTES_OF_FILE, _BYTES_BY_REST = 15, 120
+"""What it takes on its way, about: zipped in a month's file, and as JSON."""
 _MONTHS = INTERVALS["1M"]
 
 
@@ -39,7 +40,7 @@ class RatesWork:
         )
 
 
-def may_lack(stored: Window | None, gaps: Iterable[Gap], since_ms: int, now_ms: int) -> list[Window]:
+def may_lack(stored: Window | None, gaps: Sequence[Gap], since_ms: int, now_ms: int) -> list[Window]:
     """The hours since a time that may have a rate and have none, as far as the ledger does not say that they wait, or
     that there is none; what is `stored` reaches from the first rate to after the last."""
     until_ms = hour_of(now_ms) + HOUR

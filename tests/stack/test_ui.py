@@ -133,8 +133,10 @@ def test_the_form_of_a_backfill(browser: Browser) -> None:
 
 def test_coverage(browser: Browser) -> None:
     """The artifact `coverage` has a picture of thirty days for each of ten symbols, and the counts. A day's lookback is
-    of two days, but a day is counted from its fifth minute on."""
+    of two days; of one only in the first ten minutes of a day, of which nothing is counted yet."""
     page = browser.open(browser.artifact("coverage"), "complete in the last 30 days", "coverage")
     pictures = page.evaluate("[...document.querySelectorAll('td img')].map(it => [it.naturalWidth, it.alt])")
-    assert pictures in [[[240, said]] * 10 for said in ("2 complete, 28 nothing", "1 complete, 29 nothing")]
+    [made] = re.findall(r"As of \S+ (\d\d:\d\d):", page.inner_text("body"))
+    complete = 1 if made < "00:10" else 2
+    assert [[240, f"{complete} complete, {30 - complete} nothing"]] * 10 == pictures
     assert "10 of 10 series are complete in the last 30 days" in page.inner_text("body")

@@ -27,8 +27,7 @@ class FundingExchange(Exchange):
     """One market of futures during one run; use as `async with`."""
 
     async def __aenter__(self) -> Self:
-        most = int(MOST_REQUESTS * SHARE)
-        own = RequestPool(most, PERIOD_MS, self.now_ms) if self.market.name == OWN_POOL else None
+        own = RequestPool(*self.pace, self.now_ms) if self.market.name == OWN_POOL else None
         self.pool: RequestPool | Budget = own or self.budget
         return await super().__aenter__()
 

@@ -13,7 +13,7 @@ from klines.storage.lake.lake_errors import named_lake_errors
 from klines.storage.literal import literal
 
 MEMORY = "1400MB"
-"""What DuckDB may take: a process that merges a month of 600 symbols then has 1,900 MB, and 2,145 with a tenth more."""
+"""What DuckDB may take: a process that merges a month of 600 symbols then has 1,900 MB, and 2,145 with 1500MB."""
 INLINED = 5_000
 """Rows of a commit that go into the catalog, so that a minute needs no bucket and makes no object."""
 EXTENSIONS = ("ducklake", "postgres")
