@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from reprlib import Repr
-from typing import Any
+from typing import Any, Self
 
 from klines.clock import duration
 from klines.errors import Blocked, DatabaseBusy, ExchangeDown, KlinesError, Later, NoRoom, RateLimited, Retry
@@ -112,7 +112,15 @@ def plain(text: str, longest: int = 300) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class Tally:
+    """What has numbers for fields: where two are added, each is the sum of both."""
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Tally):
     """What one transaction changed: klines new to the file, klines whose values were corrected, rows refused."""
 
     inserted: int = 0
@@ -123,9 +131,6 @@ class Stored:
         """`44,640 rejected, the first 20 kept`, where any was; `unkept` were counted only."""
         kept = f", the first {self.rejected:,} kept" if unkept else ""
         return [f"{self.rejected + unkept:,} rejected{kept}"] if self.rejected + unkept else []
-
-    def __add__(self, other: Stored) -> Stored:
-        return Stored(self.inserted + other.inserted, self.restated + other.restated, self.rejected + other.rejected)
 
 
 NOTHING_DONE = "nothing was done"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from klines.binance.files import File, Life, files_for
 from klines.interval import DAY, INTERVALS, Interval
 from klines.market import Market
+from klines.outcome import Tally
 from klines.want import NO_BEGIN, Begin, pages
 from klines.window import Window, intersect, merge, subtract
 
@@ -67,7 +68,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Work(Tally):
     """What gaps cost: klines wanted, files and their bytes, REST pages and their weight."""
 
     klines: int = 0
@@ -76,16 +77,6 @@ class Work:
     megabytes: float = 0.0
     pages: int = 0
     weight: int = 0
-
-    def __add__(self, other: Work) -> Work:
-        return Work(
-            self.klines + other.klines,
-            self.monthly + other.monthly,
-            self.daily + other.daily,
-            self.megabytes + other.megabytes,
-            self.pages + other.pages,
-            self.weight + other.weight,
-        )
 
     def seconds(self, weight_per_minute: float) -> float:
         """How long it takes at least: the weight within the limit, the klines on two cores."""

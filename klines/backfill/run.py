@@ -28,17 +28,9 @@ from klines.backfill.writer import Item, Writer
 from klines.binance.archive import PAUSES_S, Archive
 from klines.binance.clocks import archive_doubt
 from klines.binance.exchange import Exchange
-from klines.errors import (
-    DatabaseBusy,
-    Interrupted,
-    KlinesError,
-)
+from klines.errors import DatabaseBusy, Interrupted, KlinesError
 from klines.interval import DAY, HOUR
-from klines.ledger import (
-    DUE,
-    UNRESOLVED,
-    Gap,
-)
+from klines.ledger import DUE, UNRESOLVED, Gap
 from klines.outcome import NAMED, NOTHING_DONE, Outcome, Plan, Stored, doubted, names, reason
 from klines.session import STOPPED, Session
 from klines.settings import Settings

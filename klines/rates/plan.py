@@ -9,7 +9,7 @@ from klines.binance.funding.grid import USUAL_HOURS, hour_of
 from klines.binance.funding.rate import LONGEST_PAGE
 from klines.interval import HOUR, INTERVALS, MINUTE
 from klines.ledger import Gap
-from klines.outcome import Plan, Room, counted
+from klines.outcome import Plan, Room, Tally, counted
 from klines.rates.asked import A_MONTH_MS
 from klines.rates.ledger import EARLY_MS
 from klines.window import Window, intersect, merge, subtract, window
@@ -22,7 +22,7 @@ _MONTHS = INTERVALS["1M"]
 
 
 @dataclass(frozen=True, slots=True)
-class RatesWork:
+class RatesWork(Tally):
     """What hours cost: rates, if the exchange has one in each of their intervals, those of them that REST is asked for,
     monthly files, and requests."""
 
@@ -30,14 +30,6 @@ class RatesWork:
     by_rest: int = 0
     files: int = 0
     requests: int = 0
-
-    def __add__(self, other: RatesWork) -> RatesWork:
-        return RatesWork(
-            self.rates + other.rates,
-            self.by_rest + other.by_rest,
-            self.files + other.files,
-            self.requests + other.requests,
-        )
 
 
 def may_lack(stored: Window | None, gaps: Sequence[Gap], since_ms: int, now_ms: int) -> list[Window]:
