@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.feather  # noqa: F401 - else the first question would take its import, too
 
 RESAMPLED = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
 
