@@ -16,6 +16,7 @@ from klines.interval import IntervalName
 from klines.market import KindName, MarketName
 from klines.outcome import fail
 from klines.storage.access import settings_to_write
+from tasks.alive import alive
 from tasks.audit import explain, reconcile, write_certificate
 from tasks.coverage import write_coverage
 from tasks.health import health
@@ -33,6 +34,7 @@ def _name() -> str:
     return " ".join(said) or "all that is wanted"
 
 
+@alive
 @flow(
     name="audit",
     flow_run_name=_name,

@@ -16,6 +16,7 @@ from klines.interval import IntervalName
 from klines.market import KindName, MarketName, SourceName, series_name
 from klines.outcome import fail
 from klines.storage.access import settings_to_write
+from tasks.alive import alive
 from tasks.coverage import write_coverage
 from tasks.health import health
 from tasks.load import AT_ONCE, load_all
@@ -30,6 +31,7 @@ def _name() -> str:
     return f"{series_name(parameters['market'], parameters['kind'], parameters['interval'])} {start} to {end}"
 
 
+@alive
 @flow(
     name="backfill",
     flow_run_name=_name,

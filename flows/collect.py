@@ -17,6 +17,7 @@ from klines.interval import IntervalName
 from klines.market import KindName, MarketName, series_name
 from klines.outcome import NEXT_RUN, Outcome, fail
 from klines.storage.access import settings_to_write
+from tasks.alive import alive
 from tasks.chooser import chooser
 from tasks.fetch import SINGLE, fetch_missing
 from tasks.health import health
@@ -37,6 +38,7 @@ def _name() -> str:
     return f"{series} {minute:%H:%M}{f' {shard}' if shard else ''}"
 
 
+@alive
 @flow(
     name="collect",
     flow_run_name=_name,

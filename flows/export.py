@@ -16,6 +16,7 @@ from klines.interval import IntervalName
 from klines.market import MarketName, series_name
 from klines.outcome import fail
 from klines.storage.access import settings_to_write
+from tasks.alive import alive
 from tasks.export import plan, write_all
 from tasks.progress import Telling
 
@@ -26,6 +27,7 @@ def _name() -> str:
     return f"{parameters['to']} {series_name(parameters['market'], parameters['kind'], parameters['interval'])}"
 
 
+@alive
 @flow(name="export", flow_run_name=_name, validate_parameters=True)
 def export(
     to: ProgramName,

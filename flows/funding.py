@@ -14,6 +14,7 @@ from klines.outcome import Outcome, fail
 from klines.rates.job import FundingJob
 from klines.rates.run import FundingRun
 from klines.storage.access import settings_to_write
+from tasks.alive import alive
 from tasks.funding import ask_for_rates, tell_incidents, write_rates
 from tasks.health import health
 from tasks.progress import Telling
@@ -24,6 +25,7 @@ def _name() -> str:
     return f"{runtime.flow_run.parameters['market']} {runtime.flow_run.scheduled_start_time:%H:%M}"
 
 
+@alive
 @flow(name="funding", flow_run_name=_name, validate_parameters=True)
 def funding(
     symbols: Entries | None = None,

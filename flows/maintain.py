@@ -13,10 +13,12 @@ from klines.maintain.run import MaintainJob, Upkeep
 from klines.outcome import REDO, fail
 from klines.session import machine_ms
 from klines.storage.access import settings_to_write
+from tasks.alive import alive
 from tasks.maintain import begin, cluster, prove, prune, survey, swap
 from tasks.progress import Telling
 
 
+@alive
 @flow(name="maintain", flow_run_name=settings.database_name, validate_parameters=True)
 def maintain(dry_run: bool = False) -> State[Any]:
     """Put closed months in order by symbol, compact the file, prove that no slot has two klines, forget old rejects.

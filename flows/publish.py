@@ -12,10 +12,12 @@ from klines.errors import KlinesError
 from klines.outcome import REDO, fail
 from klines.reading.publish import PublishJob
 from klines.storage.access import settings_to_write
+from tasks.alive import alive
 from tasks.progress import Telling
 from tasks.publish import snapshot
 
 
+@alive
 @flow(name="publish", flow_run_name=settings.database_name, validate_parameters=True)
 def publish(dry_run: bool = False) -> State[Any]:
     """Make a snapshot of the database, which klines.connect() opens instead of making one itself.

@@ -63,6 +63,7 @@ def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
         if not api_url:
             _be_plain()
             until_the_end.enter_context(temporary_server(port))
+        until_the_end.enter_context(import_module("tasks.alive").signs_are_ours())
         state: State[Any] = flow(**parameters, return_state=True)
     except KeyboardInterrupt:
         print("klines: stopped; what is stored stays, and another run goes on from there", file=sys.stderr)

@@ -40,9 +40,11 @@ def main() -> None:
     if os.getpgrp() != os.getpid():
         os.setsid()
     from stack.due import announce
+    from tasks.alive import signs_are_ours
 
     announce(os.environ.get("PREFECT__FLOW_RUN_ID", ""))
-    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+    with signs_are_ours():
+        runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
