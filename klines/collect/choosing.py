@@ -47,11 +47,12 @@ def note_choice(
     before = read_wanted(connection, market, interval)
     since_ms = None if choice.since_ms is None else interval.ceil(max(choice.since_ms, FIRST_MS))
     end_ms = interval.floor(now_ms)
-    chosen = [symbol for symbol in choice.symbols if symbol not in choice.doubted]
+    named, doubted = {*choice.symbols}, {*choice.doubted}
+    chosen = [symbol for symbol in choice.symbols if symbol not in doubted]
     after = {
         symbol: choose_on(before.get(symbol, []), choice.by, begins_ms[symbol], since_ms, now_ms) for symbol in chosen
     }
-    others = [symbol for symbol in before if symbol not in {*choice.symbols} and choice.takes(symbol)]
+    others = [symbol for symbol in before if symbol not in named and choice.takes(symbol)]
     ended = changed(before, {symbol: let_go(before[symbol], choice.by, end_ms) for symbol in others})
     if news := changed(before, after) | ended:
         with transaction(connection):

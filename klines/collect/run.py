@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -263,7 +263,7 @@ class Collect(Session):
                 seconds=time.monotonic() - self._began_s,
                 stored=self.stored,
                 errors=errors,
-                late=[s for s, want in self.wants.items() if s not in errors and self._is_late(want)],
+                late=self._late(errors),
                 stale=self._stale,
                 unclear=self._unclear,
                 not_trading=self._not_trading,
@@ -280,9 +280,10 @@ class Collect(Session):
         )
         return doubted(outcome, self.exchange.doubt)
 
-    def _is_late(self, want: Want) -> bool:
-        others = {*self._stale, *self._unclear, *self._not_trading}
-        return want.tail(self.interval) is not None and want.symbol not in others
+    def _late(self, errors: Mapping[str, Exception]) -> list[str]:
+        """The symbols whose newest kline is published late, and of which nothing else is wrong."""
+        others = {*errors, *self._stale, *self._unclear, *self._not_trading}
+        return [s for s, want in self.wants.items() if s not in others and want.tail(self.interval) is not None]
 
     def _is_stale(self, want: Want) -> bool:
         has_newest = want.unstored_from(self.interval) >= want.gaps[-1].end_ms
@@ -302,7 +303,8 @@ class Collect(Session):
         everybody = len(self._stale) == len(answered) == known
         self._is_silent = everybody and bool(trading or unclear)
         if not self._is_silent:
-            self._not_trading = [symbol for symbol in self._stale if symbol not in {*trading, *unclear}]
+            others = {*trading, *unclear}
+            self._not_trading = [symbol for symbol in self._stale if symbol not in others]
             self._stale, self._unclear = trading, unclear
 
     def _slots_left(self, want: Want) -> int:
