@@ -66,3 +66,8 @@ def as_decimals(name: str) -> str:
     cast = f"{name}::{DECIMAL} ELSE {name}::VARCHAR::{DECIMAL}"
     bound = HELD_BY_DOUBLES // 2
     return f"CASE WHEN {name} > -{bound} AND {name} < {bound} THEN {cast} END AS {name}"
+
+
+def exactly(name: str) -> str:
+    """A column of klines whose amounts are decimals, for SQL, a price as a decimal, too: see `as_decimals`."""
+    return name if name in AMOUNTS else as_decimals(name)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import duckdb
 import polars as pl
 
-from klines.columns import OF_PARTS, as_decimals, as_doubles
+from klines.columns import OF_PARTS, as_doubles, exactly
 from klines.interval import Interval
 from klines.market import Market
 from klines.storage.access import fetch_frame, written_out
@@ -96,7 +96,7 @@ class Asked:
 
     def shown(self, name: str) -> str:
         """A column as it is to be had, in SQL."""
-        return as_decimals(name) if self.is_exact else as_doubles(name)
+        return exactly(name) if self.is_exact else as_doubles(name)
 
 
 def stored(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interval) -> pl.DataFrame:
