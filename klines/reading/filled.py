@@ -12,6 +12,8 @@ from klines.interval import Interval
 from klines.window import Window
 
 NULL, PREVIOUS = "null", "previous"
+MOST = 50_000_000
+"""Rows that are made at once: of all columns about 10 GB. A start in the year 1 has 20 times as many minutes."""
 
 
 def check_fill(fill: str | None) -> None:
@@ -28,8 +30,13 @@ def filled(
     The column `filled` tells them apart. With `null` such a row has no values; with `previous` it has the close before
     as all four prices and zero as its sums, where klines have any, and no values where no kline is before it. Of the
     klines' columns only `symbol` and `open_time` must be there, and `close` for `previous`.
+
+    Raises BadParameter where there would be more than MOST rows.
     """
     bounds = [(interval.index(window.start_ms - 1) + 1, interval.index(window.end_ms - 1) + 1) for window in windows]
+    rows = len(symbols) * sum(after - first for first, after in bounds)
+    if rows > MOST:
+        raise BadParameter(f"fill: there would be {rows:,} rows, at most {MOST:,} are made at once; ask for less time")
     slots = [pl.int_range(first, after, dtype=pl.Int64, eager=True).alias("slot") for first, after in bounds]
     grid = pl.DataFrame({"slot": pl.concat(slots) if slots else []}, schema={"slot": pl.Int64})
     grid = pl.DataFrame({"symbol": symbols}, schema={"symbol": pl.String}).join(grid, how="cross")

@@ -37,10 +37,13 @@ def entries_named(entries: Sequence[str]) -> list[str]:
 
 def columns_named(columns: Sequence[str] | None) -> list[str]:
     """The columns of the table klines that are asked for, or all of them; raises BadParameter."""
-    asked = list(COLUMNS if columns is None else columns)
+    try:
+        asked = list(COLUMNS if columns is None else columns)
+    except TypeError:
+        raise BadParameter(f"columns: {columns!r:.100} is no list of names") from None
     for name in asked:
         if isinstance(columns, str) or name not in COLUMNS:
-            raise BadParameter(f"columns: {name!r} is none of {', '.join(COLUMNS)}; write a list of names")
+            raise BadParameter(f"columns: {name!r:.100} is none of {', '.join(COLUMNS)}; write a list of names")
     if not asked or len(set(asked)) < len(asked):
         raise BadParameter("columns: name at least one, each once")
     return asked

@@ -235,11 +235,13 @@ def test_what_is_no_database_of_ours_is_refused(tmp_path: Path) -> None:
         ({"columns": "close"}, "columns: 'c' is none of market, symbol"),
         ({"columns": ["open", "Close"]}, "columns: 'Close' is none of"),
         ({"columns": []}, "columns: name at least one"),
+        ({"columns": 5}, "columns: 5 is no list of names"),
+        ({"fill": "null", "start": "0001-01-01"}, "fill: there would be 1,06[0-9,]+ rows, at most 50,000,000"),
         ({"columns": ["open", "open"]}, "columns: name at least one, each once"),
     ],
 )
 def test_bad_parameters_are_named(minutes: Path, arguments: dict[str, Any], message: str) -> None:
-    """Each with what it was; the file is not opened for it."""
+    """Each with what it was."""
     asked: dict[str, Any] = {"symbols": "BTCUSDT", "database": minutes} | arguments
     with pytest.raises(BadParameter, match=message):
         klines.read(**asked)
