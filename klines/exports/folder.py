@@ -50,13 +50,20 @@ class Folder:
         with self._named():
             self._half.parent.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self._half.parent, os.O_RDONLY)
+            try:
+                self._take()
+            except BaseException:
+                os.close(self._lock)
+                raise
+        return self
+
+    def _take(self) -> None:
+        """It is this process's alone, and half a file that another one left is gone."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._lock)
             raise DatabaseBusy(f"{self.root} is being exported to by another process; let it end") from None
         self._half.unlink(missing_ok=True)
-        return self
 
     def __exit__(self, *exc: object) -> None:
         os.close(self._lock)
@@ -106,8 +113,8 @@ class Folder:
         Raises NoRoom where the disk is full, BadParameter where the file can't be written.
         """
         target = self.root / path
-        try:
-            with self._named():
+        with self._named():
+            try:
                 with self._half.open("wb") as file:
                     yield file
                     file.flush()
@@ -115,12 +122,13 @@ class Folder:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._half.replace(target)
                 _sync(target.parent)
-        finally:
-            self._half.unlink(missing_ok=True)
+            finally:
+                self._half.unlink(missing_ok=True)
 
     def written(self, path: str, digests: Sequence[str], rows: Sequence[int]) -> Written:
         """What is to be noted of a file that was just written."""
-        found = (self.root / path).stat()
+        with self._named():
+            found = (self.root / path).stat()
         return Written(found.st_size, found.st_mtime_ns, list(digests), list(rows))
 
     @contextlib.contextmanager
@@ -136,7 +144,8 @@ class Folder:
                     f"{self.root}: the disk is full; files that were written stay, and after making room the same "
                     "export goes on from there"
                 ) from None
-            raise BadParameter(f"folder: {self.root} can't be written: {error.strerror or error}") from None
+            where = error.filename2 or error.filename or self.root
+            raise BadParameter(f"folder: {where} can't be written: {error.strerror or error}") from None
 
     def _note(self, name: str) -> Path:
         return self._half.parent / f"{name}.json"

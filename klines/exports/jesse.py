@@ -18,7 +18,9 @@ from klines.exports.assets import assets_of, why_no_pair
 from klines.exports.stored import Part, Subject
 from klines.exports.target import OpenFile, Target
 from klines.interval import MINUTE, Interval
+from klines.ledger import FOREVER_MS
 from klines.market import Market
+from klines.tables.klines import FIRST_MS
 
 _COLUMNS = ("open", "close", "high", "low", "volume")
 _ROW = struct.Struct("<6d")
@@ -68,8 +70,10 @@ class _Npy:
                 self._file.write(chunk)
                 left -= len(chunk)
         self._rows = rows
-        last = _ROW.unpack(chunk[-_ROW.size :])
-        self._last = int(last[0]), last[2]
+        time_ms, _, close, *_ = _ROW.unpack(chunk[-_ROW.size :])
+        if not FIRST_MS <= time_ms < FOREVER_MS:
+            raise ValueError(f"{before} ends with a row that opens at {time_ms}")
+        self._last = int(time_ms), close
 
     def add(self, klines: pl.DataFrame) -> int:
         """The klines, and the minutes that lack between them and after what came before."""

@@ -82,8 +82,12 @@ def _asked(start: Time | None, end: Time | None) -> Window:
 def _folder(folder: str | PathLike[str]) -> Path:
     try:
         path = Path(folder).expanduser().absolute()
-    except (TypeError, RuntimeError) as error:
-        raise BadParameter(f"folder: {folder!r:.200} is no path: {error}") from None
-    if path.exists() and not path.is_dir():
+        path.resolve()
+        str(path).encode()  # frames of polars take text alone
+        is_other = path.exists() and not path.is_dir()
+    except (TypeError, RuntimeError, OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise BadParameter(f"folder: {folder!r:.200} is no path of a folder: {said}") from None
+    if is_other:
         raise BadParameter(f"folder: {path} is a file; name a folder, which is made where there is none")
     return path

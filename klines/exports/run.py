@@ -7,6 +7,7 @@ what it had before, up to the first month that is another one now.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -21,7 +22,7 @@ from klines.exports.folder import Folder, Notes
 from klines.exports.gaps import gaps_file, in_words
 from klines.exports.job import ExportJob
 from klines.exports.stored import Found, Part, Subject, find
-from klines.exports.target import series_in_paths
+from klines.exports.target import Damaged, begin_with, series_in_paths
 from klines.market import FUNDING
 from klines.outcome import Outcome, Plan, counted, names
 from klines.reading.funded import funding
@@ -149,20 +150,26 @@ class Export:
         is_new = self._is_new(subject, path, parts, notes)
         if is_new:
             try:
-                rows = self._write_rows(subject, path, parts, kept)
+                rows = self._write_anew(subject, path, parts, kept)
             except _Empty:
                 return
             notes.files[path] = self._folder.written(path, digests, rows)
         self.files.append((subject.symbol, path, sum(notes.files[path].rows), is_new))
 
+    def _write_anew(self, subject: Subject, path: str, parts: Sequence[Part], kept: Sequence[int]) -> list[int]:
+        """Write the file, beginning with what it had, if that can be read still; the rows of each part."""
+        with suppress(Damaged):
+            return self._write_rows(subject, path, parts, kept)
+        return self._write_rows(subject, path, parts, [])
+
     def _write_rows(self, subject: Subject, path: str, parts: Sequence[Part], kept: Sequence[int]) -> list[int]:
-        """Write the file anew, beginning with what it had; the rows of each part."""
+        """Write the file, beginning with what it had; the rows of each part. Raises Damaged, _Empty."""
         rows = list(kept)
         with self._folder.writing(path) as file:
             opened = self.job.target.open(file, subject, parts[0])
             try:
                 if sum(kept):
-                    opened.take(self._folder.root / path, sum(kept))
+                    begin_with(opened, self._folder.root / path, sum(kept))
                 for klines in self._read(subject, parts[len(kept) :]):
                     rows.append(opened.add(klines) if klines.height else 0)
                 if not sum(rows):

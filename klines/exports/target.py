@@ -17,11 +17,16 @@ ENOUGH = ("open_time", "open", "high", "low", "close", "volume")
 """The columns that every program wants."""
 
 
+class Damaged(Exception):
+    """A file of before is not as it was written, though its size and its time are."""
+
+
 class OpenFile(Protocol):
     """A file of klines that is being written, in order of time."""
 
     def take(self, before: Path, rows: int) -> None:
-        """Begin with the first rows of the file of before."""
+        """Begin with the first rows of the file of before; ValueError, or OSError without a number, where they can't be
+        read as they were written."""
 
     def add(self, klines: pl.DataFrame) -> int:
         """Add klines of one series, each once, in order; how many rows of the file they became."""
@@ -67,6 +72,16 @@ class Target(ABC):
     def beside(self, subject: Subject) -> dict[str, bytes]:  # noqa: ARG002 - there are none
         """Small files, by path, that belong to the series."""
         return {}
+
+
+def begin_with(opened: OpenFile, before: Path, rows: int) -> None:
+    """Let a file begin with the first rows of the one of before; raises Damaged."""
+    try:
+        opened.take(before, rows)
+    except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # the disk's
+            raise
+        raise Damaged from error
 
 
 def series_in_paths(subject: Subject) -> str:

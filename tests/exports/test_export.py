@@ -257,7 +257,8 @@ def test_a_second_export(database: Path, tmp_path: Path, to: str) -> None:
 
 @pytest.mark.parametrize("to", ONE_FILE)
 def test_a_file_that_others_changed(database: Path, tmp_path: Path, to: str) -> None:
-    """A file that is not as it was written, or is gone, is written anew as a whole."""
+    """A file that is not as it was written, or is gone, is written anew as a whole; so is one that a disk has spoilt,
+    whose size and time are as they were, when it is to grow."""
     made = klines.export(to, tmp_path / "folder", "BTCUSDT", database=database)
     file = Path(made.item(0, "file"))
     right = file.read_bytes()
@@ -265,6 +266,13 @@ def test_a_file_that_others_changed(database: Path, tmp_path: Path, to: str) -> 
         spoil()
         assert [True] == klines.export(to, tmp_path / "folder", "BTCUSDT", database=database)["written"].to_list()
         assert right == file.read_bytes()
+    written = file.stat()
+    file.write_bytes(b"\xff" * written.st_size)
+    os.utime(file, ns=(written.st_atime_ns, written.st_mtime_ns))
+    query(database, MORE)
+    klines.export(to, tmp_path / "folder", "BTCUSDT", database=database)
+    klines.export(to, tmp_path / "fresh", "BTCUSDT", database=database)
+    assert files(tmp_path / "fresh") == files(tmp_path / "folder")
 
 
 def test_derived_klines(database: Path, tmp_path: Path) -> None:
@@ -310,6 +318,9 @@ def test_ranges_and_patterns(two_months: Path, tmp_path: Path) -> None:
     [
         ({"to": "excel"}, "to: 'excel' is none of freqtrade, nautilus"),
         ({"folder": __file__}, "folder: .*is a file"),
+        ({"folder": "a\0b"}, "folder: 'a.x00b' is no path of a folder: embedded null"),
+        ({"folder": "\udce4"}, "folder: '.udce4' is no path of a folder"),
+        ({"folder": "long" * 100}, "folder: .*(File name too long|can't be written)"),
         ({"symbols": "*EUR"}, "EUR matches no symbol of spot that is stored"),
         ({"start": "2026-01-02", "end": "2026-01-01"}, "start: 2026-01-02 is not before"),
         ({"market": "coinm"}, "market: freqtrade does not trade COIN-M"),
@@ -386,6 +397,19 @@ def test_full_disk(two_months: Path, small_disk: Path, to: str) -> None:
         klines.export(to, small_disk / "folder", database=two_months)
     ballast.unlink()
     assert klines.export(to, small_disk / "folder", database=two_months)["klines"].sum() >= 237
+
+
+def test_a_folder_that_can_not_be_written(two_months: Path, small_disk: Path) -> None:
+    """It is refused with what is in the way: on a disk that can only be read, and where a folder has the place of a
+    file of ours or of the program."""
+    klines.export("csv", small_disk / "folder", "ETHBTC", database=two_months)
+    for to, path in (("freqtrade", "folder/BTC_USDT-1m.feather"), ("csv", "other/.klines/half")):
+        (small_disk / path).mkdir(parents=True)
+        with pytest.raises(BadParameter, match=f"folder: .*{path} can't be written"):
+            klines.export(to, small_disk / Path(path).parts[0], "BTCUSDT", database=two_months)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(BadParameter, match=r"folder: .* can't be written: Read-only file system"):
+        klines.export("csv", small_disk / "folder", database=two_months)
 
 
 def test_two_at_once(two_months: Path, tmp_path: Path) -> None:
