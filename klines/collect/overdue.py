@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from klines.clock import clock, duration
 from klines.collect.incidents import Followed
-from klines.interval import INTERVALS, MINUTE, SECOND
+from klines.interval import INTERVALS, MINUTE
 from klines.market import series_name
 from klines.outcome import names
 from klines.tables.incidents import Incident
@@ -39,21 +39,13 @@ def overdue(collected: Iterable[Collected], now_ms: int) -> dict[str, Overdue]:
     """By market what is overdue. A schedule that is not of so many seconds tells nothing."""
     late: dict[str, list[Collected]] = {}
     for one in collected:
-        due_ms = _next_run_ms(one)
+        due_ms = one.due_ms(INTERVALS[one.interval].step(one.asked_ms, 1))  # when it has something to collect
         if due_ms is not None and now_ms > due_ms + AFTER_MS:
             late.setdefault(one.market, []).append(one)
     return {
         market: Overdue(sorted({_part(one) for one in found}), min(one.asked_ms for one in found))
         for market, found in late.items()
     }
-
-
-def _next_run_ms(one: Collected) -> int | None:
-    """When a run is due that has something to collect; None: nobody knows."""
-    if one.every_s is None or one.anchor_ms is None:
-        return None
-    every_ms, closed_ms = one.every_s * SECOND, INTERVALS[one.interval].step(one.asked_ms, 1)
-    return one.anchor_ms - (one.anchor_ms - closed_ms) // every_ms * every_ms
 
 
 def _part(one: Collected) -> str:

@@ -17,12 +17,13 @@ from typing import Any, Self
 import duckdb
 
 from klines.errors import DatabaseBusy
+from klines.maintain.between import Between
 from klines.maintain.copying import UNTOUCHED, Copy
 from klines.maintain.live_rows import LiveRows
 from klines.maintain.message import MaintainFacts, maintain_outcome
 from klines.maintain.mixed import mixed
 from klines.maintain.plan import Upkept, maintain_plan, span
-from klines.maintain.slices import MOST_CHUNKS, MOST_SERIES, Slices
+from klines.maintain.slices import MOST_SERIES, Slices, most_chunks
 from klines.maintain.survey import CHUNK, MONTH, Month
 from klines.maintain.unique import Doubles, find_doubles
 from klines.outcome import Outcome, Plan
@@ -39,6 +40,7 @@ from klines.storage.schema.exact import is_exact, make_exact
 from klines.tables.counts import count_again, noted_by_month, odd_days
 from klines.tables.ends import newest, note_ends
 from klines.tables.rejects import forget_rejects, old_rejects
+from klines.tables.schedules import collected
 from klines.tables.transaction import transaction
 
 FREE_SHARE, FREE_BYTES = 0.2, 2**24
@@ -75,6 +77,7 @@ class FileMaintenance:
         check_place(database)
         self._beside = Beside(database)
         self._live: Live
+        self._between: Between
         self._rows: LiveRows
         self._copy: Copy
         self._slices: Slices
@@ -93,7 +96,8 @@ class FileMaintenance:
 
     def __enter__(self) -> Self:
         self._live = Live(self._beside.__enter__().connection, self.database)
-        self._slices = Slices(self.database, self._live.patience.wait)
+        self._between = Between(self._live.patience)
+        self._slices = Slices(self.database, self._between.wait)
         self._rows = LiveRows(self._live, UNTOUCHED)
         self._copy = Copy(self._beside, self._rows)
         return self
@@ -109,6 +113,7 @@ class FileMaintenance:
         what is old."""
         with self._opened() as connection:  # which brings it up to this version
             self._old_rejects = old_rejects(connection, self._now_ms)
+            self._between.schedules = collected(connection)
         self._bytes_before = self.database.stat().st_size
         with self._live.held():
             self._rows.begin()
@@ -133,7 +138,7 @@ class FileMaintenance:
         if not self._is_copied:
             moved = sum(self._moved().values())
             size = moved * self._used // max(1, klines)
-            room = min(moved, MOST_CHUNKS * CHUNK) * STAGED_BYTES
+            room = min(moved, most_chunks(self._most_series()) * CHUNK) * STAGED_BYTES
             return maintain_plan(
                 Upkept(
                     *(_rows(self._to_prove()), self._old_rejects),
@@ -168,9 +173,13 @@ class FileMaintenance:
         spare = max((month.rows for month in self._months.values()), default=0) * MINUTES_BYTES
         has_holes = self._free - spare > max(FREE_BYTES, FREE_SHARE * (self._used + self._free))
         is_most = lying_loose * 2 > self._klines_surveyed()
-        series = max((self._mixed[chunk] for chunk in self._to_move()), default=0)
+        series = self._most_series()
         must_be = (self._is_indexed and series > 0) or series > MOST_SERIES or self._rows.brings_over
         return bool(self._months and (is_most or has_holes or must_be))
+
+    def _most_series(self) -> int:
+        """Of a chunk that lies as minutes wrote it."""
+        return max((self._mixed[chunk] for chunk in self._to_move()), default=0)
 
     def _to_move(self) -> list[int]:
         """Chunks that lie as minutes wrote them, all of whose klines are of closed months."""
@@ -248,7 +257,7 @@ class FileMaintenance:
         """Copy a month of the plan, in order; or put in order what lies within the file as minutes wrote it. Closed
         months are noted."""
         if not self._is_copied:
-            self._slices.order(self._to_move(), self._note_moved)
+            self._slices.order({chunk: self._mixed[chunk] for chunk in self._to_move()}, self._note_moved)
             self._note_months()
             return
         month = self._months[name]

@@ -21,7 +21,7 @@ from klines.errors import BadParameter, DatabaseBusy
 from klines.storage.literal import literal
 
 MEMORY, THREADS = "1000MB", 4
-"""What DuckDB may take; each thread that writes takes some more."""
+"""What DuckDB may take; each thread that writes takes some more, so that there are no more than these."""
 LOG_BYTES, LOGGED_BYTES = 2**27, 160
 """How long DuckDB's logs may get, of the new file and of what is staged, before a checkpoint, which writes each row
 group again that is not full; and what a kline takes in one."""
@@ -49,7 +49,7 @@ class Beside:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._own_folder())
             self.connection = stack.enter_context(self._connect())
-            temporary, threads = literal(self.folder / "temporary"), min(THREADS, os.cpu_count() or 1)
+            temporary, threads = literal(self.folder / "temporary"), most_threads()
             self.connection.execute(
                 f"SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET temp_directory = {temporary}"
             )
@@ -140,6 +140,11 @@ class Beside:
                 os.pwrite(old, _NO_MAGIC, _MAGIC_AT)
         finally:
             os.close(old)  # which gives up the lock on the old file
+
+
+def most_threads() -> int:
+    """How many threads of DuckDB work on what is large."""
+    return min(THREADS, os.cpu_count() or 1)
 
 
 def logged(klines: int) -> int:

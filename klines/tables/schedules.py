@@ -3,11 +3,12 @@ one was to store."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
 
-from klines.interval import MINUTE, Interval
+from klines.interval import MINUTE, SECOND, Interval
 from klines.market import Market
 
 GRACE_MS = MINUTE
@@ -94,6 +95,18 @@ class Collected:
     anchor_ms: int | None
     asked_ms: int
     by: str
+
+    def due_ms(self, from_ms: int) -> int | None:
+        """When the first run from then on is due; None: nobody knows."""
+        if self.every_s is None or self.anchor_ms is None:
+            return None
+        every_ms = self.every_s * SECOND
+        return self.anchor_ms - (self.anchor_ms - from_ms) // every_ms * every_ms
+
+
+def next_due_ms(schedules: Iterable[Collected], from_ms: int) -> int | None:
+    """When the first run of all of them is due, from then on; None: nobody knows."""
+    return min((due_ms for one in schedules if (due_ms := one.due_ms(from_ms)) is not None), default=None)
 
 
 def collected(connection: duckdb.DuckDBPyConnection) -> list[Collected]:

@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from klines.maintain.between import Between
 from klines.maintain.file_upkeep import FileMaintenance
+from klines.maintain.slices import COMPLETE, LARGEST_CHUNKS, MOST_SERIES, PACKED, PACKS, best, enough, most_chunks
 from klines.maintain.survey import CHUNK
 from klines.storage.database import opened
+from klines.storage.turn import Patience
+from klines.tables.schedules import Collected
 from tests.children import killed_after, lasts_s
 from tests.drive import MINUTE, NOON, maintain_once, ms, query
 from tests.maintain.test_run import left_beside, maintaining
@@ -24,10 +28,12 @@ FILLING = """
     INSERT INTO klines
     SELECT 'spot', 'S' || n || 'USDT', '1m', epoch_ms(t), 1 + random(), 3, 0.5, 1, n, epoch_ms(t + 59999), 1, 5, 1, 1,
            'rest', epoch_ms(t + 60000), 'klines'
-    FROM range({symbols}) symbols(n), range({start}::BIGINT, {end}::BIGINT, {minute}) times(t) ORDER BY {order}
+    FROM range({symbols}) symbols(n), range({start}::BIGINT, {end}::BIGINT, {minute}) times(t)
+    WHERE t // {minute} % (40 + 8 * n) > 0 -- so that there are more of some symbols than of others
+    ORDER BY {order}
 """
 OLD, NEW = ms("2025-10-01"), ms("2025-12-06")
-MOVED = 2 * CHUNK
+FIRST_MOVED, MOVED = 3 * CHUNK, 2 * CHUNK
 """Klines of the row groups that minutes have filled, and that have none of the open month."""
 
 
@@ -70,9 +76,23 @@ def runs(path: Path) -> int:
     return int(found)
 
 
+def split_packs(before: Path, path: Path) -> int:
+    """Of the klines that were moved to the end, how many packs have several symbols', before those that are left over
+    when each symbol has its whole packs."""
+    moved = f"FROM klines WHERE rowid BETWEEN {FIRST_MOVED} AND {FIRST_MOVED + MOVED - 1} GROUP BY symbol"
+    [(whole,)] = query(before, f"SELECT sum(n // {PACKED}) FROM (SELECT count(*) AS n {moved})")
+    sql = f"""
+        WITH places AS (SELECT symbol, {MOVED} - row_number() OVER (ORDER BY rowid DESC) AS place FROM klines)
+        SELECT count(*) FROM (SELECT 1 FROM places WHERE place BETWEEN 0 AND {whole} * {PACKED} - 1
+                              GROUP BY place // {PACKED} HAVING count(DISTINCT symbol) > 1)
+    """
+    [(found,)] = query(path, sql)
+    return int(found)
+
+
 def test_a_month_is_put_in_order_within_the_file(template: Path, filled: Path) -> None:
-    """What minutes filled lies by symbol then, October where it lay, and all values are what they were, those changed
-    meanwhile, too. A second run does nothing."""
+    """What minutes filled lies by symbol then, each in whole packs, October where it lay, and all values are what they
+    were, those changed meanwhile, too. A second run does nothing."""
     changed = f"open_time = epoch_ms({NEW + 9 * MINUTE}::BIGINT)"
     with FileMaintenance(filled, NOON) as run:
         run.survey()
@@ -89,6 +109,7 @@ def test_a_month_is_put_in_order_within_the_file(template: Path, filled: Path) -
     assert content(template, f"* REPLACE (if({changed}, 2, close) AS close)") == content(filled)
     assert places(template, 10) == places(filled, 10)
     assert SYMBOLS * 4 + runs_left() > runs(filled)
+    assert 0 == split_packs(template, filled)
     again = filled.stat()
     assert maintain_once(filled).message.startswith("nothing to do: every closed month is clustered")
     assert (again.st_ino, again.st_size) == (filled.stat().st_ino, filled.stat().st_size)
@@ -103,9 +124,9 @@ def runs_left() -> int:
     "change",
     [
         "CREATE INDEX theirs ON klines (trades)",
-        "UPDATE klines SET symbol = symbol || minute(open_time) WHERE month(open_time) = 12",
+        "UPDATE klines SET symbol = symbol || minute(open_time) || hour(open_time) % 6 WHERE month(open_time) = 12",
     ],
-    ids=["an index", "480 series"],
+    ids=["an index", "2,880 series"],
 )
 def test_where_it_would_save_no_room_all_is_copied(filled: Path, change: str) -> None:
     """DuckDB keeps the place of rows that are deleted from a table with an index, and packs few klines of each of many
@@ -114,6 +135,28 @@ def test_where_it_would_save_no_room_all_is_copied(filled: Path, change: str) ->
     with FileMaintenance(filled, NOON) as run:
         run.survey()
         assert "planned to copy " in run.plan().does
+
+
+@pytest.mark.parametrize("series", [1, 50, 600, MOST_SERIES // PACKS, 2_100, MOST_SERIES])
+def test_a_slice_has_packs_of_each_series(series: int) -> None:
+    """However many series there are, a slice has room for whole packs of each, a few klines short or not, and no more
+    chunks than can be sorted in memory; of as many chunks, that number is taken that leaves the fewest klines over."""
+    chunks = best(series, enough(series), most_chunks(series))
+    packs = PACKS if series <= MOST_SERIES // PACKS else 1
+    assert series * packs * PACKED <= chunks * CHUNK * COMPLETE
+    assert LARGEST_CHUNKS >= chunks
+    assert 6 == best(50, 2, 8)
+
+
+def test_a_long_turn_begins_after_the_minute(database: Path) -> None:
+    """Where the file will be held for longer than it is until the next minute is due, that is waited for; a schedule
+    without times, as a cron's, is not."""
+    due_ms = int(time.time() * 1000) + 700
+    between = Between(Patience(database))
+    minutes = Collected("spot", "klines", "1m", "", 60, due_ms, 0, "every-minute")
+    between.schedules = [minutes, Collected("spot", "klines", "1h", "", None, None, 0, "hourly")]
+    between.wait(30)
+    assert time.time() * 1000 >= due_ms
 
 
 def test_killed_while_it_moves(template: Path, filled: Path, full: bool) -> None:
