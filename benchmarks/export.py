@@ -1,4 +1,4 @@
-"""Exports, and what the real programs say of them: freqtrade, nautilus_trader, jesse and pandas load and trade them.
+"""Exports, and what the real programs say of them: freqtrade, nautilus_trader, jesse and vectorbt load and trade them.
 
     python -m benchmarks.export [--days 45] [--programs freqtrade nautilus jesse pandas parquet csv]
 
@@ -15,9 +15,11 @@ import re
 import subprocess
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ from tests.exchange import StandIn
 END = datetime(2026, 1, 15, tzinfo=UTC)
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 MARKETS = ("spot", "usdm")
+OF_FUTURES = ("mark", "index", "premium")
+"""Kinds of which freqtrade has files beside those of trades, and funding rates."""
 PEERS = CHECKOUT / "benchmarks" / "peers"
 
 
@@ -69,8 +73,7 @@ def main() -> None:
         fill(exchange, bench)
         for to in options.programs:
             export(bench, to)
-            said = SAID[to](bench)
-            print(f"-- {to}:\n{said}\n", flush=True)
+            print(f"{SAID[to](bench)}\n", flush=True)
 
 
 def fill(exchange: StandIn, bench: Bench) -> None:
@@ -79,63 +82,76 @@ def fill(exchange: StandIn, bench: Bench) -> None:
     start = END - timedelta(minutes=bench.minutes)
     for symbol in SYMBOLS:
         exchange.list(symbol, since_ms=ms(f"{start:%Y-%m-%d}"))
+    range_ = f"{start:%Y-%m-%d}", f"{END:%Y-%m-%d}"
     for market in MARKETS:
-        range_ = f"{start:%Y-%m-%d}", f"{END:%Y-%m-%d}"
-        outcome = backfill_once(exchange, bench.database, SYMBOLS, *range_, market=market)
-        if not outcome.is_completed:
-            raise SystemExit(outcome.message)
-        if market == "usdm":
-            backfill_once(exchange, bench.database, SYMBOLS, *range_, market=market, kind="mark", interval="1h")
-            funding_once(exchange, bench.database, SYMBOLS, since=range_[0])
+        fill_kind(exchange, bench, range_, market=market)
         collect_once(exchange, bench.database, ["BTCUSD*", "ETHUSD*"], market=market)
+    for kind in OF_FUTURES:
+        fill_kind(exchange, bench, range_, market="usdm", kind=kind, interval="1h")
+    funding_once(exchange, bench.database, SYMBOLS, since=range_[0])
+
+
+def fill_kind(exchange: StandIn, bench: Bench, range_: tuple[str, str], **which: Any) -> None:
+    """A backfill, without which this ends."""
+    outcome = backfill_once(exchange, bench.database, SYMBOLS, *range_, **which)
+    if not outcome.is_completed:
+        raise SystemExit(outcome.message)
 
 
 def export(bench: Bench, to: str) -> None:
-    """All series, and again; show what that took."""
-    markets = MARKETS if to != "parquet" else MARKETS[:1]
-    for what in ("", ", again, with nothing new"):
+    """All series but for a day, then with it, and again; show what that took."""
+    if to == "freqtrade":
+        for kind in (*OF_FUTURES, "funding"):
+            klines.export(to, bench.exported(to), market="usdm", kind=kind, interval="1h", database=bench.database)
+    day, series = 1440, len(SYMBOLS) * len(MARKETS)
+    for what, end, minutes in (
+        ("", END - timedelta(days=1), bench.minutes - day),
+        (", again, with a day more", None, bench.minutes),
+        (", again, with nothing new", None, bench.minutes),
+    ):
         began_s, count = time.perf_counter(), 0
-        if to == "freqtrade":
-            for kind in ("mark", "funding"):
-                folder = bench.exported(to)
-                klines.export(to, folder, market="usdm", kind=kind, interval="1h", database=bench.database)
-        for market in markets:
-            made = klines.export(to, bench.exported(to), market=market, database=bench.database)
+        for market in MARKETS:
+            made = klines.export(to, bench.exported(to), end=end, market=market, database=bench.database)
             count += int(made["klines"].sum())
-        if count != bench.minutes * len(SYMBOLS) * len(markets):
+        if count != minutes * series:
             raise SystemExit(f"{to}: {count:,} klines were exported")
         line(f"{count:,} klines for {to}{what}", time.perf_counter() - began_s)
 
 
-def spoken(bench: Bench, to: str, *command: str | Path) -> str:
-    """What a program prints; ends this one where it fails."""
+def version(python: Path, package: str) -> str:
+    """The package of an environment, with its version: `freqtrade 2026.9`."""
+    path = [str(found) for found in python.parent.parent.glob("lib/python*/site-packages")]
+    return f"{package} {next(iter(distributions(name=package, path=path))).version}"
+
+
+def spoken(bench: Bench, *command: str | Path) -> tuple[str, float]:
+    """What a program prints, and its seconds; ends this one where it fails."""
+    began_s = time.perf_counter()
     done = subprocess.run([*map(str, command)], cwd=bench.folder, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{to}: {' '.join(map(str, command))}\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
-    return done.stdout
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
+    return done.stdout, time.perf_counter() - began_s
 
 
-def check(bench: Bench, to: str, counts: list[int]) -> None:
+def check(who: str, counts: list[int], expected: int) -> None:
     """Ends this where a program found another number of klines in a series."""
-    if not counts or set(counts) != {bench.minutes}:
-        raise SystemExit(f"{to} found {counts} klines, not {bench.minutes:,} of each")
+    if not counts or set(counts) != {expected}:
+        raise SystemExit(f"{who} found {counts} klines, not {expected:,} of each")
 
 
 def freqtrade(bench: Bench) -> str:
     """The data that it lists, and a backtest, of spot and of futures."""
-    program = installed(bench.cache / "freqtrade", "freqtrade").with_name("freqtrade")
-    said = []
+    python = installed(bench.cache / "freqtrade", "freqtrade")
+    who, program, said = version(python, "freqtrade"), python.with_name("freqtrade"), []
+    user = bench.folder / "user"
+    user.mkdir(exist_ok=True)
     for mode, settle in (("spot", ""), ("futures", ":USDT")):
         config = bench.folder / f"{mode}.json"
         config.write_text(json.dumps(freqtrade_config(bench.url, mode, settle)))
-        (bench.folder / "user").mkdir(exist_ok=True)
-        where: list[str | Path] = ["--config", config, "--userdir", bench.folder / "user"]
-        where += ["--datadir", bench.exported("freqtrade")]
-        listed = spoken(bench, "freqtrade", program, "list-data", "--show-timerange", *where)
-        check(
-            bench, "freqtrade", [int(count) for count in re.findall(rf"│ +{mode} │.*│ +(\d+) │$", listed, re.MULTILINE)]
-        )
-        strategy = (
+        where: list[str | Path] = ["--config", config, "--userdir", user, "--datadir", bench.exported("freqtrade")]
+        listed, _ = spoken(bench, program, "list-data", "--show-timerange", *where)
+        check_listed(bench, who, mode, listed)
+        how: list[str | Path] = [
             "--strategy",
             "Crossing",
             "--strategy-path",
@@ -144,11 +160,37 @@ def freqtrade(bench: Bench) -> str:
             "1m",
             "--fee",
             "0.001",
-        )
-        tested = spoken(bench, "freqtrade", program, "backtesting", *strategy, *where)
-        summary = re.findall(r"^.*(?:Backtested|Crossing).*$", tested, re.MULTILINE)
-        said += [listed.rstrip(), *summary[-2:]]
+        ]
+        _, seconds = spoken(bench, program, "backtesting", *how, *where)
+        trades = freqtrades_trades(user)
+        funded = sum(trade["funding_fees"] != 0 for trade in trades)
+        if bool(funded) != (mode == "futures"):
+            raise SystemExit(f"{who} counted funding in {funded} trades of {mode}")
+        also = f", {funded:,} of them with funding" if funded else ""
+        klines_read = len(SYMBOLS) * bench.minutes
+        line(f"{who}, a backtest of {mode}: {klines_read:,} klines, {len(trades):,} trades{also}", seconds)
+        said.append(listed.rstrip())
     return "\n".join(said)
+
+
+def check_listed(bench: Bench, who: str, mode: str, listed: str) -> None:
+    """Ends this where freqtrade lacks klines of a candle type."""
+    types = {mode: bench.minutes}
+    if mode == "futures":
+        types |= dict.fromkeys(("mark", "index", "premiumIndex"), bench.minutes // 60)
+    for type_, expected in types.items():
+        counts = re.findall(rf"│ +{type_} │.*│ +(\d+) │$", listed, re.MULTILINE)
+        check(f"{who} ({type_})", [int(count) for count in counts], expected)
+    if mode == "futures" and "funding_rate" not in listed:
+        raise SystemExit(f"{who} found no funding rates")
+
+
+def freqtrades_trades(user: Path) -> list[dict[str, Any]]:
+    """Those of its last backtest."""
+    newest = max((user / "backtest_results").glob("*.zip"), key=lambda path: path.stat().st_mtime_ns)
+    with zipfile.ZipFile(newest) as kept:
+        found: list[dict[str, Any]] = json.loads(kept.read(f"{newest.stem}.json"))["strategy"]["Crossing"]["trades"]
+    return found
 
 
 def freqtrade_config(url: str, mode: str, settle: str) -> Mapping[str, Any]:
@@ -174,51 +216,69 @@ def freqtrade_config(url: str, mode: str, settle: str) -> Mapping[str, Any]:
 def nautilus(bench: Bench) -> str:
     """What its catalog has, and the orders of a backtest."""
     python = installed(bench.cache / "nautilus_trader", "nautilus_trader")
-    said = []
+    who, texts = version(python, "nautilus_trader"), []
     for name in ("BTCUSDT.BINANCE", "BTCUSDT-PERP.BINANCE"):
-        said.append(spoken(bench, "nautilus", python, PEERS / "nautilus_here.py", bench.exported("nautilus"), name))
-    check(bench, "nautilus", [json.loads(text)["bars"] for text in said])
-    return "".join(said).rstrip()
+        text, seconds = spoken(bench, python, PEERS / "nautilus_here.py", bench.exported("nautilus"), name)
+        told = json.loads(text)
+        check(who, [told["bars"]], bench.minutes)
+        line(f"{who}, a backtest of {name}: {told['bars']:,} bars, {told['orders']:,} orders", seconds)
+        texts.append(text)
+    return "".join(texts).rstrip()
 
 
 def jesse(bench: Bench) -> str:
     """The trades of a backtest."""
     python = installed(bench.cache / "jesse", "jesse")
-    said = []
+    who, texts = version(python, "jesse"), []
     for name in ("Binance Spot", "Binance Perpetual Futures"):
-        told = spoken(bench, "jesse", python, PEERS / "jesse_here.py", bench.exported("jesse"), name, "BTC-USDT")
-        said.append(told.splitlines()[-1])
-    check(bench, "jesse", [json.loads(text)["candles"] for text in said])
-    return "\n".join(said)
+        text, seconds = spoken(bench, python, PEERS / "jesse_here.py", bench.exported("jesse"), name, "BTC-USDT")
+        told = json.loads(text.splitlines()[-1])
+        check(who, [told["candles"]], bench.minutes)
+        line(f"{who}, a backtest of {name}: {told['candles']:,} candles, {told['trades']:,} trades", seconds)
+        texts.append(text.splitlines()[-1])
+    return "\n".join(texts)
 
 
 def pandas(bench: Bench) -> str:
-    """Its frame, as it prints it."""
-    python = installed(bench.cache / "pandas", "pandas", "pyarrow")
-    code = "import pandas, sys; found = pandas.read_parquet(sys.argv[1]); print(found); print(len(found))"
-    said = spoken(bench, "pandas", python, "-c", code, bench.exported("pandas") / "spot-1m" / "BTCUSDT.parquet")
-    check(bench, "pandas", [int(said.splitlines()[-1])])
-    return said.rstrip()
+    """The trades of a backtest by vectorbt, of a frame that pandas reads."""
+    python = installed(bench.cache / "vectorbt", "vectorbt", "pyarrow")
+    who = f"{version(python, 'vectorbt')} with {version(python, 'pandas')}"
+    file = bench.exported("pandas") / "spot-1m" / "BTCUSDT.parquet"
+    text, seconds = spoken(bench, python, PEERS / "vectorbt_here.py", file)
+    told = json.loads(text.splitlines()[-1])
+    check(who, [told["rows"]], bench.minutes)
+    line(f"{who}, a backtest of BTCUSDT: {told['rows']:,} rows, {told['trades']:,} trades", seconds)
+    return text.rstrip()
 
 
 def parquet(bench: Bench) -> str:
     """DuckDB's answer, of all files as one table."""
-    sql = (
-        f"SELECT market, symbol, month, count(*) AS klines FROM '{bench.exported('parquet')}/**/*.parquet' GROUP BY ALL"
-    )
-    answer = duckdb.sql(f"{sql} ORDER BY ALL")
-    totals: dict[str, int] = {}
-    for _, symbol, _, count in answer.fetchall():
-        totals[symbol] = totals.get(symbol, 0) + count
-    check(bench, "parquet", list(totals.values()))
-    return str(answer).rstrip()
+    files = f"'{bench.exported('parquet')}/**/*.parquet'"
+    sql = f"SELECT market, symbol, count(*) AS klines, avg(volume)::DOUBLE AS volume FROM {files} GROUP BY ALL"
+    return by_duckdb(bench, f"{sql} ORDER BY ALL")
 
 
 def csv(bench: Bench) -> str:
-    """The first lines of a file."""
-    files = sorted(bench.exported("csv").glob("data/spot/monthly/klines/BTCUSDT/1m/*.csv"))
-    check(bench, "csv", [sum(file.read_bytes().count(b"\n") for file in files)])
-    return f"{files[0].name}\n{''.join(files[0].read_text().splitlines(keepends=True)[:2])}".rstrip()
+    """DuckDB's answer, of the files of each market; those of futures have a header, as in the archive."""
+    months = bench.exported("csv") / "data"
+    parts = [
+        f"SELECT '{folder}' AS market, split_part(filename, '/', -3) AS symbol, {volume} AS volume "
+        f"FROM read_csv('{months / folder}/monthly/klines/*/1m/*.csv', filename = true)"
+        for folder, volume in (("spot", "column05"), ("futures/um", "volume"))
+    ]
+    sql = f"SELECT market, symbol, count(*) AS klines, avg(volume) AS volume FROM ({' UNION ALL '.join(parts)})"
+    return by_duckdb(bench, f"{sql} GROUP BY ALL ORDER BY ALL")
+
+
+def by_duckdb(bench: Bench, sql: str) -> str:
+    """What it answers, where each series has all of its klines."""
+    began_s = time.perf_counter()
+    answer = duckdb.sql(sql)
+    counts = [row[2] for row in answer.fetchall()]
+    seconds, who = time.perf_counter() - began_s, f"duckdb {duckdb.__version__}"
+    check(who, counts, bench.minutes)
+    line(f"{who}, a mean of each series: {sum(counts):,} rows", seconds)
+    return str(answer).rstrip()
 
 
 SAID: Mapping[str, Callable[[Bench], str]] = {
