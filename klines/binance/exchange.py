@@ -26,6 +26,9 @@ MOST_BAD_PAGES = 3
 """So many pages of a symbol that can't be read, and no older one is asked for in this run."""
 LISTINGS_AT_ONCE = 8
 """So many symbols are looked up in the archive at a time; where it does not answer, no other is."""
+BEGINNINGS_AT_ONCE = 10
+"""So many symbols' beginnings are asked for at a time: that takes two requests each, and one alone says nothing. All at
+once would spend what weight a minute has left on first requests, and so in the next minute again."""
 TELLING = 10
 """A kline of so many trades or more is no other symbol's."""
 
@@ -40,6 +43,7 @@ class Exchange(Line):
         self._told: dict[int, str] = {}
         self._mistaken: dict[str, BadAnswer] = {}
         self._has_listing, self._listing_turns = True, asyncio.Semaphore(LISTINGS_AT_ONCE)
+        self._beginning_turns = asyncio.Semaphore(BEGINNINGS_AT_ONCE)
         return await super().__aenter__()
 
     async def fetch(self, want: Want, interval: Interval) -> None:
@@ -131,7 +135,8 @@ class Exchange(Line):
             limit = interval.slots(asked.start_ms, asked.end_ms)
             rows, rejects = await self._klines(want.symbol, interval, asked, limit)
             self._compare(want.symbol, rows)
-            want.rows += [row for row in rows if row.close_time < self.closed_ms()]
+            closed_ms = self.closed_ms()
+            want.rows += [row for row in rows if row.close_time < closed_ms]
             want.rejects.add(rejects)
             rest = self._rest(asked, _times(rows, rejects), interval)
             is_late = is_newest and bool(rest) and rest[0].end_ms == asked.end_ms
@@ -167,7 +172,8 @@ class Exchange(Line):
         if not want.answered or oldest_ms <= page.start_ms:
             return False
         if want.first_ms is None:
-            begin = await self._begin(want.symbol)
+            async with self._beginning_turns:
+                begin = await self._begin(want.symbol)
             want.listed_ms, want.begins_ms = begin.listed_ms, begin.first_ms
         return want.newest_ms < 0 if want.first_ms is None else page.end_ms <= want.first_ms
 

@@ -119,6 +119,21 @@ def test_an_archive_that_is_down_costs_one_question(exchange: StandIn, database:
     assert len(listings(exchange)) <= 2 * 8  # those that were under way together
 
 
+def test_beginnings_for_which_a_minute_has_not_the_weight(exchange: StandIn, database: Path) -> None:
+    """Each minute settles as many as it has the weight for. They had all been begun, and none was, in any minute."""
+    symbols = [f"S{n}USDT" for n in range(30)]
+    for symbol in symbols:
+        exchange.list(symbol, since_ms=NOON - 1_200_000)
+    exchange.weight_limit["spot"] = 136  # that leaves 20 requests, after health and each symbol's newest page
+    settled: list[int] = []
+    for minute in range(3):
+        exchange.freeze(NOON + minute * 60_000 + 5_000)
+        collect_once(exchange, database, symbols, since=SINCE)
+        settled += query(database, "SELECT count(listed_at) FROM symbols")[0]
+    assert settled[0] >= 5
+    assert 30 == settled[-1]
+
+
 @pytest.mark.parametrize("symbol", ["币安人生USDT", "1000SATSUSDT", "A-B_C.DUSDT"])
 def test_any_name_is_found_in_the_listing(exchange: StandIn, database: Path, symbol: str) -> None:
     """The prefix is the symbol's own, in any script."""
