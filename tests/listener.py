@@ -8,9 +8,9 @@ from typing import Self
 
 
 class Listener(ThreadingHTTPServer):
-    """Use as `with`. Keeps method, path and body of each request, and answers with `status`."""
+    """Use as `with`. Keeps method, path and body of each request, and answers with `status` and `said`."""
 
-    status = 200
+    status, said = 200, b""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
@@ -37,6 +37,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, self.path, body))
         self.send_response(self.server.status)
         self.end_headers()
+        self.wfile.write(self.server.said)
 
     do_POST = do_GET  # noqa: N815 - the base class names it so
 

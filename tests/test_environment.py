@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ import pytest
 
 from klines.cli import environment
 from klines.cli.environment import LOOPBACK, PIDS, hold, noted, running, spare_loopback
+from klines.cli.server import ASK_VERSION, chosen_api
 from klines.settings import Settings
 from stack.greeting import demo_shell, greeting
 from tests import CHECKOUT
+from tests.listener import Listener
 
 OURS = ("KLINES_", "PREFECT_", "NO_PROXY", "no_proxy")
 
@@ -195,6 +198,20 @@ def test_a_stack_that_runs_is_found(tmp_path: Path) -> None:
             assert "http://127.0.0.1:4201/api" == running(tmp_path)
         assert "" == running(tmp_path)
     assert running(tmp_path) is None
+
+
+@pytest.mark.parametrize(("version", "asks_again"), [(version("prefect"), False), ("3.0.0", True)])
+def test_a_server_of_our_version_is_asked_for_that_once(
+    version: str, asks_again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect, too, asks each server for its version, which tells people of one that does not fit; not where it is
+    known already that it is ours."""
+    with Listener() as server:
+        server.said = json.dumps(version).encode()
+        monkeypatch.setenv("PREFECT_API_URL", server.url)
+        monkeypatch.delenv(ASK_VERSION, raising=False)
+        assert server.url == chosen_api()
+    assert asks_again == (os.environ.pop(ASK_VERSION, "true") == "true")
 
 
 def test_a_shell_is_pointed_at_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

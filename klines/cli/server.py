@@ -12,6 +12,7 @@ import urllib.request
 import uuid
 from collections.abc import Mapping
 from http.client import HTTPException
+from importlib import metadata
 from typing import Any
 
 from klines.cli import environment
@@ -21,6 +22,8 @@ TIMEOUT_S, BUSY_S = 2.0, 30.0
 """How long an answer may take where one only looks, and where a run can't be without: a busy server takes seconds."""
 STARTS_S = 120.0
 """How long one waits for a stack that is starting."""
+ASK_VERSION = "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED"
+"""The variable by which each connection of Prefect's to the server first asks for its version, or does not."""
 _LOOK_S = 0.5
 _CLIENT = f"klines-{uuid.uuid4()}"
 """Who a server's token is for, which some want with every question that could change something. One that another
@@ -36,7 +39,8 @@ def api_in_use() -> str | None:
 def chosen_api() -> str | None:
     """The API of the server that a flow from the shell is to use; None where a temporary one must be started.
 
-    Raises NoServer where the one that is named, or that of the stack that runs here, does not answer.
+    Where it has our version of Prefect, Prefect does not ask for that again. Raises NoServer where the one that is
+    named, or that of the stack that runs here, does not answer.
     """
     named = os.environ.get("PREFECT_API_URL")
     if named:
@@ -100,9 +104,11 @@ def _when_started() -> str | None:
 
 def _checked(api_url: str, about: str) -> str:
     try:
-        _answer(api_url, "/admin/version", _headers(), timeout_s=BUSY_S)
+        told = _answer(api_url, "/admin/version", _headers(), timeout_s=BUSY_S)
     except NoServer as error:
         raise NoServer(f"{error}, {about}") from None
+    if told == json.dumps(metadata.version("prefect")).encode():
+        os.environ.setdefault(ASK_VERSION, "false")
     return api_url
 
 
