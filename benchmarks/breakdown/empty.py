@@ -9,6 +9,7 @@ from prefect.events import emit_event
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from tasks.alive import alive
 from tasks.artifacts import last
 from tasks.deployment import deployment
 from tasks.fetch import SINGLE, batches_of
@@ -19,6 +20,7 @@ def nothing(_: int) -> None:
     """As health, fetch and upsert, but for what they do."""
 
 
+@alive
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=SINGLE), timeout_seconds=55)  # type: ignore[arg-type]
 def empty(symbols: int) -> None:
     """As `collect` of so many symbols, but for what it does."""

@@ -65,9 +65,10 @@ def bare(costs: Costs, symbols: int, end_ms: int) -> None:
 
 def run(costs: Costs) -> None:
     """The imports of the flow, and what it does."""
-    from klines.cli import be_lean
+    from klines.cli import be_lean, without
 
     be_lean()
+    without("numpy")
     import flows  # noqa: F401 - sets what must stand before Prefect is imported
 
     costs["the interpreter"] = Cost(time.process_time(), time.process_time())
@@ -80,8 +81,10 @@ def run(costs: Costs) -> None:
 def empty_flow(costs: Costs, symbols: int) -> None:
     """What Prefect takes for the flow run and its task runs."""
     from benchmarks.breakdown.empty import empty
+    from tasks.alive import signs_are_ours
 
-    take(costs, "a flow run of Prefect with nothing to do", lambda: empty(symbols))
+    with signs_are_ours():
+        take(costs, "a flow run of Prefect with nothing to do", lambda: empty(symbols))
 
 
 def steps_of_collect(costs: Costs) -> None:
