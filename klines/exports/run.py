@@ -1,45 +1,50 @@
-"""An export: the series that are asked for, each into those files of a program that are others since the last one.
-
-Klines are read in turns of a few months, so that who writes the database waits for moments only. A file begins with
-what it had before, up to the first month that is another one now.
-"""
+"""An export: the series that are asked for, each into those files of a program that are others since the last one. A
+file begins with what it had before, up to the first month that is another one now."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import groupby
+from itertools import chain, groupby, islice
 from os import PathLike
 from typing import Self
 
 import polars as pl
 
 from klines.clock import Time
-from klines.errors import BadParameter, GiveUp, NotStored
+from klines.errors import BadParameter, GiveUp
 from klines.exports.folder import Folder, Notes
-from klines.exports.gaps import gaps_file, in_words
 from klines.exports.job import ExportJob
 from klines.exports.stored import Found, Part, Subject, find
-from klines.exports.target import Damaged, begin_with, series_in_paths
-from klines.market import FUNDING
+from klines.exports.target import Damaged, begin_with, gaps_file, gaps_in_words, series_in_paths
+from klines.exports.turns import read_parts
 from klines.outcome import Outcome, Plan, counted, names
-from klines.reading.funded import funding
-from klines.reading.read import read
-from klines.storage.access import Database, reading, stored_at
+from klines.storage.access import Database, reading
 from klines.storage.room import rooms
-from klines.storage.turn import Patience
 from klines.symbol import is_pattern
-from klines.window import Window
-
-ROWS = 600_000
-"""Klines that are read in one turn, or a month of a series where that has more."""
-_NOTHING = pl.DataFrame(schema={"open_time": pl.Datetime("us")})
 
 
 class _Empty(Exception):
     """There is no kline for a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of a series: its path below the folder, its parts, and what tells their states."""
+
+    path: str
+    parts: Sequence[Part]
+    digests: Sequence[str]
+    kept: Sequence[int]
+    """The rows of each of the first parts that it has as they are now."""
+    is_new: bool
+    """Whether it is another one now."""
+
+    @property
+    def klines(self) -> int:
+        """No fewer than it is to have."""
+        return sum(part.klines for part in self.parts)
 
 
 @dataclass(slots=True)
@@ -87,8 +92,9 @@ class Export:
     def told(self, planned: Sequence[Found]) -> Plan:
         """What is to be written of the series: no file that is as it should be."""
         self._series = len(planned)
-        files = [file for found in planned for file in self._files_of(found)]
-        new = [klines for is_new, klines in files if is_new]
+        noted = ((found, self._folder.notes(self._name(found.subject))) for found in planned)
+        files = [file for found, notes in noted for file in self._files(found, notes)]
+        new = [file.klines for file in files if file.is_new]
         symbols, size = counted(len(planned), "symbol"), sum(new) * self.job.target.bytes_a_kline
         return Plan(
             does=f"planned to write {len(new):,} of {counted(len(files), 'file')} of {symbols} for {self.job.to}, with "
@@ -98,20 +104,16 @@ class Export:
             rooms=rooms([(self.job.folder, size)]),
         )
 
-    def _files_of(self, found: Found) -> Iterator[tuple[bool, int]]:
-        """Of each file whether it is another one now, and about how many klines it has."""
-        notes = self._folder.notes(self._name(found.subject))
-        for path, parts in groupby(found.parts, lambda part: self.job.target.path(found.subject, part)):
-            its = list(parts)
-            yield self._is_new(found.subject, path, its, notes), sum(part.klines for part in its)
-
-    def _is_new(self, subject: Subject, path: str, parts: Sequence[Part], notes: Notes) -> bool:
-        digests = self._digests(subject, parts)
-        kept = self._folder.kept_rows(path, digests, notes)
-        return path not in notes.files or len(kept) < max(len(digests), len(notes.files[path].digests))
-
-    def _digests(self, subject: Subject, parts: Sequence[Part]) -> list[str]:
-        return [f"{part.digest} {self.job.target.version(subject)}".rstrip() for part in parts]
+    def _files(self, found: Found, notes: Notes) -> Iterator[_File]:
+        """Of a series; what the notes have of a file that somebody else has changed is forgotten."""
+        subject, target = found.subject, self.job.target
+        for path, its in groupby(found.parts, lambda part: target.path(subject, part)):
+            parts = list(its)
+            digests = [f"{part.digest} {target.version(subject)}".rstrip() for part in parts]
+            kept = self._folder.kept_rows(path, digests, notes)
+            written = notes.files.get(path)
+            is_new = written is None or len(kept) < max(len(digests), len(written.digests))
+            yield _File(path, parts, digests, kept, is_new)
 
     def _name(self, subject: Subject) -> str:
         """Of the notes about a series."""
@@ -129,49 +131,52 @@ class Export:
 
     def write(self, found: Found) -> None:
         """Write those files of a series that are others now; one that can't be written is noted in `failed`."""
-        subject, job = found.subject, self.job
-        name = self._name(subject)
+        subject, name = found.subject, self._name(found.subject)
         notes = self._folder.notes(name)
+        files = list(self._files(found, notes))
+        lacking = [part for file in files if file.is_new for part in file.parts[len(file.kept) :]]
+        klines = read_parts(self.job, subject, lacking)
         try:
-            for path, parts in groupby(found.parts, lambda part: job.target.path(subject, part)):
-                self._write_file(subject, path, list(parts), notes)
+            for file in files:
+                self._write_file(subject, file, notes, klines)
         except GiveUp as error:
             self.failed[subject.symbol] = error
         finally:
             self._folder.note(name, notes)
-        for path, body in [*job.target.beside(subject).items(), gaps_file(subject, found.gaps)]:
+        for path, body in [*self.job.target.beside(subject).items(), gaps_file(subject, found.gaps)]:
             self._folder.put(path, body)
         self.lacking.append(found.gaps)
 
-    def _write_file(self, subject: Subject, path: str, parts: Sequence[Part], notes: Notes) -> None:
-        """Write the file unless it is as it should be already."""
-        digests = self._digests(subject, parts)
-        kept = self._folder.kept_rows(path, digests, notes)
-        is_new = self._is_new(subject, path, parts, notes)
-        if is_new:
+    def _write_file(self, subject: Subject, file: _File, notes: Notes, klines: Iterator[pl.DataFrame]) -> None:
+        """Write the file unless it is as it should be already; `klines` are those of the parts that it lacks."""
+        if file.is_new:
             try:
-                rows = self._write_anew(subject, path, parts, kept)
+                rows = self._write_anew(subject, file, klines)
             except _Empty:
                 return
-            notes.files[path] = self._folder.written(path, digests, rows)
-        self.files.append((subject.symbol, path, sum(notes.files[path].rows), is_new))
+            notes.files[file.path] = self._folder.written(file.path, file.digests, rows)
+        self.files.append((subject.symbol, file.path, sum(notes.files[file.path].rows), file.is_new))
 
-    def _write_anew(self, subject: Subject, path: str, parts: Sequence[Part], kept: Sequence[int]) -> list[int]:
+    def _write_anew(self, subject: Subject, file: _File, klines: Iterator[pl.DataFrame]) -> list[int]:
         """Write the file, beginning with what it had, if that can be read still; the rows of each part."""
+        lacking = islice(klines, len(file.parts) - len(file.kept))
         with suppress(Damaged):
-            return self._write_rows(subject, path, parts, kept)
-        return self._write_rows(subject, path, parts, [])
+            return self._write_rows(subject, file, file.kept, lacking)
+        before = read_parts(self.job, subject, file.parts[: len(file.kept)])
+        return self._write_rows(subject, file, [], chain(before, lacking))
 
-    def _write_rows(self, subject: Subject, path: str, parts: Sequence[Part], kept: Sequence[int]) -> list[int]:
-        """Write the file, beginning with what it had; the rows of each part. Raises Damaged, _Empty."""
+    def _write_rows(
+        self, subject: Subject, file: _File, kept: Sequence[int], klines: Iterator[pl.DataFrame]
+    ) -> list[int]:
+        """Write the file, beginning with the rows of it that are kept; the rows of each part. Raises Damaged, before it
+        takes any klines, and _Empty."""
         rows = list(kept)
-        with self._folder.writing(path) as file:
-            opened = self.job.target.open(file, subject, parts[0])
+        with self._folder.writing(file.path) as half:
+            opened = self.job.target.open(half, subject, file.parts[0])
             try:
                 if sum(kept):
-                    begin_with(opened, self._folder.root / path, sum(kept))
-                for klines in self._read(subject, parts[len(kept) :]):
-                    rows.append(opened.add(klines) if klines.height else 0)
+                    begin_with(opened, self._folder.root / file.path, sum(kept))
+                rows += [opened.add(part) if part.height else 0 for part in klines]
                 if not sum(rows):
                     raise _Empty
                 opened.end()
@@ -180,51 +185,13 @@ class Export:
                 raise
         return rows
 
-    def _read(self, subject: Subject, parts: Sequence[Part]) -> Iterator[pl.DataFrame]:
-        """The klines of each part."""
-        patience = Patience(stored_at(self.job.database).beside)
-        for turn in turns(parts):
-            patience.wait()
-            klines = self._klines(subject, Window(turn[0].window.start_ms, turn[-1].window.end_ms))
-            for part in turn:
-                start, end = (_utc(ms).replace(tzinfo=None) for ms in (part.window.start_ms, part.window.end_ms))
-                yield klines.filter(pl.col("open_time").is_between(start, end, closed="left"))
-
-    def _klines(self, subject: Subject, within: Window) -> pl.DataFrame:
-        """The columns that the program wants, by time; of a derived interval there may be no kline."""
-        if subject.market.kind == FUNDING:
-            return self._rates(subject, within)
-        try:
-            return read(
-                *(subject.symbol, _utc(within.start_ms), _utc(within.end_ms)),
-                market=subject.market.name,
-                kind=subject.market.kind.name,
-                interval=subject.interval.name,
-                columns=self.job.target.columns,
-                exact=self.job.target.is_exact,
-                database=self.job.database,
-            )
-        except NotStored:
-            stored_at(self.job.database)
-            return _NOTHING
-
-    def _rates(self, subject: Subject, within: Window) -> pl.DataFrame:
-        """Funding rates, each at the hour that is its slot."""
-        rates = funding(
-            *(subject.symbol, _utc(within.start_ms), _utc(within.end_ms)),
-            market=subject.market.name,
-            database=self.job.database,
-        )
-        hour = pl.col("funding_time").dt.truncate("1h")
-        return rates.select(open_time=hour, funding_rate=pl.col("rate").cast(pl.Float64))
-
     def outcome(self) -> Outcome:
         """Completed, or Degraded where a series could not be written."""
         klines, written = sum(file[2] for file in self.files), sum(file[3] for file in self.files)
         symbols = counted(len({file[0] for file in self.files}), "symbol")
         said = f"exported {symbols} for {self.job.to} to {self.job.folder}: {counted(klines, 'kline')} in "
         said += f"{counted(len(self.files), 'file')}, {written:,} of them written"
-        said += in_words(self.lacking)
+        said += gaps_in_words(self.lacking)
         if self.left_out:
             said += f"; left out {names(self.left_out)}: {next(iter(self.left_out.values()))}"
         if self.failed:
@@ -272,19 +239,3 @@ def export(
         for error in run.failed.values():
             raise error
         return run.frame()
-
-
-def turns(parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """The parts, in as many as are read at once."""
-    turn: list[Part] = []
-    for part in parts:
-        if turn and sum(each.klines for each in turn) + part.klines > ROWS:
-            yield turn
-            turn = []
-        turn.append(part)
-    if turn:
-        yield turn
-
-
-def _utc(time_ms: int) -> datetime:
-    return datetime.fromtimestamp(time_ms / 1000, UTC)

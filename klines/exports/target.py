@@ -1,4 +1,4 @@
-"""What an export is for: a program, and the files that it reads."""
+"""What an export is for: a program, the files that it reads, and beside them what is not in an export, and why."""
 
 from __future__ import annotations
 
@@ -93,3 +93,18 @@ def series_in_paths(subject: Subject) -> str:
 def interval_in_paths(interval: Interval) -> str:
     """`1mo` for 1M, as in the archive: some disks take 1m and 1M for the same name."""
     return interval.name.replace("M", "mo")
+
+
+def gaps_file(subject: Subject, gaps: pl.DataFrame) -> tuple[str, bytes]:
+    """The path below the folder, and the text: of which interval, from when to before when (UTC), and the reason."""
+    path = f"gaps/{series_in_paths(subject)}-{subject.symbol}.csv"
+    text = gaps.drop("symbol").write_csv(datetime_format="%Y-%m-%d %H:%M:%S")
+    return path, text.encode()
+
+
+def gaps_in_words(gaps: Sequence[pl.DataFrame]) -> str:
+    """`; gaps/ has 3 exchange_outage, 1 due`; nothing where all is stored."""
+    reasons = pl.concat([pl.Series("reason", [], pl.String), *(rows["reason"] for rows in gaps)])
+    counts = reasons.value_counts(sort=True).sort("count", "reason", descending=[True, False])
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in counts.iter_rows())
+    return f"; gaps/ names what is not stored: {listed}" if listed else ""

@@ -22,8 +22,11 @@ import pytest
 import klines
 from klines.errors import BadParameter, DatabaseBusy, GiveUp, NoRoom, NotStored
 from klines.exports.folder import Folder
+from klines.exports.stored import Part
 from klines.exports.targets import TARGETS
+from klines.exports.turns import ROWS, turns
 from klines.storage.database import opened
+from klines.window import Window
 from tests import CHECKOUT
 from tests.drive import query
 
@@ -305,6 +308,15 @@ def test_a_long_interval_crosses_months(database: Path, tmp_path: Path) -> None:
     query(database, "UPDATE klines SET fetched_at = '2026-02-01' WHERE interval = '1d' AND open_time = '2026-01-04'")
     again = klines.export("csv", tmp_path / "folder", "ETHBTC", interval="1w", database=database)
     assert [True] == again["written"].to_list()
+
+
+def test_what_is_read_at_once() -> None:
+    """Months that follow each other, also those of several files, of no more klines than memory is to hold: what lies
+    between two that have changed is not read with them."""
+    months = [Part(Window(start, start + 10), ROWS // 2, "") for start in (0, 10, 20, 50)]
+    assert [months[:2], months[2:3], months[3:]] == list(turns(months))
+    large = [Part(Window(start, start + 10), 2 * ROWS, "") for start in (0, 10)]
+    assert [large[:1], large[1:]] == list(turns(large))
 
 
 def test_ranges_and_patterns(two_months: Path, tmp_path: Path) -> None:
