@@ -174,12 +174,12 @@ class FileMaintenance:
         has_holes = self._free - spare > max(FREE_BYTES, FREE_SHARE * (self._used + self._free))
         is_most = lying_loose * 2 > self._klines_surveyed()
         series = self._most_series()
-        must_be = (self._is_indexed and series > 0) or series > MOST_SERIES or self._rows.brings_over
+        must_be = (self._is_indexed and bool(self._to_move())) or series > MOST_SERIES or self._rows.brings_over
         return bool(self._months and (is_most or has_holes or must_be))
 
     def _most_series(self) -> int:
-        """Of a chunk that lies as minutes wrote it."""
-        return max((self._mixed[chunk] for chunk in self._to_move()), default=0)
+        """Of a chunk that lies as minutes wrote it; 1 where none does."""
+        return max((self._mixed[chunk] for chunk in self._to_move()), default=1)
 
     def _to_move(self) -> list[int]:
         """Chunks that lie as minutes wrote them, all of whose klines are of closed months."""

@@ -25,19 +25,21 @@ from klines.storage.database import opened
 from klines.storage.live import FREE_S, WAIT_S
 from klines.tables.transaction import transaction
 
-PACKED, PACKS = 2_048, 2
-"""Values that are packed together, and so many packs each series should have in a slice: of 600 series, 28.4 bytes a
-kline, where one pack takes 31.6, a month that is sorted as a whole 27.7, and minutes 40.1."""
+PACKED, PACKS, PACKS_CHUNKS = 2_048, 4, 21
+"""Values that are packed together; so many packs each series should have in a slice, fewer where that would be more
+chunks than these, which give 600 series two: 28.4 bytes a kline, where one pack takes 31.6, a month that is sorted as a
+whole 27.7, and minutes 40.1."""
 COMPLETE = 0.98
 """Of the klines that all series would have together, so many are reckoned with: one that lacks fewer has its packs."""
 FIRST_CHUNKS, LEAST_CHUNKS, MOST_CHUNKS = 4, 4, 8
 """Chunks of a slice of few series: at first, as nobody knows yet how fast the machine is; later as many as fit into
 HELD_S, within these bounds. A slice of two takes nearly as long as one of four."""
-LARGEST_CHUNKS = 40
-"""Chunks of a slice of many series: 4.9 million klines, which 1.6 GB of memory sort."""
+LARGEST_CHUNKS, MORE_CHUNKS = 40, 2
+"""Chunks of a slice of many series: 4.9 million klines, which 1.6 GB of memory sort; and how many it may have beside
+those that are enough, where fewer klines are left over then."""
 MOST_SERIES = int(LARGEST_CHUNKS * CHUNK * COMPLETE) // PACKED
 """Series of a slice: of more, none has a whole pack, and they take as much room as before."""
-HELD_S, LONGEST_S = 1.5, 20.0
+HELD_S, LONGEST_S = 1.5, 10.0
 """How long the file should be held for a slice of few series, and of many at most."""
 CHUNK_S = 0.5
 """What a chunk takes, until it is known."""
@@ -76,7 +78,7 @@ class Slices:
     def _wanted(self, series: int) -> int:
         """How many chunks of so many series: as fit, or more where series have their packs only then."""
         least = max(self._chunks * 3 // 4, min(enough(series), int(LONGEST_S / self._chunk_s)))
-        return best(series, least, max(self._chunks, min(LARGEST_CHUNKS, least * 5 // 4)))
+        return best(series, least, max(self._chunks, min(LARGEST_CHUNKS, least + MORE_CHUNKS)))
 
     def _learn(self, chunks: int, held_s: float) -> None:
         """Of few series as many chunks as would have fitted, when it took longer; more again when it took less than
@@ -90,8 +92,8 @@ class Slices:
 
 
 def enough(series: int) -> int:
-    """Chunks in which so many series have PACKS packs each, or one where that were too many chunks."""
-    packs = PACKS if series * PACKS <= MOST_SERIES else 1
+    """Chunks in which so many series have the packs each that they should have, at least one."""
+    packs = max(1, min(PACKS, int(PACKS_CHUNKS * CHUNK * COMPLETE) // (series * PACKED)))
     return min(LARGEST_CHUNKS, math.ceil(series * packs * PACKED / COMPLETE / CHUNK))
 
 
@@ -107,7 +109,7 @@ def best(series: int, least: int, most: int) -> int:
 
 def most_chunks(series: int) -> int:
     """Chunks of a slice of so many series at most."""
-    return max(MOST_CHUNKS, min(LARGEST_CHUNKS, enough(series) * 5 // 4))
+    return max(MOST_CHUNKS, min(LARGEST_CHUNKS, enough(series) + MORE_CHUNKS))
 
 
 def _move(database: Path, first: int, end: int) -> tuple[int, float]:

@@ -12,7 +12,7 @@ import pytest
 
 from klines.maintain.between import Between
 from klines.maintain.file_upkeep import FileMaintenance
-from klines.maintain.slices import COMPLETE, LARGEST_CHUNKS, MOST_SERIES, PACKED, PACKS, best, enough, most_chunks
+from klines.maintain.slices import COMPLETE, LARGEST_CHUNKS, MOST_SERIES, PACKED, best, enough, most_chunks
 from klines.maintain.survey import CHUNK
 from klines.storage.database import opened
 from klines.storage.turn import Patience
@@ -137,12 +137,11 @@ def test_where_it_would_save_no_room_all_is_copied(filled: Path, change: str) ->
         assert "planned to copy " in run.plan().does
 
 
-@pytest.mark.parametrize("series", [1, 50, 600, MOST_SERIES // PACKS, 2_100, MOST_SERIES])
-def test_a_slice_has_packs_of_each_series(series: int) -> None:
+@pytest.mark.parametrize(("series", "packs"), [(1, 4), (50, 4), (600, 2), (1_234, 1), (2_100, 1), (MOST_SERIES, 1)])
+def test_a_slice_has_packs_of_each_series(series: int, packs: int) -> None:
     """However many series there are, a slice has room for whole packs of each, a few klines short or not, and no more
     chunks than can be sorted in memory; of as many chunks, that number is taken that leaves the fewest klines over."""
     chunks = best(series, enough(series), most_chunks(series))
-    packs = PACKS if series <= MOST_SERIES // PACKS else 1
     assert series * packs * PACKED <= chunks * CHUNK * COMPLETE
     assert LARGEST_CHUNKS >= chunks
     assert 6 == best(50, 2, 8)
