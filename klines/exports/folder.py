@@ -125,6 +125,12 @@ class Folder:
             finally:
                 self._half.unlink(missing_ok=True)
 
+    def remove(self, path: str, notes: Notes) -> None:
+        """Remove a file, of which nothing is to be had any more, and its note; one without a note is not ours."""
+        if notes.files.pop(path, None):
+            with self._named():
+                (self.root / path).unlink(missing_ok=True)
+
     def written(self, path: str, digests: Sequence[str], rows: Sequence[int]) -> Written:
         """What is to be noted of a file that was just written."""
         with self._named():

@@ -153,6 +153,7 @@ class Export:
             try:
                 rows = self._write_anew(subject, file, klines)
             except _Empty:
+                self._folder.remove(file.path, notes)
                 return
             notes.files[file.path] = self._folder.written(file.path, file.digests, rows)
         self.files.append((subject.symbol, file.path, sum(notes.files[file.path].rows), file.is_new))

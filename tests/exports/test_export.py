@@ -292,6 +292,20 @@ def test_derived_klines(database: Path, tmp_path: Path) -> None:
     assert rows_of(klines.read("BTCUSDT", interval="1h", columns=SIX, database=database), *SIX) == hours()
 
 
+def test_klines_that_are_whole_no_longer(database: Path, tmp_path: Path) -> None:
+    """A month of which no derived kline can be had any more, as the ledger has another reason, has no file either."""
+
+    def months() -> list[int]:
+        made = klines.export("parquet", tmp_path / "folder", "BTCUSDT", interval="1h", database=database)
+        assert made.height == len(list((tmp_path / "folder").rglob("*.parquet")))
+        return made["klines"].to_list()
+
+    assert [1, 1] == months()
+    query(database, "UPDATE gaps SET reason = 'unresolved'")
+    assert [1] == months()
+    assert [1] == months()
+
+
 @pytest.mark.slow
 def test_a_long_interval_crosses_months(database: Path, tmp_path: Path) -> None:
     """A kline that opens in one month and closes in the next is exported with the first, and again when a later part of
