@@ -97,7 +97,7 @@ class FileMaintenance:
     def __enter__(self) -> Self:
         self._live = Live(self._beside.__enter__().connection, self.database)
         self._between = Between(self._live.patience)
-        self._slices = Slices(self.database, self._between.wait)
+        self._slices = Slices(self.database, self._beside.folder / "temporary", self._between.wait)
         self._rows = LiveRows(self._live, UNTOUCHED)
         self._copy = Copy(self._beside, self._rows)
         return self

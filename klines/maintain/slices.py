@@ -22,6 +22,7 @@ from klines.errors import BadDatabase
 from klines.maintain.survey import CHUNK
 from klines.storage.beside import most_threads
 from klines.storage.database import opened
+from klines.storage.literal import literal
 from klines.storage.live import FREE_S, WAIT_S
 from klines.tables.transaction import transaction
 
@@ -48,10 +49,11 @@ _SERIES = in_sql(("market", "kind", "interval", "symbol"))
 
 @dataclass(slots=True)
 class Slices:
-    """Puts chunks of the file in order; `wait` returns when the file may be held for so many seconds, and `longest_s`
-    is how long it was held at most."""
+    """Puts chunks of the file in order; what does not fit into memory is in the folder `temporary` meanwhile. `wait`
+    returns when the file may be held for so many seconds, and `longest_s` is how long it was held at most."""
 
     database: Path
+    temporary: Path
     wait: Callable[[float], None]
     longest_s: float = 0.0
     _chunks: int = FIRST_CHUNKS
@@ -69,7 +71,7 @@ class Slices:
             run = next((n for n in range(1, len(left)) if left[n] != left[0] - n), len(left))
             chunks = [left.popleft() for _ in range(min(run, self._wanted(series[left[0]])))]
             self.wait(len(chunks) * self._chunk_s)
-            moved, held_s = _move(self.database, chunks[-1] * CHUNK, (chunks[0] + 1) * CHUNK)
+            moved, held_s = self._move(chunks[-1] * CHUNK, (chunks[0] + 1) * CHUNK)
             note(moved)
             self._learn(len(chunks), held_s)
             if left:
@@ -79,6 +81,18 @@ class Slices:
         """How many chunks of so many series: as fit, or more where series have their packs only then."""
         least = max(self._chunks * 3 // 4, min(enough(series), int(LONGEST_S / self._chunk_s)))
         return best(series, least, max(self._chunks, min(LARGEST_CHUNKS, least + MORE_CHUNKS)))
+
+    def _move(self, first: int, end: int) -> tuple[int, float]:
+        """Let the klines of rows [first, end) lie at the end, in order; how many, and how long the file was held."""
+        which = f"rowid >= {first} AND rowid < {end}"
+        with opened(self.database, time.monotonic() + WAIT_S) as connection:
+            began_s = time.monotonic()
+            connection.execute(f"SET threads = {most_threads()}; SET temp_directory = {literal(self.temporary)}")
+            with transaction(connection):
+                added = _append(connection, which)
+                if added != connection.execute(f"DELETE FROM klines WHERE {which}").fetchall()[0][0]:
+                    raise BadDatabase("klines could not be moved within the file; it is as it was, run maintain again")
+        return added, time.monotonic() - began_s
 
     def _learn(self, chunks: int, held_s: float) -> None:
         """Of few series as many chunks as would have fitted, when it took longer; more again when it took less than
@@ -110,19 +124,6 @@ def best(series: int, least: int, most: int) -> int:
 def most_chunks(series: int) -> int:
     """Chunks of a slice of so many series at most."""
     return max(MOST_CHUNKS, min(LARGEST_CHUNKS, enough(series) + MORE_CHUNKS))
-
-
-def _move(database: Path, first: int, end: int) -> tuple[int, float]:
-    """Let the klines of the rows [first, end) lie at the end, in order; how many, and how long the file was held."""
-    which = f"rowid >= {first} AND rowid < {end}"
-    with opened(database, time.monotonic() + WAIT_S) as connection:
-        began_s = time.monotonic()
-        connection.execute(f"SET threads = {most_threads()}")
-        with transaction(connection):
-            added = _append(connection, which)
-            if added != connection.execute(f"DELETE FROM klines WHERE {which}").fetchall()[0][0]:
-                raise BadDatabase("klines could not be moved within the file; it is as it was, run maintain again")
-    return added, time.monotonic() - began_s
 
 
 def _append(connection: duckdb.DuckDBPyConnection, which: str) -> int:
