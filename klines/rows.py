@@ -268,6 +268,12 @@ def rows_within(rows: pl.DataFrame, windows: Sequence[Window]) -> pl.DataFrame:
 def frame(rows: Sequence[Row]) -> pl.DataFrame:
     """The rows as columns; times still in epoch ms."""
     columns = zip(*rows, strict=True) if rows else [()] * len(SCHEMA)
-    return pl.DataFrame(
-        [pl.Series(name, column, dtype) for (name, dtype), column in zip(SCHEMA.items(), columns, strict=True)]
-    )
+    return pl.DataFrame([_column(*kind, values) for kind, values in zip(SCHEMA.items(), columns, strict=True)])
+
+
+def _column(name: str, dtype: Any, values: Sequence[Any]) -> pl.Series:
+    """Amounts go by their digits: polars takes three times as long for Python's decimals."""
+    if dtype != AMOUNT:
+        return pl.Series(name, values, dtype)
+    digits = [None if value is None else f"{value:f}" for value in values]
+    return pl.Series(name, digits, pl.String).cast(AMOUNT)
