@@ -38,7 +38,9 @@ from benchmarks.measure import apart, count
 from benchmarks.table import line, machine
 from klines.interval import INTERVALS, MINUTE
 from klines.storage.database import opened
+from klines.tables.counts import count_month
 from klines.tables.ends import newest, note_ends
+from klines.tables.hours import make_hours, note_hours_to_make
 
 HISTORY = 4_350_000
 YEARS = 5
@@ -124,7 +126,7 @@ def questions(symbols: list[str], history: int, years: int, shared: int) -> list
 
 
 def fill(database: Path, symbols: int, history_ms: int, shared_ms: int) -> None:
-    """By month, symbol and time, as maintenance leaves them, with what it notes of each series."""
+    """By month, symbol and time, as maintenance leaves them, with what it notes of each series, and with hours."""
     with opened(database, time.monotonic() + 10) as connection:
         connection.execute("SET enable_progress_bar = false; SET preserve_insertion_order = true")
         for month in range(MONTH.index(history_ms), MONTH.index(END_MS)):
@@ -134,6 +136,11 @@ def fill(database: Path, symbols: int, history_ms: int, shared_ms: int) -> None:
                 sql = ROWS.replace("range({symbols})", f"range({first}, {after})").replace("BY t, n", "BY n, t")
                 connection.execute(sql.format(start=max(start_ms, from_ms), end=end_ms))
         note_ends(connection, newest(connection, whole=True), END_MS)
+        while count_month(connection, END_MS):
+            pass
+        note_hours_to_make(connection, END_MS)
+        while make_hours(connection):
+            pass
 
 
 def export(database: Path, folder: Path, symbols: list[str], start_ms: int) -> None:

@@ -23,6 +23,11 @@ def window(start_ms: int, end_ms: int) -> list[Window]:
     return [Window(start_ms, end_ms)] if start_ms < end_ms else []
 
 
+def within(window: Window, time: str = "open_time") -> str:
+    """That a time is in a window, in SQL."""
+    return f"{time} >= epoch_ms({window.start_ms}::BIGINT) AND {time} < epoch_ms({window.end_ms}::BIGINT)"
+
+
 def merge(windows: Iterable[Window]) -> list[Window]:
     """The same times as ordered windows that neither overlap nor touch."""
     merged: list[Window] = []

@@ -19,6 +19,7 @@ from klines.storage.beside import Beside
 _KEY = in_sql(KEY)
 _SAME = " AND ".join(f"k.{name} = f.{name}" for name in KEY)
 _GROWING = [("main", "klines"), ("main", "restatements"), ("main", "clustered")]
+_MADE_ANEW = [("main", "hours"), ("main", "hours_to_make")]
 UNTOUCHED = "the database is as it was; run maintain again"
 
 
@@ -81,11 +82,12 @@ class Copy:
             raise BadDatabase(f"the schema was changed meanwhile; {UNTOUCHED}")
         tables = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'live'"
         for schema, table in self._execute(tables):
-            if (schema, table) not in _GROWING:
+            if (schema, table) not in (*_GROWING, *_MADE_ANEW):
                 self._execute(f'INSERT INTO beside."{schema}"."{table}" FROM live."{schema}"."{table}"')
         self._execute(
             "INSERT INTO beside.clustered FROM live.clustered WHERE month NOT IN (SELECT month FROM beside.clustered)"
         )
+        self._execute("UPDATE beside.counted SET hours_until = NULL")
         if self.rows.brings_over:
             self._execute("UPDATE beside.schema_version SET exact = true")
         if self._execute(state_sql("live")) != self._execute(state_sql("beside")):

@@ -19,6 +19,7 @@ import duckdb
 from klines.errors import DatabaseBusy
 from klines.maintain.between import Between
 from klines.maintain.copying import UNTOUCHED, Copy
+from klines.maintain.hours import HOURS_BYTES, Hours, klines_without_hours
 from klines.maintain.live_rows import LiveRows
 from klines.maintain.message import MaintainFacts, maintain_outcome
 from klines.maintain.mixed import mixed
@@ -93,11 +94,14 @@ class FileMaintenance:
         self._bytes_before = 0
         self._klines: int | None = None
         self._doubtful = self._miscounted = 0
+        self._hours: Hours
+        self._without_hours = 0
 
     def __enter__(self) -> Self:
         self._live = Live(self._beside.__enter__().connection, self.database)
         self._between = Between(self._live.patience)
         self._slices = Slices(self.database, self._beside.folder / "temporary", self._between.wait)
+        self._hours = Hours(self.place, self._now_ms, self._between.wait)
         self._rows = LiveRows(self._live, UNTOUCHED)
         self._copy = Copy(self._beside, self._rows)
         return self
@@ -131,6 +135,9 @@ class FileMaintenance:
         self._has_changed = any(self._months[name].index <= max(clustered, default=-1) for name in self._loose)
         self._mixed = mixed(self._live, sorted({chunk for name in self._loose for chunk in self._months[name].chunks}))
         self._is_copied = self._is_copy_worth_it()
+        changed = self._months if self._is_copied else self._loose
+        with self._live.held():
+            self._without_hours = klines_without_hours(self._live.connection, closed, changed)
 
     def plan(self) -> Plan:
         """What is to be done. A copy has each month twice, the first time to be sorted."""
@@ -139,18 +146,21 @@ class FileMaintenance:
             moved = sum(self._moved().values())
             size = moved * self._used // max(1, klines)
             room = min(moved, most_chunks(self._most_series()) * CHUNK) * STAGED_BYTES
+            room += self._without_hours * HOURS_BYTES
             return maintain_plan(
                 Upkept(
                     *(_rows(self._to_prove()), self._old_rejects),
                     months=self._moved(),
                     reads=size,
                     writes=size,
-                    rooms=rooms([(self._beside.folder.parent, room)] if moved else []),
+                    rooms=rooms([(self._beside.folder.parent, room)] if room else []),
                     within=True,
+                    without_hours=self._without_hours,
                 )
             )
         staged = max(month.rows for month in self._months.values()) * STAGED_BYTES
         more = klines * BROUGHT_OVER_BYTES if self._rows.brings_over else 0
+        more += self._without_hours * HOURS_BYTES
         return maintain_plan(
             Upkept(
                 *(klines, self._old_rejects),
@@ -160,6 +170,7 @@ class FileMaintenance:
                 writes=2 * self._used + more,
                 rooms=rooms([(self._beside.folder.parent, (self._used + staged + logged(klines) + more) * 21 // 20)]),
                 brings_over=self._rows.brings_over,
+                without_hours=self._without_hours,
             )
         )
 
@@ -295,6 +306,7 @@ class FileMaintenance:
         """Note what others need not look for, once there is room for it: the file may have been too full before."""
         self._note_ends()
         self._prove_counts()
+        self._hours.make()
 
     def _note_ends(self) -> None:
         """Note the newest kline of every series: looked for among all where a month has changed that was in order."""
@@ -348,10 +360,11 @@ class FileMaintenance:
                 doubles=self._doubles.slots,
                 examples=self._doubles.examples,
                 seconds=time.monotonic() - self._began_s,
-                held_s=max(self._live.longest_s, self._slices.longest_s),
+                held_s=max(self._live.longest_s, self._slices.longest_s, self._hours.longest_s),
                 brought_over=self._rows.brings_over and self._klines is not None,
                 doubtful=self._doubtful,
                 miscounted=self._miscounted,
+                hours=self._hours.made,
             )
         )
 

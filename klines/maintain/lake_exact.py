@@ -13,12 +13,12 @@ import duckdb
 
 from klines.columns import KEY, in_sql
 from klines.errors import BadDatabase
-from klines.maintain.survey import MONTH, Month, within
+from klines.maintain.survey import MONTH, Month
 from klines.market import series_name
 from klines.storage.lake.lake import COMMITTED_AFTER_MS, LAYOUT, Lake
 from klines.storage.schema.exact import BROUGHT_OVER, MADE, doubtful_in, exchange_tables, make_table
 from klines.tables.transaction import transaction
-from klines.window import Window
+from klines.window import Window, within
 
 MONTHS = f"{MADE}_months"
 """The table of months that were copied, until the end."""

@@ -13,10 +13,11 @@ from typing import Any
 
 from klines.columns import KEY, in_sql
 from klines.errors import BadDatabase
-from klines.maintain.survey import CHUNK, MONTH, PART_ROWS, Month, RowRange, months, ranges, within
+from klines.maintain.survey import CHUNK, MONTH, PART_ROWS, Month, RowRange, months, ranges
 from klines.rows import OFF_GRID_ERA
 from klines.storage.live import Live
 from klines.storage.schema.exact import BROUGHT_OVER, IS_DOUBTFUL
+from klines.window import within
 
 NOTED_AT_ONCE = 20_000
 """Restatements whose klines are looked up together."""

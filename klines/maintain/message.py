@@ -12,9 +12,9 @@ from klines.outcome import Outcome, counted
 @dataclass(frozen=True, slots=True)
 class MaintainFacts:
     """What maintenance found and did: months that were put in order by name, klines that were moved for that within the
-    file, slots with one kline and with more;
-    whether amounts became decimals, how many klines may have one that is not Binance's, and how many days had another
-    number of klines in the table daily_counts."""
+    file, slots with one kline and with more; whether amounts became decimals, how many klines may have one that is not
+    Binance's, how many days had another number of klines in the table daily_counts, and of how many months of series
+    hours were made."""
 
     reclustered: Sequence[str]
     is_replaced: bool
@@ -31,6 +31,7 @@ class MaintainFacts:
     doubtful: int = 0
     miscounted: int = 0
     moved: int = 0
+    hours: int = 0
 
 
 def maintain_outcome(facts: MaintainFacts) -> Outcome:
@@ -54,6 +55,7 @@ def _numbers(facts: MaintainFacts) -> dict[str, float]:
         "doubles": facts.doubles,
         "months_ordered": len(facts.reclustered),
         "moved": facts.moved,
+        "hours": facts.hours,
         "rejects": facts.pruned,
         "before_mb": round(facts.bytes_before / 1e6, 3),
         "after_mb": round(facts.bytes_after / 1e6, 3),
@@ -69,6 +71,7 @@ def _said(facts: MaintainFacts) -> str:
     parts += (
         [f"the counts of {counted(facts.miscounted, 'day')} were wrong, and are right now"] if facts.miscounted else []
     )
+    parts += [f"made the hours of {counted(facts.hours, 'month')} of series"] if facts.hours else []
     parts += _exactness(facts)
     parts += [f"took {facts.seconds:.0f} s, the file was held for {facts.held_s:.1f} s at most"]
     return "; ".join(parts)

@@ -18,7 +18,7 @@ MOVED_A_SECOND = 700_000
 class Upkept:
     """What there is to do: klines to prove unique, rejects to forget; the klines of each month to copy, or to move
     `within` the file, the months that come in order by a copy, what is read and written, in bytes, and what disks need;
-    whether amounts become decimals."""
+    whether amounts become decimals; and klines of a minute whose hours are made."""
 
     proved: int
     old_rejects: int = 0
@@ -29,6 +29,7 @@ class Upkept:
     rooms: Sequence[Room] = ()
     brings_over: bool = False
     within: bool = False
+    without_hours: int = 0
 
     @property
     def copied(self) -> int:
@@ -48,6 +49,7 @@ def maintain_plan(found: Upkept) -> Plan:
             "months": len(found.months),
             "months_to_order": len(found.months if found.within else found.loose),
             "rejects": found.old_rejects,
+            "without_hours": found.without_hours,
         },
         reads=found.reads,
         writes=found.writes,
@@ -82,7 +84,8 @@ def _does(found: Upkept) -> str:
 def _besides(found: Upkept) -> list[str]:
     decimals = ["makes decimals of all amounts"] if found.brings_over else []
     forgets = [f"forgets {counted(found.old_rejects, 'reject')}"] if found.old_rejects else []
-    return [f"proves {counted(found.proved, 'slot')} unique", *decimals, *forgets]
+    hours = [f"makes hours of {counted(found.without_hours, 'kline')} of 1m"] if found.without_hours else []
+    return [f"proves {counted(found.proved, 'slot')} unique", *decimals, *hours, *forgets]
 
 
 def span(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from klines.interval import HOUR, INTERVALS, Interval
-from klines.window import Window
+from klines.window import Window, within
 
 CHUNK = 122_880
 """Rows of one of DuckDB's row groups; where row groups are whole, those from a multiple of it on."""
@@ -20,11 +20,6 @@ ACROSS = ("3d", "1w")
 """Intervals whose slots reach from one month into the next."""
 ALWAYS = Window(-(2**42), 2**42)
 """All times: from before 1900 to after 2100."""
-
-
-def within(window: Window, time: str = "open_time") -> str:
-    """That a time is in a window, in SQL."""
-    return f"{time} >= epoch_ms({window.start_ms}::BIGINT) AND {time} < epoch_ms({window.end_ms}::BIGINT)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from klines.storage.literal import literal
 from klines.storage.moved import NOTE
 from klines.tables.transaction import transaction
 
-APART = ("klines", "clustered", "daily_counts", "counted", NOTE, *KEPT_APART)
-"""Tables that are not brought: klines are copied by month, are counted there anew, and which months lie in order is
-another matter there."""
+APART = ("klines", "clustered", "daily_counts", "counted", "hours", "hours_to_make", NOTE, *KEPT_APART)
+"""Tables that are not brought: klines are copied by month, are counted and summed there anew, and which months lie in
+order is another matter there."""
 
 
 def look_at_others(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -19,7 +19,7 @@ import duckdb
 from klines.columns import HASH, KEY, in_sql
 from klines.errors import BadDatabase, BadParameter, DatabaseBusy
 from klines.maintain.live_rows import COUNT_AND_HASH, state_sql
-from klines.maintain.survey import Month, within
+from klines.maintain.survey import Month
 from klines.move.rest import bring_others, look_at_others
 from klines.move.sources import AGAIN, FileSource, LakeSource, MoveSource
 from klines.move.targets import FileTarget, LakeTarget, MoveTarget, clear, count_of, replace
@@ -32,6 +32,7 @@ from klines.storage.moved import MoveNote, why_refused
 from klines.storage.place import Place
 from klines.storage.places import check_place
 from klines.storage.room import rooms
+from klines.window import within
 
 STAGED_BYTES = 200
 """What a kline takes at most beside the file while its month is put in order."""

@@ -15,12 +15,13 @@ import duckdb
 
 from klines.columns import COLUMNS, KEY, in_sql
 from klines.maintain.live_rows import COUNT_AND_HASH, LiveRows
-from klines.maintain.survey import MONTH, Month, RowRange, months, within
+from klines.maintain.survey import MONTH, Month, RowRange, months
 from klines.storage.database import attached_to_write, opened
 from klines.storage.lake.lake import COMMITTED_AFTER_MS, Lake
 from klines.storage.live import WAIT_S, Live
 from klines.storage.moved import MoveNote, read_note, write_note
 from klines.storage.schema.exact import check_exact
+from klines.window import within
 
 AGAIN = "nothing is lost, move again"
 SOON_S = 60.0

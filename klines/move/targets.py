@@ -12,7 +12,7 @@ import duckdb
 from klines.columns import KEY
 from klines.errors import BadParameter
 from klines.maintain.staging import sort_staged
-from klines.maintain.survey import Month, within
+from klines.maintain.survey import Month
 from klines.move.note import note_of_source, note_to_fill
 from klines.storage.database import attached, attached_to_write, opened
 from klines.storage.lake.lake import Lake
@@ -21,6 +21,7 @@ from klines.storage.live import WAIT_S
 from klines.storage.moved import MoveNote, remove_note, write_note
 from klines.storage.places import check_place
 from klines.tables.transaction import transaction
+from klines.window import within
 
 PARQUET_BYTES, FILE_BYTES = 45, 50
 """What a kline takes at most in either place, but for values of noise."""

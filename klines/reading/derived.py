@@ -18,7 +18,8 @@ from klines.interval import Interval
 from klines.market import Market
 from klines.storage.access import fetch_frame, written_out
 from klines.tables.ends import symbols_noted
-from klines.window import Window
+from klines.tables.hours import hours_kept, is_of_hours
+from klines.window import Window, subtract, window, within
 
 _MANY = 10
 """Symbols from which on it is worth a look at what else is stored."""
@@ -32,9 +33,9 @@ _STORED = """
 """
 _ANY = f"SELECT 1 {_STORED} LIMIT 1"
 # Off-grid klines of 2017 and 2018 belong to the slot in which they open.
-_DERIVED = f"""
+_DERIVED = """
     WITH slot AS (
-        SELECT WHOSE AS symbol, SLOT AS slot, count(*) AS parts, MADE {_STORED} GROUP BY KEYS
+        SELECT WHOSE AS symbol, SLOT AS slot, COUNT AS parts, MADE PARTS GROUP BY KEYS
     ), short AS (
         SELECT $market AS market, $kind AS kind, symbol, $part AS interval, slot, BEGIN AS since, FINISH AS until
         FROM slot
@@ -129,8 +130,8 @@ def derived(
     sql = _DERIVED.replace("MADE", made).replace("NAMED", named).replace("WHOSE", whose).replace("KEYS", keys)
     sql = sql.replace("SLOT", interval.sql_index("open_time")).replace("LENGTH", str(part.length_ms))
     sql = sql.replace("BEGIN", interval.sql_start("slot")).replace("FINISH", interval.sql_start("slot + 1"))
-    which = asked.which(part.name, _among(connection, asked, part))
-    sql = sql.replace("WHICH", which)  # at last: a symbol may have any of these words in its name
+    count, parts = _parts(connection, asked, interval, part)
+    sql = sql.replace("COUNT", count).replace("PARTS", parts)  # at last: a symbol may have such a word in its name
     values = _of_parts(asked, interval, part) | {"now": now_ms, "symbol": asked.only or ""}
     found = asked.whole(fetch_frame(connection, sql, values))
     return found if asked.only else found.filter(pl.col("symbol").is_in(asked.symbols))
@@ -140,6 +141,25 @@ def _of_parts(asked: Asked, interval: Interval, part: Interval) -> dict[str, str
     """The parts of all klines of `interval` that open in the window, as parameters of _STORED."""
     start_ms, end_ms = interval.ceil(asked.window.start_ms), interval.ceil(asked.window.end_ms)
     return asked.series | {"part": part.name, "start": start_ms, "end": end_ms}
+
+
+def _parts(connection: duckdb.DuckDBPyConnection, asked: Asked, interval: Interval, part: Interval) -> tuple[str, str]:
+    """How many klines of `part` some rows stand for, and FROM and WHERE of these rows: hours, where they are kept and
+    `interval` can be made of them, else the klines."""
+    among = _among(connection, asked, part)
+    which = asked.which(part.name, among)
+    spans = window(interval.ceil(asked.window.start_ms), interval.ceil(asked.window.end_ms))
+    of_hours = spans if is_of_hours(interval, part) else []
+    hours = [kept for span in of_hours for kept in hours_kept(connection, asked.market, asked.among, span)]
+    if not hours:
+        return "count(*)", _STORED.replace("WHICH", which)
+    series = f"market = $market AND kind = $kind AND {among}"
+    names = ", ".join(dict.fromkeys(["symbol", "open_time", *(name for name in asked.columns if name in OF_PARTS)]))
+    rows = [
+        *(f"SELECT {names}, parts FROM hours WHERE {series} AND {within(span)}" for span in hours),
+        *(f"SELECT {names}, 1 FROM klines WHERE {which} AND {within(span)}" for span in subtract(spans, hours)),
+    ]
+    return "sum(parts)::BIGINT", f"FROM ({' UNION ALL '.join(rows)})"
 
 
 def _among(connection: duckdb.DuckDBPyConnection, asked: Asked, part: Interval) -> str:

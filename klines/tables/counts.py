@@ -45,8 +45,9 @@ def count_month(connection: duckdb.DuckDBPyConnection, now_ms: int) -> bool:
         month = MONTH.index(midnight_ms if first_ms is None else max(first_ms, until_ms))
         end_ms = min(MONTH.start(month + 1), midnight_ms)
         connection.execute(f"{_NOTE} {later} AND open_time < epoch_ms({end_ms}::BIGINT) GROUP BY ALL")
-        connection.execute("DELETE FROM counted")
-        connection.execute(f"INSERT INTO counted VALUES (epoch_ms({end_ms}::BIGINT))")
+        end = f"epoch_ms({end_ms}::BIGINT)"
+        connection.execute(f"INSERT INTO counted (until, hours_until) SELECT {end}, max(hours_until) FROM counted")
+        connection.execute(f"DELETE FROM counted WHERE until < {end}")
     return end_ms < midnight_ms
 
 

@@ -20,6 +20,7 @@ from klines.market import Market
 from klines.rows import OFF_GRID_ERA, Row, frame
 from klines.tables.counts import counted_until_ms, note_counts
 from klines.tables.doubtful import settle
+from klines.tables.hours import note_changed
 
 ROW_GROUP = 122_880
 """So many rows DuckDB compresses together."""
@@ -145,7 +146,9 @@ def _insert(
         """
     )
     key = f"'{market.name}' AS market, '{market.kind.name}' AS kind, symbol, '{interval.name}' AS interval"
-    note_counts(connection, f"SELECT {key}, epoch_ms(open_time) AS open_time FROM staged_rows")
+    added = f"SELECT {key}, epoch_ms(open_time) AS open_time FROM staged_rows"
+    note_counts(connection, added)
+    note_changed(connection, added)
     connection.unregister("staged_rows")
 
 
@@ -188,13 +191,18 @@ def _merge(
         """,
         [now_ms],
     ).fetchall()
+    is_counted = first_ms < counted_until_ms(connection)
     if restated:
+        if is_counted:
+            changed = f"FROM klines k JOIN staged s ON {same_key} WHERE {differs}"
+            note_changed(connection, f"SELECT {in_sql(KEY, 's')} {changed}")
         values = ", ".join(f"{name} = s.{name}" for name in (*VALUES, "source"))
         connection.execute(f"UPDATE klines k SET {values} FROM staged s WHERE {same_key} AND {differs}")
     columns = (*KEY, *VALUES, "source")
     added = f"FROM staged s WHERE NOT EXISTS (FROM klines k WHERE {same_key})"
-    if first_ms < counted_until_ms(connection):
+    if is_counted:
         note_counts(connection, f"SELECT {in_sql(KEY, 's')} {added}")
+        note_changed(connection, f"SELECT {in_sql(KEY, 's')} {added}")
     [(inserted,)] = connection.execute(
         f"""
         INSERT INTO klines ({", ".join((*columns, "fetched_at"))})
@@ -231,7 +239,11 @@ def _settle_slots(connection: duckdb.DuckDBPyConnection, interval: Interval, sta
     same_slot = " AND ".join([*equal, f"{slot('k.open_time')} = {slot('s.open_time')}", "k.open_time <> s.open_time"])
     is_on_grid = f"epoch_ms(k.open_time) % {interval.length_ms} = {interval.phase_ms}"
     connection.execute(f"DELETE FROM staged s USING klines k WHERE {same_slot} AND {is_on_grid}")
-    connection.execute(f"UPDATE klines k SET open_time = s.open_time FROM staged s WHERE {same_slot}")
+    [(moved,)] = connection.execute(
+        f"UPDATE klines k SET open_time = s.open_time FROM staged s WHERE {same_slot}"
+    ).fetchall()
+    if moved:
+        note_changed(connection, f"SELECT {in_sql(KEY)} FROM staged")
 
 
 def _struct(table: str) -> str:

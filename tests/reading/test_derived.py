@@ -24,7 +24,9 @@ from klines.errors import NotStored
 from klines.interval import INTERVALS
 from klines.reading.parameters import interval_named
 from klines.storage.database import opened
+from klines.tables.counts import count_month
 from klines.tables.ends import newest, note_ends
+from klines.tables.hours import make_hours, note_hours_to_make
 from tests.backfill.test_recorded import FOLDER, rest_rows
 from tests.drive import MINUTE, NOON, audit_once, backfill_once, collect_once, ms, query, recorded, want_on
 from tests.exchange import StandIn
@@ -200,6 +202,17 @@ def test_3d_needs_a_kline_that_shows_its_days(exchange: StandIn, database: Path)
         klines.read("BTCUSDT", interval="3d", database=database)
 
 
+def with_hours(database: Path) -> None:
+    """Let longer klines of all months but the last be made of hours."""
+    with opened(database, time.monotonic() + 10) as connection:
+        [(now_ms,)] = connection.execute("SELECT epoch_ms(max(open_time)) + 60000 FROM klines").fetchall()
+        while count_month(connection, now_ms):
+            pass
+        note_hours_to_make(connection, now_ms)
+        while make_hours(connection):
+            pass
+
+
 def replayed(
     exchange: StandIn, database: Path, rows: list[list[Any]], start: str, end: str, source: str = "rest"
 ) -> None:
@@ -210,6 +223,7 @@ def replayed(
     with duckdb.connect(str(database)):  # whoever opens it meanwhile need not read it
         backfill_once(exchange, database, ["BTCUSDT"], start, end, source=source)
         audit_once(exchange, database)
+        with_hours(database)
 
 
 @pytest.mark.parametrize("days", [("2018-02-08", "2018-02-09"), ("2020-12-21",), ("2017-09-06",)])

@@ -40,7 +40,9 @@ FILLING = (
     INSERT INTO wanted VALUES ('spot', 'klines', 'BTCUSDT', '1m', t, epoch_ms(1767358800000), 'person', t);
     INSERT INTO schedules VALUES ('spot', 'klines', '1m', '', 60, t, t, t, 'every-minute');
     INSERT INTO clustered VALUES (t, 3, t);
-    INSERT INTO counted VALUES (t);
+    INSERT INTO counted (until) VALUES (t);
+    INSERT INTO hours_to_make VALUES ('spot', 'klines', 'BTCUSDT', '2026-01-01');
+    INSERT INTO hours VALUES ('spot', 'klines', 'BTCUSDT', t, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, t);
     INSERT INTO daily_counts VALUES ('spot', 'klines', 'BTCUSDT', '1m', '2026-01-01', 1, t, t);
     INSERT INTO doubtful VALUES ('spot', 'BTCUSDT', '1m', t, 'klines');
     INSERT INTO funding VALUES ('usdm', 'BTCUSDT', t, 0.0001, 1, 8, 'rest', t);

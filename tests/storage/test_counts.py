@@ -46,7 +46,7 @@ def test_what_is_added_to_days_that_are_counted_is_noted(place: Address) -> None
     count(place, LATER)
     put(place, [minutes("BTCUSDT", -1500, 1700, close=3.0), minutes("ETHUSDT", -2600, 4500)])
     assert query(place, LYING) == query(place, NOTED)
-    assert [(datetime(2026, 2, 11),)] == query(place, "FROM counted")
+    assert [(datetime(2026, 2, 11),)] == query(place, "SELECT until FROM counted")
 
 
 def test_a_run_that_is_out_of_time_counts_nothing(database: Path) -> None:

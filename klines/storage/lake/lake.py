@@ -48,7 +48,7 @@ COMMITTED_AFTER_MS = HOUR
 later still, who copies a lake finds other counts at the end."""
 _SMALL = (
     *("gaps", "rejects", "restatements", "archive_files", "bans", "symbols", "rules", "audits", "incidents"),
-    *("clustered", "ends", "doubtful", "funding", "wanted", "alarms", "schedules", "counted"),
+    *("clustered", "ends", "doubtful", "funding", "wanted", "alarms", "schedules", "counted", "hours_to_make", "hours"),
 )
 """Tables that stay in the catalog: they change often, and are small."""
 _INLINED_ROWS = dict.fromkeys(_SMALL, 1_000_000) | {"daily_counts": 1_000}
