@@ -32,18 +32,18 @@ chunks than these, which give 600 series two: 28.4 bytes a kline, where one pack
 whole 27.7, and minutes 40.1."""
 COMPLETE = 0.98
 """Of the klines that all series would have together, so many are reckoned with: one that lacks fewer has its packs."""
-FIRST_CHUNKS, LEAST_CHUNKS, MOST_CHUNKS = 4, 4, 8
-"""Chunks of a slice of few series: at first, as nobody knows yet how fast the machine is; later as many as fit into
-HELD_S, within these bounds. A slice of two takes nearly as long as one of four."""
+FIRST_CHUNKS, LEAST_CHUNKS, MOST_CHUNKS = 2, 2, 8
+"""Chunks of the first slice, as nobody knows yet how fast the machine is; and of those of few series that follow, as
+many as fit into HELD_S, within these bounds."""
 LARGEST_CHUNKS, MORE_CHUNKS = 40, 2
 """Chunks of a slice of many series: 4.9 million klines, which 1.6 GB of memory sort; and how many it may have beside
 those that are enough, where fewer klines are left over then."""
 MOST_SERIES = int(LARGEST_CHUNKS * CHUNK * COMPLETE) // PACKED
 """Series of a slice: of more, none has a whole pack, and they take as much room as before."""
-HELD_S, LONGEST_S = 1.5, 10.0
+HELD_S, LONGEST_S = 1.5, 8.0
 """How long the file should be held for a slice of few series, and of many at most."""
-CHUNK_S = 0.5
-"""What a chunk takes, until it is known."""
+CHUNK_S = LONGEST_S / FIRST_CHUNKS
+"""What a chunk takes, until it is known: so long that the first slice has no more than these."""
 _SERIES = in_sql(("market", "kind", "interval", "symbol"))
 
 
@@ -78,9 +78,12 @@ class Slices:
                 time.sleep(FREE_S)
 
     def _wanted(self, series: int) -> int:
-        """How many chunks of so many series: as fit, or more where series have their packs only then."""
-        least = max(self._chunks * 3 // 4, min(enough(series), int(LONGEST_S / self._chunk_s)))
-        return best(series, least, max(self._chunks, min(LARGEST_CHUNKS, least + MORE_CHUNKS)))
+        """How many chunks of so many series: as fit, or more where series have their packs only then; and where that
+        takes too long, as have one pack of each."""
+        longest = int(LONGEST_S / self._chunk_s)
+        least = max(1, self._chunks * 3 // 4, enough(series) if enough(series) <= longest else longest * 2 // 3)
+        most = min(LARGEST_CHUNKS, enough(series) + MORE_CHUNKS, longest)
+        return best(series, least, max(least, self._chunks, most))
 
     def _move(self, first: int, end: int) -> tuple[int, float]:
         """Let the klines of rows [first, end) lie at the end, in order; how many, and how long the file was held."""
