@@ -15,7 +15,7 @@ from prefect.context import FlowRunContext, SettingsContext, get_settings_contex
 from prefect.events import emit_event
 
 EVERY_S = 30.0
-"""Between two of them. An automation takes a run for dead that has been silent for three times that."""
+"""Between two of them. The automation of Prefect's documents takes a run for dead after 90 s without one."""
 SIGN = "prefect.flow-run.heartbeat"
 """The event, as automations of Prefect know it."""
 

@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 
 from klines.clock import epoch_ms
 from klines.storage.access import place_of
-from stack.alarms import create
+from stack.alarms import note_webhook
 from stack.watch import Watch
 from tests import LONGEST_S
 from tests.drive import collect_once, query
@@ -48,7 +48,7 @@ def test_no_run_tells_that_there_is_none(exchange: StandIn, database: Path) -> N
     )
     said: list[str] = []
     with Listener() as listener, get_client(sync_client=True) as client:
-        create(listener.url)
+        note_webhook(listener.url)
         listener.status = 500
         watch = Watch(client, place_of(database), said.append)
         watch.look()
