@@ -15,8 +15,8 @@ from klines.tables.hours import HOURS_OF, make_hours, note_hours_to_make
 
 TURN_S = 1.5
 """How long the file is held for the hours of a turn, about."""
-HOURS_BYTES = 4
-"""What the hours of a kline of a minute take, at most."""
+HOURS_BYTES = 2
+"""What the hours of a kline of a minute take, at most: 0.7 bytes of made-up values of five decimals."""
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from klines.window import Window, subtract, window, within
 
 HOURS_OF = INTERVALS["1m"]
 """The interval of which hours are kept."""
-PAIRS_AT_ONCE = 45
-"""Months of series whose hours are made in one turn: two million klines at most, in about a second."""
+PAIRS_AT_ONCE = 20
+"""Months of series whose hours are made in one turn: a million klines at most, in about a second."""
 _MONTHS = INTERVALS["1M"]
 _SERIES = in_sql(KEY[:3])
 _OF = f"interval = '{HOURS_OF.name}'"
@@ -99,6 +99,7 @@ def make_hours(connection: duckdb.DuckDBPyConnection) -> int:
                FROM some_hours"""
         ).fetchall()
         if pairs:
+            first, last = (symbol.replace("'", "''") for symbol in (first, last))
             _make(connection, f"symbol BETWEEN '{first}' AND '{last}' AND {within(Window(start_ms, end_ms))}")
     return int(pairs)
 

@@ -54,7 +54,6 @@ FEW = {
     + f"{_times('asked_until', 'noted_at')} AND {_times_if_any('anchor')}",
     "clustered": _times("month", "clustered_at"),
     "counted": f"{_times('until')} AND {_times_if_any('hours_until')} AND hours_until <= until IS NOT FALSE",
-    "hours_to_make": f"{_OF_KIND} AND {_SYMBOL} AND {_times('month')}",
     "ends": f"{_SERIES} AND {_times('open_time', 'noted_at')} AND "
     + " AND ".join(
         f"try_cast(kline[{number}] AS {TYPES[name]}) IS NOT NULL" for number, name in enumerate(BESIDE_KEY, start=1)
@@ -69,6 +68,7 @@ MANY = {
     "restatements": f"{_OF_KIND} AND {_times('open_time', 'seen_at')}",
     "daily_counts": f"{_SERIES} AND klines > 0 AND {_times('first', 'last')}",
     "hours": f"{_OF_KIND} AND {_SYMBOL} AND parts > 0 AND {_times('open_time', 'fetched_at')}",
+    "hours_to_make": f"{_OF_KIND} AND {_SYMBOL} AND {_times('month')}",
     "doubtful": f"{_SERIES} AND {_times('open_time')}",
     "funding": f"{_MARKET} AND {_SYMBOL} AND abs(rate) < 1000 AND interval_hours BETWEEN 1 AND 24 IS NOT FALSE AND "
     + _times("funding_time", "fetched_at"),
