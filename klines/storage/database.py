@@ -21,6 +21,7 @@ from klines.storage.journal import close, mend
 from klines.storage.literal import literal
 from klines.storage.moved import check_not_moved
 from klines.storage.places import check_not_lost, check_place, note
+from klines.storage.schema.format import is_older, reformat
 from klines.storage.schema.migrations import lend_views, migrate
 from klines.storage.turn import first, give_way
 from klines.tables.sound import FEW, check_rows, having_rows
@@ -59,11 +60,14 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
             connection.execute(_TO_WRITE)
             check_not_moved(connection, path)
             migrate(connection, path)
+            is_to_reformat = not is_as_left and is_older(connection)
             if not is_as_left:
                 check_rows(connection, path, having_rows(connection, FEW))
             note(path)
             yield connection
             close(connection, path)
+            if is_to_reformat:
+                reformat(path)
             _left[path] = _look(path)
     finally:
         connection.close()

@@ -16,6 +16,8 @@ from klines.errors import BadDatabase, BadParameter, DatabaseBusy, KlinesError, 
 from klines.storage.places import way_out
 
 _CONFLICT = "Conflicting lock is held"
+_SAME_PROCESS = ("different configuration", "Unique file handle conflict")
+"""What DuckDB says where the process itself has the file open in another mode, or attached to another connection."""
 _HOLDER = re.compile(_CONFLICT + r" in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _FULL = ("No space left on device", "Disk quota exceeded", "could not write all bytes", "not enough space")
 _DAMAGE = ("not a valid DuckDB database", "Corrupt database", "Could not read enough bytes", "checksum", "corrupt")
@@ -46,8 +48,8 @@ def by_signal(error: RuntimeError) -> BaseException | None:
 def busy(error: duckdb.Error, path: Path) -> DatabaseBusy | None:
     """The error as DatabaseBusy where it says that somebody has the file open."""
     text = str(error)
-    if isinstance(error, duckdb.ConnectionException) and "different configuration" in text:
-        return DatabaseBusy(f"{path} is open in this process ({os.getpid()}) in another mode; close that connection")
+    if any(sign in text for sign in _SAME_PROCESS):
+        return DatabaseBusy(f"{path} is open in this process ({os.getpid()}) in another way; close that connection")
     if _CONFLICT not in text and "being used by another process" not in text:
         return None
     holder = _HOLDER.search(text)

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import duckdb
 
-_HEADER = 3 * 4096
-"""Bytes at the start of a database file: what it is, and two headers, of which each checkpoint writes the older."""
+_WHAT_IT_IS, _HEADER = 4096, 3 * 4096
+"""Bytes at the start of a database file: what it is, which a checkpoint that changes its format writes first; then two
+headers, of which each checkpoint writes the older, at last."""
 _OFFSET, _DIGEST = 8, 32
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -117,8 +118,9 @@ def _restore(file: int, journal: bytes) -> None:
     """Write the blocks back, unless the checkpoint was completed (the header has changed) or had not begun."""
     content = journal[_DIGEST:]
     whole = hashlib.sha256(content).digest() == journal[:_DIGEST]
-    if not whole or os.pread(file, _HEADER, 0) != content[:_HEADER]:
+    if not whole or os.pread(file, _HEADER, 0)[_WHAT_IT_IS:] != content[_WHAT_IT_IS:_HEADER]:
         return
+    os.pwrite(file, content[:_WHAT_IT_IS], 0)
     size = int.from_bytes(content[_HEADER : _HEADER + _OFFSET], "little")
     for at in range(_HEADER + _OFFSET, len(content), _OFFSET + size):
         offset = int.from_bytes(content[at : at + _OFFSET], "little")

@@ -93,6 +93,15 @@ def test_connection_of_this_very_process_in_another_mode_is_named(database: Path
         pass
 
 
+def test_attached_to_a_connection_of_this_very_process_is_busy(database: Path) -> None:
+    """A thread that opens the file while another has it attached waits for it, and does not take it for damaged."""
+    make(database)
+    with duckdb.connect() as other:
+        other.execute(f"ATTACH '{database}' AS other")
+        with pytest.raises(DatabaseBusy, match="this process"), opened(database, soon()):
+            pass
+
+
 def test_file_that_is_no_database_is_refused_and_left_alone(database: Path) -> None:
     """A file of another kind is never written to."""
     database.write_text("open,high,low\n" * 1000)
