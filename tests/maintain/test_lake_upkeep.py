@@ -76,7 +76,7 @@ def test_a_closed_month_is_one_file_in_order(filled: LakeAddress) -> None:
         planned = run.plan()
     twice = 40  # that were changed: the catalog knows what became of the old ones when files are written anew
     expected = {"klines": ROWS + twice, "copied": CLOSED_ROWS + twice, "moved": 0}
-    assert expected | {"months": 1, "months_to_order": 1, "rejects": 0} == planned.counts
+    assert expected | {"months": 1, "months_to_order": 1, "rejects": 0, "without_hours": 0} == planned.counts
     assert there == query(filled, FILES)
     done = maintain_once(filled)
     assert "Completed" == done.state
