@@ -138,9 +138,7 @@ def fill(database: Path, symbols: int, history_ms: int, shared_ms: int) -> None:
         note_ends(connection, newest(connection, whole=True), END_MS)
         while count_month(connection, END_MS):
             pass
-        note_hours_to_make(connection, END_MS)
-        while make_hours(connection):
-            pass
+        make_hours(connection, note_hours_to_make(connection, END_MS))
 
 
 def export(database: Path, folder: Path, symbols: list[str], start_ms: int) -> None:

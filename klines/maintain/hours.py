@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import duckdb
 
 from klines.maintain.survey import Month
 from klines.storage.live import FREE_S, WAIT_S
-from klines.storage.place import Place
-from klines.tables.hours import HOURS_OF, make_hours, note_hours_to_make
+from klines.storage.place import Done, Place
+from klines.tables.hours import AT_ONCE, HOURS_OF, make_hours, note_hours_to_make
 
 TURN_S = 1.5
 """How long the file is held for the hours of a turn, about."""
@@ -31,20 +32,19 @@ class Hours:
     longest_s: float = 0.0
 
     def make(self) -> None:
-        """Make what is missing, or is not what the counted klines say. Raises as `Place.alone`, and BadDatabase."""
-        self._turn(self._note)
-        while made := self._turn(make_hours):
-            self.made += made
+        """Make what is missing, or is not what the counted klines say, at the beginning of this: what others change
+        meanwhile is left to the next run. Raises as `Place.alone`, and BadDatabase."""
+        wanted = self._turn(partial(note_hours_to_make, now_ms=self.now_ms))
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            self._turn(partial(make_hours, wanted=some))
+            self.made += len(some)
             time.sleep(FREE_S)
 
-    def _note(self, connection: duckdb.DuckDBPyConnection) -> int:
-        note_hours_to_make(connection, self.now_ms)
-        return 0
-
-    def _turn(self, do: Callable[[duckdb.DuckDBPyConnection], int]) -> int:
+    def _turn(self, do: Callable[[duckdb.DuckDBPyConnection], Done]) -> Done:
         self.wait(TURN_S)
 
-        def timed(connection: duckdb.DuckDBPyConnection) -> int:
+        def timed(connection: duckdb.DuckDBPyConnection) -> Done:
             began_s = time.monotonic()
             try:
                 return do(connection)

@@ -7,6 +7,10 @@ maintenance has made them, none of them is read. A lake has none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
 import duckdb
 
 from klines.columns import KEY, OF_PARTS, SUMS, in_sql
@@ -18,7 +22,7 @@ from klines.window import Window, subtract, window, within
 
 HOURS_OF = INTERVALS["1m"]
 """The interval of which hours are kept."""
-PAIRS_AT_ONCE = 20
+AT_ONCE = 20
 """Months of series whose hours are made in one turn: a million klines at most, in about a second."""
 _MONTHS = INTERVALS["1M"]
 _SERIES = in_sql(KEY[:3])
@@ -30,6 +34,15 @@ _MADE = ", ".join(f"{made} AS {name}" for name, made in OF_PARTS.items())
 _ITS = " AND ".join(f"b.{name} = {{0}}.{name}" for name in KEY[:3]) + f" AND b.month = {_MONTH.format('{0}.open_time')}"
 _AMOUNTS = ", ".join([f"sum({name})" for name in SUMS] + ["max(high)", "min(low)", "max(fetched_at)"])
 _ENDS = "arg_min(open, open_time), arg_max(close, open_time)"
+
+
+class SeriesMonth(NamedTuple):
+    """A month, where it begins, naive UTC, of a series of HOURS_OF."""
+
+    market: str
+    kind: str
+    symbol: str
+    month: datetime
 
 
 def is_of_hours(interval: Interval, part: Interval) -> bool:
@@ -64,9 +77,10 @@ def note_changed(connection: duckdb.DuckDBPyConnection, changed: str) -> None:
         )
 
 
-def note_hours_to_make(connection: duckdb.DuckDBPyConnection, now_ms: int) -> None:
+def note_hours_to_make(connection: duckdb.DuckDBPyConnection, now_ms: int) -> list[SeriesMonth]:
     """Note the series and months that are to have hours at `now_ms`, those that are closed and counted, and whose hours
-    have another number of klines on any day than the table daily_counts, which maintenance has proved."""
+    have another number of klines on any day than the table daily_counts, which maintenance has proved; all that are
+    noted."""
     until = f"date_trunc('month', least(until, epoch_ms({now_ms}::BIGINT)))::TIMESTAMP"
     with transaction(connection):
         connection.execute(f"UPDATE counted SET hours_until = {until} WHERE coalesce(hours_until < {until}, true)")
@@ -82,26 +96,26 @@ def note_hours_to_make(connection: duckdb.DuckDBPyConnection, now_ms: int) -> No
             WHERE made.klines IS DISTINCT FROM there.klines {_NOT_YET}
             """
         )
+        noted = connection.execute(f"SELECT DISTINCT {_SERIES}, month FROM hours_to_make ORDER BY ALL").fetchall()
+    return [SeriesMonth(*one) for one in noted]
 
 
-def make_hours(connection: duckdb.DuckDBPyConnection) -> int:
-    """Make the hours of some series and months anew, and let them be read; of how many, 0 where none was left.
+def make_hours(connection: duckdb.DuckDBPyConnection, wanted: Sequence[SeriesMonth]) -> None:
+    """Make the hours of these series and months anew, and let them be read; of AT_ONCE it takes about a second.
 
     Raises BadDatabase where they do not add up to what their klines do.
     """
+    if not wanted:
+        return
     with transaction(connection):
-        connection.execute(
-            f"""CREATE OR REPLACE TEMP TABLE some_hours AS SELECT DISTINCT {_SERIES}, month FROM hours_to_make
-                ORDER BY ALL LIMIT {PAIRS_AT_ONCE}"""
-        )
-        [(pairs, first, last, start_ms, end_ms)] = connection.execute(
-            """SELECT count(*), min(symbol), max(symbol), epoch_ms(min(month)), epoch_ms(max(month) + INTERVAL 1 MONTH)
+        connection.execute("CREATE OR REPLACE TEMP TABLE some_hours AS FROM hours_to_make LIMIT 0")
+        connection.executemany("INSERT INTO some_hours VALUES (?, ?, ?, ?)", [list(one) for one in wanted])
+        [(first, last, start_ms, end_ms)] = connection.execute(
+            """SELECT min(symbol), max(symbol), epoch_ms(min(month)), epoch_ms(max(month) + INTERVAL 1 MONTH)
                FROM some_hours"""
         ).fetchall()
-        if pairs:
-            first, last = (symbol.replace("'", "''") for symbol in (first, last))
-            _make(connection, f"symbol BETWEEN '{first}' AND '{last}' AND {within(Window(start_ms, end_ms))}")
-    return int(pairs)
+        first, last = (symbol.replace("'", "''") for symbol in (first, last))
+        _make(connection, f"symbol BETWEEN '{first}' AND '{last}' AND {within(Window(start_ms, end_ms))}")
 
 
 def _make(connection: duckdb.DuckDBPyConnection, among: str) -> None:

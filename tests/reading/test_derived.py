@@ -208,9 +208,7 @@ def with_hours(database: Path) -> None:
         [(now_ms,)] = connection.execute("SELECT epoch_ms(max(open_time)) + 60000 FROM klines").fetchall()
         while count_month(connection, now_ms):
             pass
-        note_hours_to_make(connection, now_ms)
-        while make_hours(connection):
-            pass
+        make_hours(connection, note_hours_to_make(connection, now_ms))
 
 
 def replayed(

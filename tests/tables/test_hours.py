@@ -59,9 +59,7 @@ def keep(connection: duckdb.DuckDBPyConnection) -> None:
     """What maintenance does: count days, and make the hours that are to be made."""
     while count_month(connection, NOW):
         pass
-    note_hours_to_make(connection, NOW)
-    while make_hours(connection):
-        pass
+    make_hours(connection, note_hours_to_make(connection, NOW))
 
 
 def longer(connection: duckdb.DuckDBPyConnection) -> list[pl.DataFrame]:
