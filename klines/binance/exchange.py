@@ -26,9 +26,10 @@ MOST_BAD_PAGES = 3
 """So many pages of a symbol that can't be read, and no older one is asked for in this run."""
 LISTINGS_AT_ONCE = 8
 """So many symbols are looked up in the archive at a time; where it does not answer, no other is."""
-BEGINNINGS_AT_ONCE = 10
-"""So many symbols' beginnings are asked for at a time: that takes two requests each, and one alone says nothing. All at
-once would spend what weight a minute has left on first requests, and so in the next minute again."""
+BEGINNINGS_AT_ONCE = 20
+"""So many symbols' beginnings are asked for at a time, as many as a run has connections: that takes two requests each,
+and one alone says nothing. All at once would spend what weight a minute has left on first requests, and so in the next
+minute again."""
 TELLING = 10
 """A kline of so many trades or more is no other symbol's."""
 
@@ -172,8 +173,7 @@ class Exchange(Line):
         if not want.answered or oldest_ms <= page.start_ms:
             return False
         if want.first_ms is None:
-            async with self._beginning_turns:
-                begin = await self._begin(want.symbol)
+            begin = await self._begin(want.symbol)
             want.listed_ms, want.begins_ms = begin.listed_ms, begin.first_ms
         return want.newest_ms < 0 if want.first_ms is None else page.end_ms <= want.first_ms
 
@@ -197,7 +197,8 @@ class Exchange(Line):
 
     async def _begin(self, symbol: str) -> Begin:
         """When the symbol's klines begin, by REST and by the archive: a name that is used again has older files."""
-        first_ms = await self.first_ms(symbol)
+        async with self._beginning_turns:
+            first_ms = await self.first_ms(symbol)
         if not first_ms or not self.market.kind.is_archived:
             return Begin(first_ms, is_settled=first_ms is not None, rest_ms=first_ms)
         try:
