@@ -21,7 +21,7 @@ from klines.storage.journal import close, mend
 from klines.storage.literal import literal
 from klines.storage.moved import check_not_moved
 from klines.storage.places import check_not_lost, check_place, note
-from klines.storage.schema.format import is_older, reformat
+from klines.storage.schema.format import CREATED, is_older, reformat
 from klines.storage.schema.migrations import lend_views, migrate
 from klines.storage.turn import first, give_way
 from klines.tables.sound import FEW, check_rows, having_rows
@@ -54,7 +54,7 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
     remove_left_over(path)
     with first(path):
         is_as_left = _left.pop(path, ()) == _look(path)
-        connection = _when_free(lambda: duckdb.connect(str(path)), path, deadline_s)
+        connection = _when_free(lambda: _connected(path), path, deadline_s)
     try:
         with named_errors(path):
             connection.execute(_TO_WRITE)
@@ -71,6 +71,11 @@ def opened(path: Path, deadline_s: float) -> Iterator[duckdb.DuckDBPyConnection]
             _left[path] = _look(path)
     finally:
         connection.close()
+
+
+def _connected(path: Path) -> duckdb.DuckDBPyConnection:
+    """A file that is there is opened as it is: one process can't have two connections to it with other settings."""
+    return duckdb.connect(str(path), config={} if path.exists() else CREATED)
 
 
 def _look(path: Path) -> _Look:

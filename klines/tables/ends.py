@@ -20,7 +20,7 @@ _WHOLE = f"""
 
 def newest(connection: duckdb.DuckDBPyConnection, *, whole: bool) -> pa.Table:
     """The newest kline of every series; with `whole` all klines are looked at, else those that are in doubt."""
-    return connection.execute(_WHOLE if whole else f"{_LOOK} latest").to_arrow_table()
+    return connection.sql(_WHOLE if whole else f"{_LOOK} latest").to_arrow_table()
 
 
 def note_ends(connection: duckdb.DuckDBPyConnection, found: pa.Table, now_ms: int) -> None:

@@ -38,6 +38,13 @@ def format_of(path: Path) -> str:
     return str(version).rstrip("+")
 
 
+def test_a_new_file_has_the_format(tmp_path: Path) -> None:
+    """Whichever DuckDB makes it: by itself 1.5 makes one of 1.0, and 2.0 one that 1.5 can't open."""
+    with opened(tmp_path / "new.duckdb", soon()) as connection:
+        assert not is_older(connection)
+    assert FORMAT == format_of(tmp_path / "new.duckdb")
+
+
 def test_an_older_file_is_renewed_when_it_is_first_written(old: Path) -> None:
     """What was written is there, and the next opening finds nothing to renew: a minute would pay for it each time."""
     with opened(old, soon()) as connection:

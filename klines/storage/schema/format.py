@@ -15,6 +15,8 @@ from klines.storage.journal import close
 from klines.storage.literal import literal
 
 FORMAT = "v1.4.0"
+CREATED: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": FORMAT}
+"""What duckdb.connect takes to make a new file in it: DuckDB 2 would make one that 1.5 can't open."""
 _OLDER = {f"v{version}" for version in ("0.10.2", "1.0.0", "1.1.0", "1.2.0", "1.3.0")}
 
 
