@@ -38,6 +38,8 @@ from klines.storage.database import opened
 from klines.storage.store import store
 from klines.tables.counts import count_month
 from klines.tables.ends import newest, note_ends
+from klines.tables.hours import AT_ONCE as HOURS_AT_ONCE
+from klines.tables.hours import make_hours, note_hours_to_make
 from klines.want import Want
 from klines.window import Window
 
@@ -135,6 +137,9 @@ def fill_in_order(database: Path, symbols: int, start_ms: int, end_ms: int) -> N
         note_ends(connection, newest(connection, whole=True), end_ms)
         while count_month(connection, end_ms):
             pass
+        wanted = note_hours_to_make(connection, end_ms)
+        for start in range(0, len(wanted), 10 * HOURS_AT_ONCE):
+            make_hours(connection, wanted[start : start + 10 * HOURS_AT_ONCE])
 
 
 def show(when: str, database: Path, end_ms: int, second: bool = False) -> None:
