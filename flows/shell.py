@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
-from klines.cli import without
 from klines.cli.environment import heed_interrupts
 from klines.cli.server import chosen_api
 from klines.errors import BadParameter, NoServer, Unusable
@@ -44,7 +43,6 @@ def run(name: str, given: Mapping[str, Any], *, as_json: bool) -> int:
     """
     until_the_end = contextlib.ExitStack()
     atexit.register(until_the_end.close)  # called after what Prefect, imported later, registers to send its last logs
-    without("numpy")  # pyarrow takes it where it is there, for 0.1 s, and no flow needs it
     try:
         settings, api_url = settings_to_write(), chosen_api()
         port = free_port()

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from klines.cli import be_lean, without
+from klines.cli import be_lean
 from klines.cli.server import ASK_VERSION
 from stack import CHECKOUT
 
@@ -36,7 +36,6 @@ def job_variables(given: Mapping[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Be the engine. Whoever ends a run by its process id ends the group, in which nobody else may be."""
     be_lean()
-    without("numpy")
     os.environ.setdefault(ASK_VERSION, "false")  # its worker has asked
     import flows  # noqa: F401 - sets what must stand before Prefect is imported
 

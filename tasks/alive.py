@@ -55,14 +55,18 @@ def alive(flow: Flow[_Given, _Returned]) -> Flow[_Given, _Returned]:
 
 
 def _begin(run: FlowRun, ended: Event) -> None:
-    """Give signs in a thread that nobody waits for."""
-    Thread(target=copy_context().run, args=(_give, run, ended), name="signs of life", daemon=True).start()
+    """Give a sign at once, so that none comes when the run has ended, and others in a thread that nobody waits for."""
+    _sign(run)
+    Thread(target=copy_context().run, args=(_go_on, run, ended), name="signs of life", daemon=True).start()
 
 
-def _give(run: FlowRun, ended: Event) -> None:
+def _go_on(run: FlowRun, ended: Event) -> None:
     """Until the run has ended."""
+    while not ended.wait(EVERY_S):
+        _sign(run)
+
+
+def _sign(run: FlowRun) -> None:
+    """It raises nothing; Prefect adds flow, deployment, work pool and tags."""
     resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
-    resource["prefect.version"] = __version__
-    while not ended.is_set():
-        emit_event(SIGN, resource)  # it raises nothing; Prefect adds flow, deployment, work pool and tags
-        ended.wait(EVERY_S)
+    emit_event(SIGN, resource | {"prefect.version": __version__})

@@ -65,10 +65,9 @@ def bare(costs: Costs, symbols: int, end_ms: int) -> None:
 
 def run(costs: Costs) -> None:
     """The imports of the flow, and what it does."""
-    from klines.cli import be_lean, without
+    from klines.cli import be_lean
 
     be_lean()
-    without("numpy")
     import flows  # noqa: F401 - sets what must stand before Prefect is imported
 
     costs["the interpreter"] = Cost(time.process_time(), time.process_time())

@@ -38,15 +38,10 @@ def be_lean() -> None:
     parameter (0.4 s), and pyarrow.dataset with the first frame that it is given (0.14 s). Python looks for garbage each
     50,000 objects, not each 700: of the time that Prefect takes to be imported, that was a fourteenth. Nor does it at
     the end, which takes half a second of CPU once Prefect is imported: who opens a thing has closed it before."""
-    without("pandas", "pyarrow.dataset")
+    for name in ("pandas", "pyarrow.dataset"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # Python's own sign of a module that there is not
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
-
-
-def without(*names: str) -> None:
-    """Let this process have no modules of these names, unless it has imported them; others have them if they can."""
-    for name in names:
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # Python's own sign of a module that there is not
 
 
 def exit_status(arguments: list[str]) -> int:
