@@ -53,11 +53,13 @@ class LoopbackServer:
         server.close()
         for _ in range(TURNS):
             await asyncio.sleep(0)
-        for task in (tasks := list(self._open.values())):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := list(self._open.values()):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
         await server.wait_closed()
-        await asyncio.sleep(0)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open[writer] = self._loop.create_task(self._talk(reader, writer))
